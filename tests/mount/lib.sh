@@ -1,0 +1,350 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# shellcheck shell=bash
+# What the mount tests share. A test sources this file, then:
+#
+#	needs fuse loop fio		exit 77 with a reason where one is missing
+#	start				a work directory, and the trap that cleans up
+#	case_is "what is shown"		closes the case before as passed
+#	  ... commands; the first that fails fails the case and ends the script
+#	finish				closes the last case and prints the plan
+#
+# Standard output carries TAP only; what commands print goes to standard
+# error, which the harness keeps in the log. Everything made here is undone on
+# exit, after a failure too: file systems, loop devices, mounts, processes
+# (only those started here, by their ids), the work directory.
+# KEEP=1 leaves the work directory; WBFS=PATH names the program under test.
+set -euE -o pipefail
+
+mount_tests=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+top_srcdir=$(cd "$mount_tests/../.." && pwd)
+test_name=$(basename "$0" .sh)
+
+exec 3>&1 1>&2
+export LC_ALL=C
+unset TAR_OPTIONS GREP_OPTIONS 2>/dev/null || :
+
+# --- TAP -----------------------------------------------------------------------
+
+cases=0 open_case='' finished=no
+
+case_close() {
+	[ -n "$open_case" ] || return 0
+	cases=$((cases + 1))
+	echo "ok $cases - $open_case" >&3
+	open_case=''
+}
+
+case_is() {
+	case_close
+	open_case=$1
+	echo "--- $test_name: $1"
+}
+
+case_skip() {	# what, why
+	case_close
+	cases=$((cases + 1))
+	echo "ok $cases - $1 # SKIP $2" >&3
+}
+
+finish() {
+	case_close
+	finished=yes
+	echo "1..$cases" >&3
+}
+
+fail() {
+	echo "FAILED: $*"
+	return 1
+}
+
+skip_all() {
+	finished=yes
+	echo "1..0 # SKIP $*" >&3
+	exit 77
+}
+
+# --- what a test needs ------------------------------------------------------------
+
+needs() {
+	local need
+	for need in "$@"; do
+		case $need in
+		fuse) [ -c /dev/fuse ] || skip_all "no /dev/fuse" ;;
+		root) [ "$(id -u)" -eq 0 ] || skip_all "needs root" ;;
+		loop)
+			[ "$(id -u)" -eq 0 ] || skip_all "loop devices need root"
+			losetup --find >/dev/null 2>&1 || skip_all "no free loop device"
+			;;
+		fs:*)
+			grep -qw "${need#fs:}" /proc/filesystems ||
+				modprobe "${need#fs:}" 2>/dev/null ||
+				skip_all "the kernel has no ${need#fs:}"
+			command -v "mkfs.${need#fs:}" >/dev/null ||
+				skip_all "mkfs.${need#fs:} is not installed"
+			;;
+		*) command -v "$need" >/dev/null || skip_all "$need is not installed" ;;
+		esac
+	done
+}
+
+find_wbfs() {
+	local candidate
+	for candidate in "${WBFS:-}" ./wbfs "$top_srcdir/build/wbfs" "$top_srcdir/wbfs"; do
+		[ -n "$candidate" ] && [ -x "$candidate" ] || continue
+		WBFS=$(realpath "$candidate")
+		return 0
+	done
+	skip_all "the program wbfs is not built (set WBFS)"
+}
+
+# The path of a helper program of tests/mount: built by make, or here by hand.
+helper() {
+	local name=$1 built
+	built=$(dirname "$WBFS")/tests/mount/$name
+	if [ ! -x "$built" ]; then
+		built=$W/$name
+		[ -x "$built" ] || "${CC:-cc}" -std=gnu11 -O2 -g -Wall -pthread -D_GNU_SOURCE \
+			-o "$built" "$mount_tests/$name.c"
+	fi
+	echo "$built"
+}
+
+# --- the work directory, and what must be undone ------------------------------------
+
+W='' WORKER='' LOOP=''
+own_filesystems=() own_loops=() own_mounts=() own_workers=() own_jobs=()
+
+start() {
+	find_wbfs
+	W=$(mktemp -d "${TMPDIR:-/var/tmp}/wbfs-$test_name.XXXXXX")
+	trap 'echo "at line $LINENO of $0: $BASH_COMMAND"' ERR
+	trap 'clean_up $?' EXIT
+	trap 'exit 129' HUP
+	trap 'exit 130' INT
+	trap 'exit 143' TERM
+}
+
+is_mounted() {
+	awk -v d="$1" '$5 == d { found = 1 } END { exit !found }' /proc/self/mountinfo
+}
+
+is_alive() {	# a zombie is dead
+	local line
+	line=$(cat "/proc/$1/stat" 2>/dev/null) || return 1
+	[ "$(sed 's/.*) //; s/ .*//' <<<"$line")" != Z ]
+}
+
+clean_up() {
+	local status=$1 item i
+	trap - ERR EXIT
+	set +eE
+	if [ "$finished" = no ]; then
+		[ "$status" -ne 0 ] || status=1
+		cases=$((cases + 1))
+		echo "not ok $cases - ${open_case:-$test_name}" >&3
+		echo "1..$cases" >&3
+		for item in "${own_mounts[@]}"; do
+			echo "state of $item:"
+			timeout 5 cat "$item/.wbfs/stats.json"
+		done
+	fi
+	for item in "${own_jobs[@]}"; do
+		kill "$item" 2>/dev/null && wait "$item" 2>/dev/null
+	done
+	# After a failure the daemon may hang, and would hang what follows.
+	if [ "$status" -ne 0 ]; then
+		for item in "${own_workers[@]}"; do kill -9 "$item" 2>/dev/null; done
+	fi
+	for ((i = ${#own_filesystems[@]} - 1; i >= 0; i--)); do
+		umount "${own_filesystems[i]}" 2>/dev/null || umount -l "${own_filesystems[i]}" 2>/dev/null
+	done
+	for item in "${own_loops[@]}"; do losetup -d "$item" 2>/dev/null; done
+	for item in "${own_mounts[@]}"; do
+		is_mounted "$item" || continue
+		[ "$status" -eq 0 ] && umount "$item" 2>/dev/null || umount -l "$item"
+	done
+	for item in "${own_workers[@]}"; do
+		gone_within 20 "$item" || kill -9 "$item" 2>/dev/null
+	done
+	# Loop devices that stand on files of ours (cache or backing).
+	for item in "${own_loops[@]}"; do losetup -d "$item" 2>/dev/null; done
+	if [ -n "${KEEP:-}" ]; then
+		echo "kept: $W"
+	else
+		rm -rf --one-file-system "$W"
+	fi
+	exit "$status"
+}
+
+# Wait until something is so; the limit only turns a hang into a failure.
+gone_within() {	# seconds, pid
+	local i
+	for ((i = 0; i < $1 * 50; i++)); do
+		is_alive "$2" || return 0
+		sleep 0.02
+	done
+	return 1
+}
+
+run_in_background() {	# sets JOB
+	"$@" &
+	JOB=$!
+	own_jobs+=("$JOB")
+}
+
+# --- volumes -----------------------------------------------------------------------
+
+# volume_make CACHE_SIZE IMAGE_SIZE [format option]...
+volume_make() {
+	CACHE=$W/cache BACKING=$W/backing MNT=$W/mnt
+	rm -f "$CACHE" "$BACKING"
+	volume_format --cache-size "$1" --size "$2" "${@:3}"
+}
+
+volume_format() {
+	"$WBFS" format --cache "$CACHE" --backing "$BACKING" "$@"
+}
+
+# volume_mount [mount option]...
+volume_mount() {
+	DISK=$MNT/disk
+	mkdir -p "$MNT"
+	"$WBFS" mount --cache "$CACHE" --backing "$BACKING" "$@" "$MNT"
+	own_mounts+=("$MNT")
+	WORKER=$(stat_of worker_pid)
+	own_workers+=("$WORKER")
+}
+
+volume_umount() {
+	"$WBFS" umount "$MNT"
+	volume_is_stopped
+}
+
+# A clean stop returns when the daemon is gone and the files are free.
+volume_is_stopped() {
+	! is_mounted "$MNT" || fail "$MNT is still mounted"
+	! is_alive "$WORKER" || fail "the daemon $WORKER is still there"
+	flock -n "$CACHE" true || fail "the cache is still locked"
+	flock -n "$BACKING" true || fail "the backing is still locked"
+}
+
+volume_remount() {
+	volume_umount
+	volume_mount "$@"
+}
+
+stat_of() {	# a field of stats.json
+	local value
+	value=$(jq -r --arg k "$1" '.[$k]' <"${MNT:?}/.wbfs/stats.json")
+	[ "$value" != null ] || fail "stats.json has no $1"
+	echo "$value"
+}
+
+# SIGKILL of the daemon: what it had not made durable is lost.
+daemon_kill() {
+	kill -9 "$WORKER"
+	gone_within 60 "$WORKER" || fail "the daemon does not die of SIGKILL"
+}
+
+# Takes down what stood on a killed daemon. Errors are expected on the way.
+wreck_clear() {
+	local item
+	for item in "${own_filesystems[@]}"; do
+		is_mounted "$item" || continue
+		umount "$item" 2>/dev/null || umount -l "$item"
+	done
+	own_filesystems=()
+	for item in "${own_loops[@]}"; do
+		losetup -d "$item" 2>/dev/null || :
+		loop_is_gone "$item"
+	done
+	own_loops=()
+	umount "$MNT" 2>/dev/null || umount -l "$MNT"
+}
+
+# --- loop devices and file systems on them ----------------------------------------------
+
+# loop_attach FILE [losetup option]...; sets LOOP
+loop_attach() {
+	LOOP=$(losetup --find --show --direct-io=on "${@:2}" "$1")
+	own_loops+=("$LOOP")
+}
+
+loop_is_gone() {
+	local i
+	for ((i = 0; i < 1500; i++)); do
+		losetup "$1" >/dev/null 2>&1 || return 0
+		sleep 0.02
+	done
+	fail "$1 does not come loose"
+}
+
+loop_detach() {	# [device]
+	local device=${1:-$LOOP} item left=()
+	losetup -d "$device"
+	loop_is_gone "$device"
+	for item in "${own_loops[@]}"; do
+		[ "$item" = "$device" ] || left+=("$item")
+	done
+	own_loops=("${left[@]}")
+}
+
+fs_make() {	# ext4|xfs device
+	case $1 in
+	ext4) mkfs.ext4 -q -F "$2" ;;
+	xfs) mkfs.xfs -q -f "$2" ;;
+	*) fail "file system $1?" ;;
+	esac
+}
+
+fs_check() {	# ext4|xfs device: clean, changes nothing
+	case $1 in
+	ext4) e2fsck -fn "$2" ;;
+	xfs) xfs_repair -n "$2" ;;
+	esac
+}
+
+fs_mount() {	# device directory
+	mkdir -p "$2"
+	mount "$1" "$2"
+	own_filesystems+=("$2")
+}
+
+fs_umount() {	# directory
+	local item left=()
+	umount "$1"
+	for item in "${own_filesystems[@]}"; do
+		[ "$item" = "$1" ] || left+=("$item")
+	done
+	own_filesystems=("${left[@]}")
+}
+
+# --- data ---------------------------------------------------------------------------------
+
+# random_file FILE BYTES
+random_file() {
+	head -c "$2" /dev/urandom >"$1"
+}
+
+# A source tree to copy: the C headers of the machine, and our own sources.
+# About TREE_MB megabytes in many small files.
+tree_make() {	# directory
+	local limit=${TREE_MB:-30}
+	mkdir -p "$1"
+	(
+		cd /
+		find usr/include "${top_srcdir#/}/src" "${top_srcdir#/}/tests" -type f \
+			-size -1024k -printf '%s %p\n' 2>/dev/null | sort -k2 |
+			awk -v max=$((limit * 1000000)) '{ s += $1
+				sub(/^[0-9]+ /, ""); if (s <= max) print }' |
+			xargs -d '\n' cp --parents -t "$1"
+	)
+}
+
+same_tree() {
+	diff -r --no-dereference "$1" "$2"
+}
+
+same_bytes() {	# file file [bytes]
+	cmp ${3:+-n "$3"} "$1" "$2"
+}
