@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The order of a scan: superblocks; first headers; then, until nothing new is
+ * learnt: the newest segment that is not dead, its headers, the walk; then the
+ * judgement on the end of the walk, and the data that no claim covers.
+ */
+#include "cache/recovery.h"
+
+#include <inttypes.h>
+
+#include "cache/cache.h"
+#include "cache/recovery_scan.h"
+
+/* Headers that lie about epochs could make a scan go on for ever. A sound log
+ * needs one round. */
+#define ROUNDS_MAX 16u
+
+static gboolean refuse_contradictions(struct wb_recovery_scan *scan, GError **error)
+{
+	g_set_error(error, WB_CACHE_ERROR, WB_CACHE_ERROR_DAMAGED,
+		    "%s: the headers of the log contradict each other about its epochs; "
+		    "nothing was changed", scan->store->label);
+	return FALSE;
+}
+
+static gboolean refuse_unknown_type(struct wb_recovery_scan *scan, GError **error)
+{
+	g_set_error(error, WB_CACHE_ERROR, WB_CACHE_ERROR_NOT_A_CACHE,
+		    "%s: record %" PRIu64 " of the log has an entry type of a later version of "
+		    "wbfs, which is needed to use this cache; nothing was changed",
+		    scan->store->label,
+		    scan->has_last ? scan->last_sequence + 1 : scan->tail_sequence);
+	return FALSE;
+}
+
+static gboolean refuse_size(struct wb_recovery_scan *scan, GError **error)
+{
+	g_set_error(error, WB_CACHE_ERROR, WB_CACHE_ERROR_LIMIT,
+		    "%s: the log has more entries than a cache of this size can hold; "
+		    "nothing was changed", scan->store->label);
+	return FALSE;
+}
+
+/* Repeated until the walk tells nothing new about epochs and tail: a header
+ * met late may declare dead what was taken early. */
+static gboolean walk_until_stable(struct wb_recovery_scan *scan, GError **error)
+{
+	for (unsigned round = 0; round < ROUNDS_MAX; round++) {
+		unsigned version;
+
+		wb_recovery_find_head(scan);
+		version = scan->epochs.version;
+		wb_recovery_learn_head(scan);
+		if (scan->epochs.version != version)
+			continue;
+		scan->tail_has_moved = false;
+		wb_recovery_walk(scan);
+		if (scan->epochs.version != version || scan->tail_has_moved)
+			continue;
+		if (scan->has_unknown_type)
+			return refuse_unknown_type(scan, error);
+		return scan->has_too_many ? refuse_size(scan, error) : TRUE;
+	}
+	return refuse_contradictions(scan, error);
+}
+
+/*
+ * New records begin in a segment after `last_segment`; its place must not be
+ * needed. With an empty log the tail's segment itself is free, unless records
+ * from before the tail lie in it: then ids must not go back to it.
+ */
+static uint64_t find_last_segment(struct wb_recovery_scan *scan)
+{
+	const struct wb_recovery *r = scan->result;
+	uint64_t last;
+
+	if (r->record_count > 0)
+		return g_array_index(r->records, struct wb_recovery_record,
+				     r->records->len - 1).segment_id;
+	last = scan->tail_segment - 1;
+	if (wb_recovery_is_in_use(scan, scan->tail_segment) &&
+	    wb_recovery_first_of(scan, scan->tail_segment)->sequence < scan->tail_sequence)
+		last = scan->tail_segment;
+	if (r->records->len > 0)
+		last = MAX(last, g_array_index(r->records, struct wb_recovery_record,
+					       r->records->len - 1).segment_id);
+	return MAX(last, r->superblock.cut_segment);
+}
+
+static uint32_t find_cut_crc(const struct wb_recovery_scan *scan)
+{
+	const struct wb_recovery *r = scan->result;
+
+	/* The last one collected, live or warm, is the cut: see the walk. */
+	if (scan->crcs->len > 0)
+		return g_array_index(scan->crcs, uint32_t, scan->crcs->len - 1);
+	return r->superblock.cut_sequence == r->cut_sequence ? r->superblock.cut_crc : 0;
+}
+
+static void conclude(struct wb_recovery_scan *scan)
+{
+	struct wb_recovery *r = scan->result;
+	uint64_t epoch = wb_recovery_epochs_highest(&scan->epochs);
+
+	/* A clean flag of an earlier stop says nothing when a later session is
+	 * known, as when the newest copy of the superblock has rotted. */
+	r->was_clean = (r->superblock.state_flags & WB_STATE_CLEAN) != 0 &&
+		       epoch <= r->superblock.epoch;
+	r->highest_epoch = MAX(epoch, scan->highest_epoch_beyond);
+	r->tail_segment = scan->tail_segment;
+	r->tail_sequence = scan->tail_sequence;
+	r->record_count = scan->is_live ? r->records->len - scan->first_live : 0;
+	r->cut_sequence = r->tail_sequence - 1 + r->record_count;
+	r->durable = MIN(wb_recovery_epochs_durable(&scan->epochs), r->cut_sequence);
+	r->cut_crc = find_cut_crc(scan);
+	r->last_segment = find_last_segment(scan);
+	r->oldest_warm_segment = r->tail_segment;
+	if (r->records->len > 0)
+		r->oldest_warm_segment = MIN(r->tail_segment,
+			g_array_index(r->records, struct wb_recovery_record, 0).segment_id);
+}
+
+static void begin(struct wb_recovery_scan *scan, struct wb_store *store,
+		  const struct wb_recovery_options *options)
+{
+	static const struct wb_recovery_options none;
+
+	*scan = (struct wb_recovery_scan){ .store = store };
+	scan->options = options ? options : &none;
+	scan->result = g_new0(struct wb_recovery, 1);
+	scan->result->records = g_array_new(FALSE, FALSE, sizeof(struct wb_recovery_record));
+	scan->result->entries = g_array_new(FALSE, FALSE, sizeof(struct wb_entry_disk));
+	scan->crcs = g_array_new(FALSE, FALSE, sizeof(uint32_t));
+	scan->geometry = &scan->result->superblock.geometry;
+	scan->uuid = scan->result->superblock.uuid;
+	wb_recovery_epochs_init(&scan->epochs);
+}
+
+static void end(struct wb_recovery_scan *scan)
+{
+	wb_recovery_image_clear(&scan->segment);
+	wb_recovery_image_clear(&scan->headers);
+	wb_recovery_epochs_clear(&scan->epochs);
+	g_array_unref(scan->crcs);
+	g_free(scan->firsts);
+}
+
+static gboolean run(struct wb_recovery_scan *scan, GError **error)
+{
+	if (!wb_recovery_read_superblocks(scan, error))
+		return FALSE;
+	wb_recovery_image_init(&scan->segment, scan->geometry->segment_blocks);
+	wb_recovery_image_init(&scan->headers, WB_RECOVERY_BATCH_BLOCKS);
+	return wb_recovery_read_firsts(scan, error) && walk_until_stable(scan, error) &&
+	       wb_recovery_judge_end(scan, error) && wb_recovery_check_data(scan, error);
+}
+
+struct wb_recovery *wb_recovery_scan(struct wb_store *cache_store,
+				     const struct wb_recovery_options *options,
+				     GError **error)
+{
+	struct wb_recovery_scan scan;
+	struct wb_recovery *result;
+
+	begin(&scan, cache_store, options);
+	result = scan.result;
+	if (run(&scan, error)) {
+		conclude(&scan);
+	} else {
+		wb_recovery_free(result);
+		result = NULL;
+	}
+	end(&scan);
+	return result;
+}
+
+void wb_recovery_free(struct wb_recovery *recovery)
+{
+	if (!recovery)
+		return;
+	g_array_unref(recovery->records);
+	g_array_unref(recovery->entries);
+	g_free(recovery);
+}

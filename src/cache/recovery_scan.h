@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The inside of recovery: what its parts share while one scan runs. Only the
+ * recovery_*.c files include it. One thread, start-up only; nothing is written.
+ *
+ * Two kinds of headers are kept apart. A header in a TRUSTED position is the
+ * first block of a segment, or lies behind a trusted one of the same segment:
+ * user data is never there. What it says decides. Any other block may be user
+ * data, a copy of a header among it; such a find may only lead to a refusal.
+ */
+#ifndef WB_CACHE_RECOVERY_SCAN_H
+#define WB_CACHE_RECOVERY_SCAN_H
+
+#include "cache/recovery.h"
+#include "cache/recovery_epochs.h"
+
+#define WB_RECOVERY_DEPTH 64u
+#define WB_RECOVERY_BATCH_BLOCKS 1024u	/* first headers read at once: 4 MiB */
+
+/* A segment's first header, without its entries. */
+struct wb_recovery_first {
+	uint64_t segment_id, sequence, epoch;
+	int error;			/* -errno of reading it */
+	uint8_t verdict;		/* enum wb_record_verdict */
+	bool is_zeros;
+	bool fills;			/* its record leaves no room for another */
+	bool is_bad_place;		/* in the superblock's list */
+};
+
+/* A run of blocks in memory with what reading them said. */
+struct wb_recovery_image {
+	uint8_t *data;			/* aligned */
+	int *errors;			/* one per block */
+	uint64_t first_id;		/* see below; 0 = nothing is loaded */
+};
+
+struct wb_recovery_scan {
+	struct wb_store *store;
+	const struct wb_recovery_options *options;	/* never NULL */
+	struct wb_recovery *result;
+	const struct wb_geometry *geometry;		/* of the superblock */
+	const uint8_t *uuid;
+
+	struct wb_recovery_epochs epochs;
+	struct wb_recovery_first *firsts;	/* one per place */
+	uint64_t head_id;			/* newest segment that is not dead; 0 = none */
+	uint64_t tail_segment, tail_sequence;	/* highest seen */
+	bool tail_has_moved;			/* since the walk began */
+	uint64_t highest_epoch_beyond;		/* in positions that are not trusted */
+
+	struct wb_recovery_image segment;	/* all blocks of segment first_id */
+	struct wb_recovery_image headers;	/* first blocks of first_id, first_id+1, ... */
+	uint64_t headers_count;
+
+	/* of the walk */
+	bool has_last;			/* a record was taken: */
+	uint64_t last_sequence;
+	uint32_t last_crc;
+	uint64_t last_segment;
+	uint32_t last_end;		/* first block behind it */
+	bool is_live;			/* the record with tail_sequence was taken */
+	guint first_live;		/* index in records */
+	GArray *crcs;			/* uint32_t: of the header of each record */
+	bool has_unknown_type;		/* the next record is of a later version */
+	bool has_too_many;		/* more entries than any sane log has */
+};
+
+/* recovery_superblock.c: fills the superblock part of the result. */
+gboolean wb_recovery_read_superblocks(struct wb_recovery_scan *scan, GError **error);
+
+/* recovery_headers.c */
+gboolean wb_recovery_read_firsts(struct wb_recovery_scan *scan, GError **error);
+void wb_recovery_image_init(struct wb_recovery_image *image, uint64_t blocks);
+void wb_recovery_image_clear(struct wb_recovery_image *image);
+/* All blocks of the segment with this id are in scan->segment afterwards. */
+void wb_recovery_load_segment(struct wb_recovery_scan *scan, uint64_t id);
+/* Its first block; NULL when it cannot be read. Cheap for growing ids. */
+const void *wb_recovery_load_first(struct wb_recovery_scan *scan, uint64_t id);
+const void *wb_recovery_block(const struct wb_recovery_scan *scan, uint32_t block);
+bool wb_recovery_has_fields(enum wb_record_verdict verdict);
+enum wb_record_verdict wb_recovery_decode(const struct wb_recovery_scan *scan, uint64_t id,
+					  uint32_t block, const void *data,
+					  struct wb_record_fields *fields);
+/* Keeps the highest tail. */
+void wb_recovery_learn_tail(struct wb_recovery_scan *scan, uint64_t segment,
+			    uint64_t sequence);
+/* Takes in what a header in a trusted position says, dead or not. */
+void wb_recovery_learn(struct wb_recovery_scan *scan, const struct wb_record_fields *fields);
+bool wb_recovery_is_dead(struct wb_recovery_scan *scan, const struct wb_record_fields *fields);
+struct wb_recovery_first *wb_recovery_first_of(const struct wb_recovery_scan *scan,
+					       uint64_t id);
+/* Is the first header that of segment `id`, and not dead? */
+bool wb_recovery_is_in_use(struct wb_recovery_scan *scan, uint64_t id);
+void wb_recovery_find_head(struct wb_recovery_scan *scan);
+/* Learns from all headers of the newest live segment. */
+void wb_recovery_learn_head(struct wb_recovery_scan *scan);
+
+/* recovery_walk.c: collects the records, warm and live. */
+void wb_recovery_walk(struct wb_recovery_scan *scan);
+
+/* recovery_break.c: is the end of the walk the end of the log? */
+gboolean wb_recovery_judge_end(struct wb_recovery_scan *scan, GError **error);
+
+/* recovery_data.c: the data of the records that no claim covers. */
+gboolean wb_recovery_check_data(struct wb_recovery_scan *scan, GError **error);
+
+#endif
