@@ -111,7 +111,7 @@ helper() {
 
 # --- the work directory, and what must be undone ------------------------------------
 
-W='' WORKER='' LOOP=''
+W='' WORKER='' LOOP='' MNT=''
 own_filesystems=() own_loops=() own_mounts=() own_workers=() own_jobs=()
 
 start() {
@@ -143,10 +143,9 @@ clean_up() {
 		cases=$((cases + 1))
 		echo "not ok $cases - ${open_case:-$test_name}" >&3
 		echo "1..$cases" >&3
-		for item in "${own_mounts[@]}"; do
-			echo "state of $item:"
-			timeout 5 cat "$item/.wbfs/stats.json"
-		done
+		if [ -n "${MNT:-}" ] && is_mounted "$MNT"; then
+			timeout 5 cat "$MNT/.wbfs/stats.json"
+		fi
 	fi
 	for item in "${own_jobs[@]}"; do
 		kill "$item" 2>/dev/null && wait "$item" 2>/dev/null
@@ -233,9 +232,9 @@ volume_remount() {
 	volume_mount "$@"
 }
 
-stat_of() {	# a field of stats.json
+stat_of() {	# a field of stats.json: name, or name.name
 	local value
-	value=$(jq -r --arg k "$1" '.[$k]' <"${MNT:?}/.wbfs/stats.json")
+	value=$(jq -r --arg k "$1" 'getpath($k | split("."))' <"${MNT:?}/.wbfs/stats.json")
 	[ "$value" != null ] || fail "stats.json has no $1"
 	echo "$value"
 }
@@ -259,6 +258,10 @@ wreck_clear() {
 		loop_is_gone "$item"
 	done
 	own_loops=()
+	wreck_clear_mount
+}
+
+wreck_clear_mount() {
 	umount "$MNT" 2>/dev/null || umount -l "$MNT"
 }
 

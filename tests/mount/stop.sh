@@ -1,0 +1,109 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Every way to stop keeps what was acknowledged, synced or not, and leaves a
+# clean volume and free files; a stop while the image is in use is refused.
+. "$(dirname "$0")/lib.sh"
+
+needs fuse loop jq fusermount3
+start
+volume_make 64M 256M
+random_file "$W/reference" $((8 << 20))
+same_start() {
+	cmp -n $((8 << 20)) "$DISK" "$W/reference"
+}
+
+# Fresh data each time, never synced.
+change() {
+	local file at=$((RANDOM % 20))
+	random_file "$W/part" 300000
+	for file in "$DISK" "$W/reference"; do
+		dd if="$W/part" of="$file" bs=300000 seek=$at conv=notrunc status=none
+	done
+}
+
+# SIGTERM, umount and fusermount3 do not wait for the daemon; this does.
+is_stopped() {
+	gone_within 60 "$WORKER" || fail "the daemon does not end"
+	volume_is_stopped
+}
+
+is_clean() {
+	"$WBFS" check "$CACHE" || fail "wbfs check objects"
+}
+
+stop_umount_command() { "$WBFS" umount "$MNT"; volume_is_stopped; }
+stop_umount() { umount "$MNT"; is_stopped; }
+stop_fusermount3() { fusermount3 -u "$MNT"; is_stopped; }
+stop_sigterm() { kill -TERM "$WORKER"; is_stopped; }
+stop_sigint() { kill -INT "$WORKER"; is_stopped; }
+
+volume_mount
+dd if="$W/reference" of="$DISK" bs=1M conv=notrunc status=none
+for way in umount_command umount fusermount3 sigterm sigint; do
+	case_is "stopped by $way: all that was acknowledged is there"
+	change
+	"stop_$way"
+	is_clean
+	volume_mount
+	same_start
+done
+
+case_is "in the foreground: the exit status of a clean stop is 0"
+volume_umount
+"$WBFS" mount -f --cache "$CACHE" --backing "$BACKING" "$MNT" &
+foreground=$!
+own_jobs+=($foreground)
+own_workers+=($foreground)
+for ((i = 0; i < 1000; i++)); do
+	[ -e "$MNT/disk" ] && break
+	sleep 0.02
+done
+same_start
+WORKER=$(stat_of worker_pid)
+change
+kill -TERM "$WORKER"
+wait $foreground
+is_stopped
+is_clean
+volume_mount
+same_start
+
+case_is "a stop while a loop device holds the image names the device"
+loop_attach "$DISK"
+if "$WBFS" umount "$MNT" 2>"$W/message"; then fail "it was not refused"; fi
+cat "$W/message"
+grep -q "$LOOP" "$W/message" || fail "the message does not name $LOOP"
+if umount "$MNT"; then fail "umount(8) was not refused"; fi
+same_start
+loop_detach
+volume_umount
+
+for sector in 512 4096; do
+	case_is "cache and backing are block devices with $sector-byte sectors"
+	truncate -s 64M "$W/cache-disk"
+	truncate -s 256M "$W/backing-disk"
+	loop_attach "$W/cache-disk" -b $sector
+	CACHE=$LOOP
+	loop_attach "$W/backing-disk" -b $sector
+	BACKING=$LOOP
+	# Where the mark of a device is kept; not ours to leave behind.
+	mark=/var/lib/wbfs/dev-$(basename "$BACKING")
+	rm -f "$mark"
+	volume_format
+	volume_mount
+	"$(helper mirror_io)" "$DISK" "$W/mirror" $((128 << 20)) 4 400 5
+	"$WBFS" flush "$MNT"
+	daemon_kill
+	wreck_clear_mount
+	volume_mount
+	same_bytes "$DISK" "$W/mirror" $((128 << 20))
+	volume_remount
+	"$WBFS" drain "$MNT"
+	volume_umount
+	same_bytes "$W/backing-disk" "$W/mirror" $((128 << 20))
+	rm -f "$mark"
+	loop_detach "$CACHE"
+	loop_detach "$BACKING"
+	rm -f "$W/cache-disk" "$W/backing-disk" "$W/mirror"
+done
+finish
