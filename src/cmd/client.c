@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "cmd/client.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cmd/report.h"
+
+static void fail_on(GError **error, const char *mount_point, const char *path, int errnum)
+{
+	if (errnum == ENOTCONN || errnum == ECONNABORTED)
+		g_set_error(error, WB_COMMAND_ERROR, WB_COMMAND_ERROR_DEAD_MOUNT,
+			    "the daemon of %s is gone. To go on: 'wbfs umount %s' (or "
+			    "fusermount3 -u), then mount it again: the log is recovered",
+			    mount_point, mount_point);
+	else
+		g_set_error(error, WB_COMMAND_ERROR, WB_COMMAND_ERROR_FAILED, "%s: %s", path,
+			    g_strerror(errnum));
+}
+
+char *wb_client_read_stats(const char *mount_point, GError **error)
+{
+	g_autofree char *path = g_build_filename(mount_point, ".wbfs", "stats.json", NULL);
+	g_autoptr(GString) text = g_string_new(NULL);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	char piece[16384];
+	ssize_t n = -1;
+
+	while (fd >= 0 && (n = read(fd, piece, sizeof piece)) > 0)
+		g_string_append_len(text, piece, n);
+	if (n < 0)
+		fail_on(error, mount_point, path, errno);
+	if (fd >= 0)
+		close(fd);
+	return n < 0 ? NULL : g_string_free(g_steal_pointer(&text), FALSE);
+}
+
+JsonNode *wb_client_get_stats(const char *mount_point, GError **error)
+{
+	g_autofree char *text = wb_client_read_stats(mount_point, error);
+	JsonNode *node;
+
+	if (!text)
+		return NULL;
+	node = json_from_string(text, error);
+	if (node && JSON_NODE_HOLDS_OBJECT(node))
+		return node;
+	if (node)
+		json_node_unref(node);
+	if (!error || !*error)
+		wb_fail(error, "%s/.wbfs/stats.json holds no JSON object", mount_point);
+	return NULL;
+}
+
+bool wb_client_write_verb(const char *mount_point, const char *verb, GError **error)
+{
+	g_autofree char *path = g_build_filename(mount_point, ".wbfs", "control", NULL);
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : write(fd, verb, strlen(verb));
+
+	if (n < 0)
+		fail_on(error, mount_point, path, errno);
+	if (fd >= 0)
+		close(fd);
+	return n >= 0;
+}
+
+static JsonNode *member(JsonObject *object, const char *key)
+{
+	JsonNode *node = object ? json_object_get_member(object, key) : NULL;
+
+	return node && JSON_NODE_HOLDS_VALUE(node) ? node : NULL;
+}
+
+static JsonObject *inner(JsonNode *stats, const char *key)
+{
+	JsonNode *node = json_object_get_member(json_node_get_object(stats), key);
+
+	return node && JSON_NODE_HOLDS_OBJECT(node) ? json_node_get_object(node) : NULL;
+}
+
+static uint64_t number(JsonNode *node)
+{
+	return node ? (uint64_t)json_node_get_int(node) : 0;
+}
+
+static const char *text_of(JsonNode *node)
+{
+	const char *text = node ? json_node_get_string(node) : NULL;
+
+	return text ? text : "";
+}
+
+uint64_t wb_client_number(JsonNode *stats, const char *key)
+{
+	return number(member(json_node_get_object(stats), key));
+}
+
+bool wb_client_bool(JsonNode *stats, const char *key)
+{
+	JsonNode *node = member(json_node_get_object(stats), key);
+
+	return node && json_node_get_boolean(node);
+}
+
+const char *wb_client_text(JsonNode *stats, const char *key)
+{
+	return text_of(member(json_node_get_object(stats), key));
+}
+
+uint64_t wb_client_number_in(JsonNode *stats, const char *object, const char *key)
+{
+	return number(member(inner(stats, object), key));
+}
+
+const char *wb_client_text_in(JsonNode *stats, const char *object, const char *key)
+{
+	return text_of(member(inner(stats, object), key));
+}

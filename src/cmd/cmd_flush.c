@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "cmd/commands.h"
+#include "cmd/verb.h"
+
+int wb_cmd_flush(const struct wb_options *options)
+{
+	return wb_verb_run(options->argument, &(struct wb_verb){
+		.name = "flush",
+		.done_key = "flushes_done",
+		.failed_key = "flushes_failed",
+	});
+}

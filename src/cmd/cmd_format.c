@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "cache/create.h"
+#include "cmd/commands.h"
+#include "cmd/format_guard.h"
+#include "cmd/identity.h"
+#include "cmd/progress.h"
+#include "cmd/report.h"
+#include "cmd/size_parse.h"
+#include "cmd/volume.h"
+#include "frontend/stats_json.h"
+
+/* A format under way, and what a failure has to undo. */
+struct format {
+	const struct wb_options *options;
+	struct wb_volume volume;
+	bool cache_is_new, backing_is_new;	/* files created by us */
+	struct wb_identity old_identity, identity;
+	bool is_marked;
+	struct wb_store *cache_store;
+};
+
+/* --- files --------------------------------------------------------------------------- */
+
+/* Blocks are allocated now, or a full SSD would show as an I/O error later. */
+static bool set_size(int fd, const char *path, uint64_t bytes, bool is_allocated,
+		     GError **error)
+{
+	char size[WB_SIZE_TEXT_BYTES];
+
+	if (ftruncate(fd, (off_t)bytes) < 0)
+		return wb_fail_errno(error, "%s: cannot make it %s large", path,
+				     wb_size_format(bytes, size));
+	if (is_allocated && fallocate(fd, 0, 0, (off_t)bytes) < 0 && errno != EOPNOTSUPP)
+		return wb_fail_errno(error, "%s: cannot allocate %s", path,
+				     wb_size_format(bytes, size));
+	return true;
+}
+
+static bool create_file(struct wb_disk *disk, const char *role, const char *path,
+			uint64_t bytes, bool *is_new, GError **error)
+{
+	int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+
+	if (fd < 0)
+		return wb_fail_errno(error, "cannot create %s %s", role, path);
+	*is_new = true;
+	return wb_disk_adopt(disk, role, path, fd, error) &&
+	       set_size(fd, path, bytes, !strcmp(role, "cache"), error) &&
+	       wb_disk_refresh(disk, error);
+}
+
+/* A size was given and the file is there: fine when it has that size. */
+static bool check_size(const struct wb_disk *disk, const char *role, const char *option,
+		       uint64_t bytes, GError **error)
+{
+	if (!bytes || disk->size_bytes == bytes)
+		return true;
+	return wb_fail(error, "%s %s exists already and has %" PRIu64 " bytes, not the %" PRIu64
+		       " of %s: leave %s out to use it as it is, or remove it first",
+		       role, disk->path, disk->size_bytes, bytes, option, option);
+}
+
+static bool open_disk(struct wb_disk *disk, const char *role, const char *path,
+		      const char *option, uint64_t bytes, bool *is_new, GError **error)
+{
+	struct stat st;
+
+	if (bytes && stat(path, &st) && errno == ENOENT)
+		return create_file(disk, role, path, bytes, is_new, error);
+	if (!bytes && stat(path, &st) && errno == ENOENT)
+		return wb_fail(error, "%s %s does not exist; %s SIZE creates it", role, path,
+			       option);
+	return wb_disk_open(disk, role, path, WB_DISK_READ_WRITE, error) &&
+	       check_size(disk, role, option, bytes, error);
+}
+
+static bool open_both(struct format *format, GError **error)
+{
+	const struct wb_options *o = format->options;
+	struct stat cache, backing;
+
+	if (!strcmp(o->cache_path, o->backing_path) ||
+	    (!stat(o->cache_path, &cache) && !stat(o->backing_path, &backing) &&
+	     cache.st_dev == backing.st_dev && cache.st_ino == backing.st_ino))
+		return wb_fail(error, "cache and backing are the same: %s and %s",
+			       o->cache_path, o->backing_path);
+	if (!open_disk(&format->volume.cache, "cache", o->cache_path, "--cache-size",
+		       o->cache_size_bytes, &format->cache_is_new, error) ||
+	    !open_disk(&format->volume.backing, "backing", o->backing_path, "--size",
+		       o->size_bytes, &format->backing_is_new, error))
+		return false;
+	if (wb_disk_is_same(&format->volume.cache, &format->volume.backing))
+		return wb_fail(error, "cache and backing are the same device: %s and %s",
+			       o->cache_path, o->backing_path);
+	return true;
+}
+
+/* --- steps ----------------------------------------------------------------------------- */
+
+static uint32_t segment_bytes(const struct wb_options *options)
+{
+	return options->segment_size_bytes ?
+		       (uint32_t)MIN(options->segment_size_bytes, UINT32_MAX) :
+		       WB_SEGMENT_BYTES_DEFAULT;
+}
+
+static bool check_geometry(const struct format *format, GError **error)
+{
+	const struct wb_volume *v = &format->volume;
+	struct wb_geometry geometry;
+	enum wb_geometry_verdict verdict =
+		wb_geometry_compute(&geometry, v->cache.size_bytes,
+				    segment_bytes(format->options), v->backing.size_bytes);
+
+	if (verdict == WB_GEOMETRY_OK)
+		return true;
+	return wb_fail(error, "cache %s (%" PRIu64 " bytes) and backing %s (%" PRIu64
+		       " bytes): %s", v->cache.path, v->cache.size_bytes, v->backing.path,
+		       v->backing.size_bytes, wb_geometry_verdict_text(verdict));
+}
+
+static bool check_contents(struct format *format, GError **error)
+{
+	struct wb_volume *v = &format->volume;
+
+	if (!wb_identity_read(&v->backing, &format->old_identity, error))
+		return false;
+	if (format->options->force)
+		return true;
+	return (format->cache_is_new || wb_format_guard_cache(format->cache_store, error)) &&
+	       (format->backing_is_new ||
+		wb_format_guard_backing(&v->backing, &format->old_identity, &v->cache, error));
+}
+
+static bool make_uuid(uint8_t uuid[16], GError **error)
+{
+	if (getrandom(uuid, 16, 0) != 16)
+		return wb_fail_errno(error, "cannot get random bytes for the UUID");
+	uuid[6] = (uint8_t)((uuid[6] & 0x0f) | 0x40);	/* RFC 4122, version 4 */
+	uuid[8] = (uint8_t)((uuid[8] & 0x3f) | 0x80);
+	return true;
+}
+
+static bool mark_backing(struct format *format, GError **error)
+{
+	format->identity.cache_path = g_strdup(format->volume.cache.path);
+	if (!make_uuid(format->identity.uuid, error))
+		return false;
+	format->is_marked = true;
+	return wb_identity_write(&format->volume.backing, &format->identity, error);
+}
+
+static bool lay_out(struct format *format, GError **error)
+{
+	struct wb_progress progress;
+	struct wb_create_params params = {
+		.segment_bytes = segment_bytes(format->options),
+		.backing_bytes = format->volume.backing.size_bytes,
+		.backing_mark_kind = format->identity.kind,
+		.backing_path = format->volume.backing.path,
+		.zero_mode = format->options->no_zero ? WB_ZERO_HEADERS : WB_ZERO_ALL,
+		.progress = wb_progress_update,
+		.progress_arg = &progress,
+	};
+	bool ok;
+
+	memcpy(params.uuid, format->identity.uuid, 16);
+	memcpy(params.backing_mark, format->identity.uuid, 16);
+	wb_progress_begin(&progress, "zeroing the cache");
+	ok = wb_create(format->cache_store, &params, error);
+	wb_progress_end(&progress);
+	return ok;
+}
+
+static bool run(struct format *format, GError **error)
+{
+	if (!open_both(format, error) || !check_geometry(format, error))
+		return false;
+	format->cache_store = wb_disk_open_store(&format->volume.cache, error);
+	return format->cache_store && check_contents(format, error) &&
+	       mark_backing(format, error) && lay_out(format, error);
+}
+
+/* --- end --------------------------------------------------------------------------------- */
+
+/* A format that failed leaves nothing half-made: no new files, the old mark. */
+static void undo(struct format *format)
+{
+	if (format->is_marked)
+		wb_identity_remove(&format->volume.backing);
+	if (format->is_marked && format->old_identity.kind != WB_MARK_NONE)
+		wb_identity_write(&format->volume.backing, &format->old_identity, NULL);
+	if (format->cache_is_new)
+		unlink(format->options->cache_path);
+	if (format->backing_is_new)
+		unlink(format->options->backing_path);
+}
+
+static void say_done(const struct format *format)
+{
+	char cache[WB_SIZE_TEXT_BYTES], backing[WB_SIZE_TEXT_BYTES], uuid[WB_UUID_TEXT_BYTES];
+
+	wb_uuid_format(format->identity.uuid, uuid);
+	printf("volume %s: cache %s (%s), backing %s (%s)\n", uuid, format->volume.cache.path,
+	       wb_size_format(format->volume.cache.size_bytes, cache),
+	       format->volume.backing.path,
+	       wb_size_format(format->volume.backing.size_bytes, backing));
+}
+
+int wb_cmd_format(const struct wb_options *options)
+{
+	g_autoptr(GError) error = NULL;
+	struct format format = { .options = options, .volume = WB_VOLUME_NONE };
+	bool ok = run(&format, &error);
+
+	if (ok)
+		say_done(&format);
+	else
+		undo(&format);
+	wb_store_close(format.cache_store);
+	wb_volume_close(&format.volume);
+	wb_identity_clear(&format.old_identity);
+	wb_identity_clear(&format.identity);
+	return ok ? WB_EXIT_DONE : wb_report(error);
+}

@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "cmd/client.h"
+#include "cmd/commands.h"
+#include "cmd/mount_table.h"
+#include "cmd/report.h"
+#include "cmd/size_parse.h"
+
+#define BLOCK_BYTES 4096u
+
+/* --- one volume -------------------------------------------------------------------- */
+
+static void line(const char *label, const char *text)
+{
+	printf("%-18s %s\n", label, text);
+}
+
+static void size_line(const char *label, uint64_t bytes)
+{
+	char text[WB_SIZE_TEXT_BYTES];
+
+	line(label, wb_size_format(bytes, text));
+}
+
+static void disk_line(const char *label, JsonNode *stats, const char *disk)
+{
+	char size[WB_SIZE_TEXT_BYTES];
+	const char *reason = wb_client_text_in(stats, disk, "buffered_reason");
+
+	printf("%-18s %s (%s, %s, %s%s%s)\n", label, wb_client_text_in(stats, disk, "path"),
+	       wb_client_text_in(stats, disk, "kind"),
+	       wb_size_format(wb_client_number_in(stats, disk, "size_bytes"), size),
+	       wb_client_text_in(stats, disk, "io"), *reason ? ": " : "", reason);
+}
+
+static void dirty_line(JsonNode *stats)
+{
+	uint64_t dirty = wb_client_number(stats, "dirty_blocks");
+	uint64_t blocks = wb_client_number(stats, "cache_blocks");
+	char size[WB_SIZE_TEXT_BYTES];
+
+	printf("%-18s %" PRIu64 " of %" PRIu64 " blocks (%s, %.1f %%)%s\n", "dirty", dirty, blocks,
+	       wb_size_format(dirty * BLOCK_BYTES, size),
+	       blocks ? 100.0 * (double)dirty / (double)blocks : 0.0,
+	       wb_client_bool(stats, "draining") ? ", draining" : "");
+}
+
+static void segments_line(JsonNode *stats)
+{
+	char size[WB_SIZE_TEXT_BYTES];
+
+	printf("%-18s %" PRIu64 " of %s: %" PRIu64 " free, %" PRIu64 " dirty\n", "segments",
+	       wb_client_number_in(stats, "segments", "total"),
+	       wb_size_format(wb_client_number(stats, "segment_bytes"), size),
+	       wb_client_number_in(stats, "segments", "free"),
+	       wb_client_number_in(stats, "segments", "dirty"));
+}
+
+static void read_line(JsonNode *stats)
+{
+	char total[WB_SIZE_TEXT_BYTES], ram[WB_SIZE_TEXT_BYTES], cache[WB_SIZE_TEXT_BYTES],
+		backing[WB_SIZE_TEXT_BYTES];
+
+	printf("%-18s %s: %s from RAM, %s from the cache, %s from the backing\n", "read",
+	       wb_size_format(wb_client_number(stats, "read_bytes"), total),
+	       wb_size_format(wb_client_number(stats, "read_ram_bytes"), ram),
+	       wb_size_format(wb_client_number(stats, "read_cache_bytes"), cache),
+	       wb_size_format(wb_client_number(stats, "read_backing_bytes"), backing));
+}
+
+static void written_lines(JsonNode *stats)
+{
+	char size[WB_SIZE_TEXT_BYTES];
+
+	size_line("written", wb_client_number(stats, "written_bytes"));
+	printf("%-18s %s written, %" PRIu64 " device flushes\n", "  to the cache",
+	       wb_size_format(wb_client_number(stats, "ssd_bytes_written"), size),
+	       wb_client_number(stats, "flushes"));
+	printf("%-18s %s written in %" PRIu64 " writes\n", "  to the backing",
+	       wb_size_format(wb_client_number(stats, "backing_bytes_written"), size),
+	       wb_client_number(stats, "backing_writes"));
+}
+
+static void errors_line(JsonNode *stats)
+{
+	const char *last = wb_client_text(stats, "last_error");
+
+	printf("%-18s %" PRIu64 " of the cache, %" PRIu64 " of the backing, %" PRIu64
+	       " bad checksums (%" PRIu64 " repaired)\n", "errors",
+	       wb_client_number(stats, "cache_errors"),
+	       wb_client_number(stats, "backing_errors"),
+	       wb_client_number(stats, "checksum_errors"),
+	       wb_client_number(stats, "checksum_repaired"));
+	if (*last)
+		line("last error", last);
+}
+
+static void print_status(const char *mount_point, JsonNode *stats)
+{
+	printf("%-18s %s/disk\n", "image", mount_point);
+	line("state", wb_client_text(stats, "state"));
+	size_line("image size", wb_client_number(stats, "image_bytes"));
+	disk_line("cache", stats, "cache");
+	disk_line("backing", stats, "backing");
+	dirty_line(stats);
+	segments_line(stats);
+	read_line(stats);
+	written_lines(stats);
+	size_line("RAM buffer", wb_client_number(stats, "ram_buffer_bytes"));
+	errors_line(stats);
+	printf("%-18s pid %" PRIu64 ", memory %s\n", "daemon",
+	       wb_client_number(stats, "worker_pid"),
+	       wb_client_bool(stats, "memory_locked") ? "locked" : "not locked");
+	line("uuid", wb_client_text(stats, "uuid"));
+}
+
+static int show_one(const struct wb_options *options)
+{
+	g_autoptr(GError) error = NULL;
+	g_autofree char *mount_point = wb_mount_table_resolve(options->argument, &error);
+	g_autofree char *text = mount_point ? wb_client_read_stats(mount_point, &error) : NULL;
+	g_autoptr(JsonNode) stats = NULL;
+
+	if (!text)
+		return wb_report(error);
+	if (options->json) {
+		fputs(text, stdout);
+		return WB_EXIT_DONE;
+	}
+	stats = wb_client_get_stats(mount_point, &error);
+	if (!stats)
+		return wb_report(error);
+	print_status(mount_point, stats);
+	return WB_EXIT_DONE;
+}
+
+/* --- all volumes ----------------------------------------------------------------------- */
+
+static void print_short(const char *mount_point)
+{
+	g_autoptr(GError) error = NULL;
+	g_autoptr(JsonNode) stats = wb_client_get_stats(mount_point, &error);
+	char dirty[WB_SIZE_TEXT_BYTES];
+
+	if (!stats) {
+		bool is_dead = g_error_matches(error, WB_COMMAND_ERROR,
+					       WB_COMMAND_ERROR_DEAD_MOUNT);
+
+		printf("%s  %s\n", mount_point,
+		       is_dead ? "dead ('wbfs umount' it, then mount it again)" :
+				 error->message);
+		return;
+	}
+	printf("%s  %s, %s dirty, cache %s, backing %s\n", mount_point,
+	       wb_client_text(stats, "state"),
+	       wb_size_format(wb_client_number(stats, "dirty_blocks") * BLOCK_BYTES, dirty),
+	       wb_client_text_in(stats, "cache", "path"),
+	       wb_client_text_in(stats, "backing", "path"));
+}
+
+/* A mount that gives no answer is an object with its place and state "dead". */
+static JsonNode *stats_or_dead(const char *mount_point)
+{
+	JsonNode *stats = wb_client_get_stats(mount_point, NULL);
+	JsonObject *object;
+
+	if (stats)
+		return stats;
+	object = json_object_new();
+	json_object_set_string_member(object, "state", "dead");
+	json_object_set_string_member(object, "mount_point", mount_point);
+	stats = json_node_init_object(json_node_alloc(), object);
+	json_object_unref(object);
+	return stats;
+}
+
+static void print_json_list(const GPtrArray *list)
+{
+	g_autoptr(JsonArray) array = json_array_new();
+	g_autoptr(JsonNode) node = json_node_init_array(json_node_alloc(), array);
+	g_autofree char *text = NULL;
+
+	for (unsigned i = 0; i < list->len; i++)
+		json_array_add_element(array, stats_or_dead(list->pdata[i]));
+	text = json_to_string(node, TRUE);
+	puts(text);
+}
+
+static int show_all(const struct wb_options *options)
+{
+	g_autoptr(GPtrArray) list = wb_mount_table_list();
+
+	if (options->json)
+		print_json_list(list);
+	else if (!list->len)
+		puts("no wbfs volume is mounted");
+	else
+		for (unsigned i = 0; i < list->len; i++)
+			print_short(list->pdata[i]);
+	return WB_EXIT_DONE;
+}
+
+int wb_cmd_status(const struct wb_options *options)
+{
+	return options->argument ? show_one(options) : show_all(options);
+}

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "cmd/cache_file.h"
+#include "cmd/client.h"
+#include "cmd/commands.h"
+#include "cmd/mount_table.h"
+#include "cmd/report.h"
+#include "cmd/unmount.h"
+#include "cmd/volume.h"
+
+static bool unmount(const char *mount_point, GError **error)
+{
+	g_autofree char *users = NULL;
+	int result = wb_unmount(mount_point);
+
+	if (!result)
+		return true;
+	if (result != -EBUSY)
+		return wb_fail(error, "cannot unmount %s: %s", mount_point,
+			       g_strerror(-result));
+	users = wb_unmount_describe_users(mount_point);
+	return wb_fail(error, "%s is busy: in use by %s. End that first (losetup -d for a loop "
+		       "device, umount for a mount); it goes on running", mount_point, users);
+}
+
+/* The descriptor was opened while the daemon was known to live, so it cannot
+ * mean a process that got the same number later. */
+static void wait_until_gone(int pidfd)
+{
+	struct pollfd poll_fd = { .fd = pidfd, .events = POLLIN };
+
+	while (pidfd >= 0 && poll(&poll_fd, 1, -1) < 0 && errno == EINTR)
+		;
+}
+
+/* The daemon leaves one word about how it ended: the clean flag. */
+static bool check_clean(const char *cache_path, GError **error)
+{
+	struct wb_store *store = wb_cache_file_open(cache_path, error);
+	struct wb_superblock *superblock;
+	bool is_clean;
+
+	if (!store) {
+		/* Mounted again already, by somebody who was waiting for it. */
+		if (g_error_matches(*error, WB_COMMAND_ERROR, WB_COMMAND_ERROR_IN_USE))
+			g_clear_error(error);
+		return !*error;
+	}
+	superblock = g_new(struct wb_superblock, 1);
+	is_clean = wb_volume_read_superblock(store, superblock) &&
+		   (superblock->state_flags & WB_STATE_CLEAN);
+	g_free(superblock);
+	wb_store_close(store);
+	if (is_clean)
+		return true;
+	return wb_fail(error, "unmounted, but cache %s was not stopped cleanly: what was "
+		       "synced is safe and the next mount recovers it; the reason is in the "
+		       "system log", cache_path);
+}
+
+static bool stop(const char *mount_point, GError **error)
+{
+	g_autoptr(JsonNode) stats = wb_client_get_stats(mount_point, error);
+	int pidfd;
+	bool ok;
+
+	if (!stats)
+		return false;
+	pidfd = (int)syscall(SYS_pidfd_open, (pid_t)wb_client_number(stats, "worker_pid"), 0);
+	ok = unmount(mount_point, error);
+	if (ok)
+		wait_until_gone(pidfd);
+	if (pidfd >= 0)
+		close(pidfd);
+	return ok && check_clean(wb_client_text_in(stats, "cache", "path"), error);
+}
+
+int wb_cmd_umount(const struct wb_options *options)
+{
+	g_autoptr(GError) error = NULL;
+	g_autofree char *mount_point = wb_mount_table_resolve(options->argument, &error);
+
+	if (!mount_point)
+		return wb_report(error);
+	if (stop(mount_point, &error))
+		return WB_EXIT_DONE;
+	if (!g_error_matches(error, WB_COMMAND_ERROR, WB_COMMAND_ERROR_DEAD_MOUNT))
+		return wb_report(error);
+	g_clear_error(&error);
+	if (!unmount(mount_point, &error))
+		return wb_report(error);
+	wb_report_note("%s was unmounted, but its daemon had died before: the next mount "
+		       "recovers the log", mount_point);
+	return WB_EXIT_DONE;
+}

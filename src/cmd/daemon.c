@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "cmd/daemon.h"
+
+#include <errno.h>
+#include <glib-unix.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <unistd.h>
+
+#include "cache/cache.h"
+#include "cmd/commands.h"
+#include "cmd/process.h"
+#include "cmd/report.h"
+#include "cmd/unmount.h"
+#include "cmd/volume.h"
+#include "frontend/fuse_frontend.h"
+#include "io/store_uring.h"
+
+#define TICK_MS 250u
+#define RAM_BUFFER_DEFAULT_BYTES (UINT64_C(64) << 20)
+
+struct wb_daemon {
+	char *mount_point;
+	struct wb_volume volume;
+	struct wb_store *cache_store, *backing_store;
+	struct wb_cache *cache;
+	struct wb_mount_facts facts;
+	struct wb_fuse *fuse;
+
+	/* atomic */
+	atomic_bool is_over;
+};
+
+/* --- start ------------------------------------------------------------------------- */
+
+static void note_disk(struct wb_disk_facts *facts, const struct wb_disk *disk,
+		      const struct wb_store *store)
+{
+	const struct wb_store_uring_info *info = wb_store_uring_get_info(store);
+
+	*facts = (struct wb_disk_facts){
+		.path = disk->path,
+		.is_block_device = info->is_block_device,
+		.is_direct = info->is_direct,
+		.buffered_reason = info->buffered_reason,
+		.size_bytes = store->size_bytes,
+		.alignment_bytes = store->alignment_bytes,
+	};
+}
+
+static bool open_stores(struct wb_daemon *daemon, GError **error)
+{
+	daemon->cache_store = wb_disk_open_store(&daemon->volume.cache, error);
+	if (!daemon->cache_store)
+		return false;
+	note_disk(&daemon->facts.cache, &daemon->volume.cache, daemon->cache_store);
+	return true;
+}
+
+/* The pair is judged before the backing's descriptor goes to its store, because
+ * the mark is read through it. Without a valid superblock wb_cache_open() says
+ * what is wrong, with more words. */
+static bool check_pair(struct wb_daemon *daemon, GError **error)
+{
+	struct wb_superblock *superblock = g_new(struct wb_superblock, 1);
+	bool ok = !wb_volume_read_superblock(daemon->cache_store, superblock) ||
+		  wb_volume_check_pair(&daemon->volume, superblock, error);
+
+	g_free(superblock);
+	return ok;
+}
+
+static bool open_volume(struct wb_daemon *daemon, const struct wb_options *options,
+			GError **error)
+{
+	if (!wb_volume_open(&daemon->volume, options->cache_path, options->backing_path,
+			    error) ||
+	    !open_stores(daemon, error) || !check_pair(daemon, error))
+		return false;
+	daemon->backing_store = wb_disk_open_store(&daemon->volume.backing, error);
+	if (!daemon->backing_store)
+		return false;
+	note_disk(&daemon->facts.backing, &daemon->volume.backing, daemon->backing_store);
+	return true;
+}
+
+static bool open_cache(struct wb_daemon *daemon, const struct wb_options *options,
+		       GError **error)
+{
+	struct wb_cache_config config = {
+		.cache_store = daemon->cache_store,
+		.backing_store = daemon->backing_store,
+		.clock = wb_clock_real(),
+		.worker_mode = WB_WORKER_THREAD,
+		.ram_buffer_bytes = daemon->facts.ram_buffer_bytes,
+		.request_count = WB_FUSE_REQUESTS_MAX,
+		.tunables = options->tunables,
+	};
+
+	daemon->cache = wb_cache_open(&config, error);
+	return daemon->cache != NULL;
+}
+
+static void ended(void *arg)
+{
+	struct wb_daemon *daemon = arg;
+
+	atomic_store(&daemon->is_over, true);
+	g_main_context_wakeup(NULL);
+}
+
+static bool start_fuse(struct wb_daemon *daemon, const struct wb_options *options,
+		       GError **error)
+{
+	struct wb_fuse_config config = {
+		.cache = daemon->cache,
+		.facts = &daemon->facts,
+		.mount_point = daemon->mount_point,
+		.fsname = options->fsname ? options->fsname : daemon->volume.backing.path,
+		.kernel_options = options->kernel_options->str,
+		.allow_other = options->allow_other,
+		.uid = getuid(),
+		.gid = getgid(),
+		.ended = ended,
+		.arg = daemon,
+	};
+
+	daemon->fuse = wb_fuse_start(&config, error);
+	return daemon->fuse != NULL;
+}
+
+static void daemon_free(struct wb_daemon *daemon)
+{
+	wb_store_close(daemon->backing_store);
+	wb_store_close(daemon->cache_store);
+	wb_volume_close(&daemon->volume);
+	g_free(daemon->mount_point);
+	g_free(daemon);
+}
+
+static void protect(struct wb_mount_facts *facts)
+{
+	struct wb_process_protection protection;
+
+	wb_process_protect(&protection);
+	facts->memory_locked = protection.memory_locked;
+	facts->io_flusher = protection.io_flusher;
+	facts->oom_protected = protection.oom_protected;
+}
+
+struct wb_daemon *wb_daemon_start(const struct wb_options *options, const char *mount_point,
+				  GError **error)
+{
+	struct wb_daemon *daemon = g_new0(struct wb_daemon, 1);
+
+	daemon->mount_point = g_strdup(mount_point);
+	daemon->volume = (struct wb_volume)WB_VOLUME_NONE;
+	daemon->facts.version = PACKAGE_VERSION;
+	daemon->facts.mount_point = daemon->mount_point;
+	daemon->facts.worker_pid = getpid();
+	daemon->facts.ram_buffer_bytes = options->ram_buffer_bytes ? options->ram_buffer_bytes :
+								     RAM_BUFFER_DEFAULT_BYTES;
+	protect(&daemon->facts);
+	if (open_volume(daemon, options, error) && open_cache(daemon, options, error) &&
+	    start_fuse(daemon, options, error))
+		return daemon;
+	if (daemon->cache)
+		wb_cache_close(daemon->cache, WB_CLOSE_CLEAN);
+	daemon_free(daemon);
+	return NULL;
+}
+
+/* --- run ----------------------------------------------------------------------------- */
+
+static gboolean on_tick(gpointer arg)
+{
+	struct wb_daemon *daemon = arg;
+
+	wb_cache_tick(daemon->cache);
+	return G_SOURCE_CONTINUE;
+}
+
+/* A stop in the middle of somebody's use would lose what they write next: it is
+ * refused, and what was acknowledged is made durable. */
+static gboolean on_stop_signal(gpointer arg)
+{
+	struct wb_daemon *daemon = arg;
+	int result = wb_unmount(daemon->mount_point);
+	g_autofree char *users = NULL;
+
+	if (!result)
+		return G_SOURCE_CONTINUE;	/* the kernel ends the session */
+	if (result == -EBUSY) {
+		users = wb_unmount_describe_users(daemon->mount_point);
+		g_warning("%s is not stopped, because it is in use by %s; all data is being "
+			  "made durable", daemon->mount_point, users);
+	} else {
+		g_warning("cannot unmount %s: %s", daemon->mount_point, g_strerror(-result));
+	}
+	wb_cache_start_flush(daemon->cache);
+	return G_SOURCE_CONTINUE;
+}
+
+static bool finish(struct wb_daemon *daemon, GError **error)
+{
+	int result;
+
+	wb_fuse_finish(daemon->fuse);
+	result = wb_cache_close(daemon->cache, WB_CLOSE_CLEAN);
+	if (result)
+		wb_fail(error, "%s was not stopped cleanly: %s. The log on %s will be recovered "
+			"at the next mount", daemon->mount_point, g_strerror(-result),
+			daemon->volume.cache.path);
+	daemon_free(daemon);
+	return !result;
+}
+
+bool wb_daemon_run(struct wb_daemon *daemon, GError **error)
+{
+	guint sources[] = {
+		g_unix_signal_add(SIGTERM, on_stop_signal, daemon),
+		g_unix_signal_add(SIGINT, on_stop_signal, daemon),
+		g_timeout_add(TICK_MS, on_tick, daemon),
+	};
+
+	/* No GMainLoop: told to quit before it runs, it would run for ever. */
+	while (!atomic_load(&daemon->is_over))
+		g_main_context_iteration(NULL, TRUE);
+	for (unsigned i = 0; i < G_N_ELEMENTS(sources); i++)
+		g_source_remove(sources[i]);
+	return finish(daemon, error);
+}

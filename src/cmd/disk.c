@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "cmd/disk.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "cmd/lock_holder.h"
+#include "cmd/report.h"
+#include "io/store_uring.h"
+
+#define LOCK_WAIT_US (10 * G_USEC_PER_SEC)
+#define CLAIM_WAIT_US (2 * G_USEC_PER_SEC)
+#define POLL_US (20 * 1000)
+
+/* --- open -------------------------------------------------------------------- */
+
+bool wb_disk_refresh(struct wb_disk *disk, GError **error)
+{
+	if (fstat(disk->fd, &disk->st) < 0)
+		return wb_fail_errno(error, "%s: cannot look at it", disk->path);
+	disk->is_block_device = S_ISBLK(disk->st.st_mode);
+	if (!disk->is_block_device && !S_ISREG(disk->st.st_mode))
+		return wb_fail(error, "%s is neither a regular file nor a block device",
+			       disk->path);
+	disk->size_bytes = (uint64_t)disk->st.st_size;
+	if (disk->is_block_device && ioctl(disk->fd, BLKGETSIZE64, &disk->size_bytes) < 0)
+		return wb_fail_errno(error, "%s: cannot read the size of the device",
+				     disk->path);
+	return true;
+}
+
+/* O_EXCL claims a device for us alone. It is also busy while I/O of a killed
+ * process is landing, so a short wait comes before the refusal. */
+static int open_path(const struct wb_disk *disk, bool is_device)
+{
+	gint64 deadline = g_get_monotonic_time() + CLAIM_WAIT_US;
+	int flags = O_CLOEXEC;
+	int fd;
+
+	flags |= disk->access == WB_DISK_READ_ONLY ? O_RDONLY : O_RDWR;
+	if (is_device && disk->access == WB_DISK_READ_WRITE)
+		flags |= O_EXCL;
+	for (;;) {
+		fd = open(disk->path, flags);
+		if (fd >= 0 || errno != EBUSY || g_get_monotonic_time() >= deadline)
+			return fd;
+		g_usleep(POLL_US);
+	}
+}
+
+static bool open_failed(const struct wb_disk *disk, const char *role, GError **error)
+{
+	if (errno == EBUSY)
+		return wb_fail(error, "%s %s is in use by the system: mounted, or part of "
+			       "another device", role, disk->path);
+	return wb_fail_errno(error, "cannot open %s %s", role, disk->path);
+}
+
+/* --- lock ---------------------------------------------------------------------- */
+
+static bool refuse_held(const struct wb_disk *disk, const char *role,
+			const struct wb_lock_holder *holder, GError **error)
+{
+	g_set_error(error, WB_COMMAND_ERROR, WB_COMMAND_ERROR_IN_USE,
+		    "%s %s is in use by %s (pid %d)", role, disk->path, holder->program,
+		    (int)holder->pid);
+	return false;
+}
+
+static bool lock(struct wb_disk *disk, const char *role, GError **error)
+{
+	int how = disk->access == WB_DISK_READ_ONLY ? LOCK_SH : LOCK_EX;
+	gint64 deadline = g_get_monotonic_time() + LOCK_WAIT_US;
+	struct wb_lock_holder holder;
+
+	while (flock(disk->fd, how | LOCK_NB) < 0) {
+		if (errno != EWOULDBLOCK && errno != EINTR)
+			return wb_fail_errno(error, "cannot lock %s %s", role, disk->path);
+		if (wb_lock_holder_find(&disk->st, &holder))
+			return refuse_held(disk, role, &holder, error);
+		if (g_get_monotonic_time() >= deadline)
+			return wb_fail(error, "%s %s is still locked after 10 s, by no process "
+				       "that could be found: I/O of a killed one may be stuck, "
+				       "or the lock is that of another machine or container",
+				       role, disk->path);
+		g_usleep(POLL_US);
+	}
+	return true;
+}
+
+/* --- doors ----------------------------------------------------------------------- */
+
+bool wb_disk_adopt(struct wb_disk *disk, const char *role, const char *path, int fd,
+		   GError **error)
+{
+	g_autofree char *resolved = realpath(path, NULL);
+
+	*disk = (struct wb_disk){
+		.path = g_strdup(resolved ? resolved : path),
+		.fd = fd,
+		.access = WB_DISK_READ_WRITE,
+	};
+	return wb_disk_refresh(disk, error) && lock(disk, role, error);
+}
+
+bool wb_disk_open(struct wb_disk *disk, const char *role, const char *path,
+		  enum wb_disk_access access, GError **error)
+{
+	g_autofree char *resolved = realpath(path, NULL);
+	struct stat st;
+
+	*disk = (struct wb_disk){ .path = g_strdup(path), .fd = -1, .access = access };
+	if (!resolved || stat(resolved, &st) < 0)
+		return open_failed(disk, role, error);
+	g_free(disk->path);
+	disk->path = g_strdup(resolved);
+	if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
+		return wb_fail(error, "%s %s is neither a regular file nor a block device",
+			       role, disk->path);
+	disk->fd = open_path(disk, S_ISBLK(st.st_mode));
+	if (disk->fd < 0)
+		return open_failed(disk, role, error);
+	return wb_disk_refresh(disk, error) && lock(disk, role, error);
+}
+
+void wb_disk_close(struct wb_disk *disk)
+{
+	if (disk->fd >= 0)
+		close(disk->fd);
+	disk->fd = -1;
+	g_free(disk->path);
+	disk->path = NULL;
+}
+
+struct wb_store *wb_disk_open_store(struct wb_disk *disk, GError **error)
+{
+	struct wb_store_uring_options options = {
+		.path = disk->path,
+		.fd = disk->fd,
+		.access = disk->access == WB_DISK_READ_ONLY ? WB_STORE_READ_ONLY :
+							      WB_STORE_READ_WRITE,
+		.caching = WB_STORE_DIRECT_IF_POSSIBLE,
+	};
+	struct wb_store *store = wb_store_uring_open(&options, error);
+
+	if (store)
+		disk->fd = -1;
+	return store;
+}
+
+bool wb_disk_is_same(const struct wb_disk *a, const struct wb_disk *b)
+{
+	if (a->is_block_device && b->is_block_device)
+		return a->st.st_rdev == b->st.st_rdev;
+	return a->st.st_dev == b->st.st_dev && a->st.st_ino == b->st.st_ino;
+}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * One disk of a volume: a regular file or block device, opened and locked by
+ * flock on the very description that its I/O will use. After a SIGKILL the
+ * kernel keeps that lock until the last I/O of the dead process has landed;
+ * waiting for it is the only way to know (see wb_disk_open()).
+ */
+#ifndef WB_CMD_DISK_H
+#define WB_CMD_DISK_H
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/stat.h>
+
+#include "io/store.h"
+
+enum wb_disk_access {
+	WB_DISK_READ_ONLY,	/* shared lock: others may read, nobody may mount */
+	WB_DISK_READ_WRITE,	/* exclusive */
+};
+
+struct wb_disk {
+	char *path;		/* absolute, links resolved */
+	int fd;			/* -1 after its store took it over */
+	enum wb_disk_access access;
+	bool is_block_device;
+	uint64_t size_bytes;
+	struct stat st;
+};
+
+#define WB_DISK_NONE { .fd = -1 }
+
+/*
+ * `role` ("cache", "backing") is for messages. A living process that holds
+ * the lock: an error at once that names it (WB_COMMAND_ERROR_IN_USE). Nobody
+ * alive: I/O of a killed one is still landing, and this waits up to 10 s.
+ */
+bool wb_disk_open(struct wb_disk *disk, const char *role, const char *path,
+		  enum wb_disk_access access, GError **error);
+/* Takes over an open descriptor (not yet locked) of a file just created. */
+bool wb_disk_adopt(struct wb_disk *disk, const char *role, const char *path, int fd,
+		   GError **error);
+void wb_disk_close(struct wb_disk *disk);
+/* Reads the size again, after it was changed. */
+bool wb_disk_refresh(struct wb_disk *disk, GError **error);
+
+/* A store over the disk, which owns the descriptor (and so the lock) from then
+ * on. Starts threads. */
+struct wb_store *wb_disk_open_store(struct wb_disk *disk, GError **error);
+
+bool wb_disk_is_same(const struct wb_disk *a, const struct wb_disk *b);
+
+#endif

@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "cmd/identity.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "cmd/report.h"
+#include "frontend/stats_json.h"
+
+#define XATTR_UUID "user.wbfs.uuid"
+#define XATTR_CACHE "user.wbfs.cache"
+#define SIDECAR_SUFFIX ".wbfs-id"
+#define BY_ID "/dev/disk/by-id"
+
+/* --- text ------------------------------------------------------------------------ */
+
+bool wb_uuid_parse(const char *text, uint8_t uuid[16])
+{
+	char again[WB_UUID_TEXT_BYTES];
+	unsigned n = 0;
+
+	if (strlen(text) != WB_UUID_TEXT_BYTES - 1)
+		return false;
+	for (const char *p = text; *p && n < 16; p++) {
+		if (*p == '-')
+			continue;
+		if (!g_ascii_isxdigit(p[0]) || !g_ascii_isxdigit(p[1]))
+			return false;
+		uuid[n++] = (uint8_t)(g_ascii_xdigit_value(p[0]) << 4 |
+				      g_ascii_xdigit_value(p[1]));
+		p++;
+	}
+	if (n != 16)
+		return false;
+	wb_uuid_format(uuid, again);
+	return !g_ascii_strcasecmp(again, text);
+}
+
+char *wb_identity_format(const struct wb_identity *identity)
+{
+	char uuid[WB_UUID_TEXT_BYTES];
+
+	wb_uuid_format(identity->uuid, uuid);
+	return g_strdup_printf("%s\n%s\n", uuid,
+			       identity->cache_path ? identity->cache_path : "");
+}
+
+bool wb_identity_parse(const char *text, struct wb_identity *identity)
+{
+	g_auto(GStrv) lines = g_strsplit(text, "\n", 3);
+
+	if (!lines[0] || !wb_uuid_parse(lines[0], identity->uuid))
+		return false;
+	g_free(identity->cache_path);
+	identity->cache_path = lines[1] && *lines[1] ? g_strdup(lines[1]) : NULL;
+	return true;
+}
+
+char *wb_identity_file_name(const char *path)
+{
+	while (*path == '/')
+		path++;
+	return g_strdelimit(g_strdup(path), "/", '-');
+}
+
+const char *wb_identity_kind_text(enum wb_mark_kind kind)
+{
+	switch (kind) {
+	case WB_MARK_NONE:
+		return "nowhere";
+	case WB_MARK_XATTR:
+		return "in its extended attributes";
+	case WB_MARK_SIDECAR:
+		return "in a file beside it";
+	case WB_MARK_STATE_DIRECTORY:
+		return "in the state directory";
+	}
+	g_assert_not_reached();
+}
+
+void wb_identity_clear(struct wb_identity *identity)
+{
+	g_free(identity->cache_path);
+	*identity = (struct wb_identity){ 0 };
+}
+
+/* --- places -------------------------------------------------------------------------- */
+
+/* The file a loop device stands for: device numbers are dealt out anew at
+ * every attach, the file's name stays. */
+static char *loop_file(const struct wb_disk *disk)
+{
+	g_autofree char *path = g_strdup_printf("/sys/dev/block/%u:%u/loop/backing_file",
+						major(disk->st.st_rdev), minor(disk->st.st_rdev));
+	char *text = NULL;
+
+	if (!g_file_get_contents(path, &text, NULL, NULL))
+		return NULL;
+	return g_strchomp(text);
+}
+
+/* The first name by alphabet, so that it is the same one every time. */
+static char *by_id_name(const struct wb_disk *disk)
+{
+	g_autoptr(GDir) dir = g_dir_open(BY_ID, 0, NULL);
+	char *best = NULL;
+	const char *name;
+
+	while (dir && (name = g_dir_read_name(dir))) {
+		g_autofree char *path = g_build_filename(BY_ID, name, NULL);
+		struct stat st;
+
+		if (stat(path, &st) || !S_ISBLK(st.st_mode) ||
+		    st.st_rdev != disk->st.st_rdev || (best && strcmp(best, name) <= 0))
+			continue;
+		g_free(best);
+		best = g_strdup(name);
+	}
+	return best;
+}
+
+static char *state_file(const struct wb_disk *disk)
+{
+	g_autofree char *directory = geteuid() ? g_build_filename(g_get_user_state_dir(),
+								  "wbfs", NULL) :
+						 g_strdup("/var/lib/wbfs");
+	g_autofree char *stable = disk->is_block_device ? by_id_name(disk) : NULL;
+	g_autofree char *file = NULL;
+
+	if (!stable && disk->is_block_device) {
+		g_autofree char *loop = loop_file(disk);
+
+		stable = loop ? g_strconcat("loop-", loop, NULL) : NULL;
+	}
+	file = wb_identity_file_name(stable ? stable : disk->path);
+	return g_build_filename(directory, file, NULL);
+}
+
+static char *sidecar_file(const struct wb_disk *disk)
+{
+	return g_strconcat(disk->path, SIDECAR_SUFFIX, NULL);
+}
+
+/* --- read ------------------------------------------------------------------------------ */
+
+static char *get_xattr(int fd, const char *name)
+{
+	char value[PATH_MAX + 1];
+	ssize_t length = fgetxattr(fd, name, value, sizeof value - 1);
+
+	return length < 0 ? NULL : g_strndup(value, (size_t)length);
+}
+
+/* 1 found, 0 none, -1 error */
+static int read_xattr(const struct wb_disk *disk, struct wb_identity *identity, GError **error)
+{
+	g_autofree char *uuid = get_xattr(disk->fd, XATTR_UUID);
+
+	if (!uuid)
+		return 0;
+	if (!wb_uuid_parse(uuid, identity->uuid)) {
+		wb_fail(error, "%s: the attribute " XATTR_UUID " holds no UUID", disk->path);
+		return -1;
+	}
+	identity->cache_path = get_xattr(disk->fd, XATTR_CACHE);
+	identity->kind = WB_MARK_XATTR;
+	return 1;
+}
+
+static int read_file(const char *path, enum wb_mark_kind kind, struct wb_identity *identity,
+		     GError **error)
+{
+	g_autofree char *text = NULL;
+	g_autoptr(GError) problem = NULL;
+
+	if (!g_file_get_contents(path, &text, NULL, &problem)) {
+		if (g_error_matches(problem, G_FILE_ERROR, G_FILE_ERROR_NOENT) ||
+		    g_error_matches(problem, G_FILE_ERROR, G_FILE_ERROR_NOTDIR))
+			return 0;
+		wb_fail(error, "cannot read the mark of the backing: %s", problem->message);
+		return -1;
+	}
+	if (!wb_identity_parse(text, identity)) {
+		wb_fail(error, "%s, the mark of the backing, does not begin with a UUID", path);
+		return -1;
+	}
+	identity->kind = kind;
+	return 1;
+}
+
+bool wb_identity_read(const struct wb_disk *backing, struct wb_identity *identity,
+		      GError **error)
+{
+	g_autofree char *sidecar = sidecar_file(backing);
+	g_autofree char *state = state_file(backing);
+	int found = 0;
+
+	*identity = (struct wb_identity){ 0 };
+	if (!backing->is_block_device)
+		found = read_xattr(backing, identity, error);
+	if (!found && !backing->is_block_device)
+		found = read_file(sidecar, WB_MARK_SIDECAR, identity, error);
+	if (!found)
+		found = read_file(state, WB_MARK_STATE_DIRECTORY, identity, error);
+	return found >= 0;
+}
+
+/* --- write ----------------------------------------------------------------------------- */
+
+static bool write_xattr(const struct wb_disk *disk, const struct wb_identity *identity)
+{
+	const char *cache = identity->cache_path ? identity->cache_path : "";
+	char uuid[WB_UUID_TEXT_BYTES];
+
+	wb_uuid_format(identity->uuid, uuid);
+	return !fsetxattr(disk->fd, XATTR_UUID, uuid, strlen(uuid), 0) &&
+	       !fsetxattr(disk->fd, XATTR_CACHE, cache, strlen(cache), 0) &&
+	       !fsync(disk->fd);
+}
+
+static bool sync_directory_of(const char *path)
+{
+	g_autofree char *directory = g_path_get_dirname(path);
+	int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	bool ok = fd >= 0 && !fsync(fd);
+
+	if (fd >= 0)
+		close(fd);
+	return ok;
+}
+
+static bool write_file(const char *path, const struct wb_identity *identity, GError **error)
+{
+	g_autofree char *text = wb_identity_format(identity);
+
+	return g_file_set_contents_full(path, text, -1,
+					G_FILE_SET_CONTENTS_CONSISTENT |
+					G_FILE_SET_CONTENTS_DURABLE, 0600, error) &&
+	       sync_directory_of(path);
+}
+
+static void remove_others(const struct wb_disk *disk, enum wb_mark_kind keep)
+{
+	g_autofree char *sidecar = sidecar_file(disk);
+	g_autofree char *state = state_file(disk);
+
+	if (!disk->is_block_device && keep != WB_MARK_XATTR) {
+		fremovexattr(disk->fd, XATTR_UUID);
+		fremovexattr(disk->fd, XATTR_CACHE);
+	}
+	if (!disk->is_block_device && keep != WB_MARK_SIDECAR)
+		unlink(sidecar);
+	if (keep != WB_MARK_STATE_DIRECTORY)
+		unlink(state);
+}
+
+static bool write_somewhere(const struct wb_disk *backing, struct wb_identity *identity,
+			    GError **error)
+{
+	g_autofree char *sidecar = sidecar_file(backing);
+	g_autofree char *state = state_file(backing);
+	g_autofree char *directory = g_path_get_dirname(state);
+
+	identity->kind = WB_MARK_XATTR;
+	if (!backing->is_block_device && write_xattr(backing, identity))
+		return true;
+	identity->kind = WB_MARK_SIDECAR;
+	if (!backing->is_block_device && write_file(sidecar, identity, NULL))
+		return true;
+	identity->kind = WB_MARK_STATE_DIRECTORY;
+	if (g_mkdir_with_parents(directory, 0755) < 0)
+		return wb_fail_errno(error, "cannot mark the backing: cannot create %s",
+				     directory);
+	return write_file(state, identity, error);
+}
+
+bool wb_identity_write(const struct wb_disk *backing, struct wb_identity *identity,
+		       GError **error)
+{
+	if (!write_somewhere(backing, identity, error))
+		return false;
+	remove_others(backing, identity->kind);
+	return true;
+}
+
+void wb_identity_remove(const struct wb_disk *backing)
+{
+	remove_others(backing, WB_MARK_NONE);
+}

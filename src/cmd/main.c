@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <stdio.h>
+
+#include "cmd/commands.h"
+#include "cmd/report.h"
+
+static int (*const runs[WB_COMMAND_COUNT])(const struct wb_options *options) = {
+	[WB_COMMAND_FORMAT] = wb_cmd_format,
+	[WB_COMMAND_MOUNT] = wb_cmd_mount,
+	[WB_COMMAND_UMOUNT] = wb_cmd_umount,
+	[WB_COMMAND_STATUS] = wb_cmd_status,
+	[WB_COMMAND_FLUSH] = wb_cmd_flush,
+	[WB_COMMAND_DRAIN] = wb_cmd_drain,
+	[WB_COMMAND_CHECK] = wb_cmd_check,
+	[WB_COMMAND_DUMP] = wb_cmd_dump,
+	[WB_COMMAND_HELP] = wb_cmd_help,
+};
+
+static int run(const struct wb_options *options, enum wb_command_id command)
+{
+	g_autofree char *help = NULL;
+
+	if (!options->help)
+		return runs[command](options);
+	help = wb_options_help_command(command);
+	fputs(help, stdout);
+	return WB_EXIT_DONE;
+}
+
+int main(int argc, char **argv)
+{
+	g_autoptr(GError) error = NULL;
+	enum wb_command_id command;
+	struct wb_options options;
+	int status;
+
+	wb_report_to_stderr();
+	if (wb_options_parse(&options, &command, argc, argv, &error)) {
+		status = run(&options, command);
+	} else {
+		wb_report(error);
+		fputs("Try 'wbfs help' or 'wbfs help COMMAND'.\n", stderr);
+		status = WB_EXIT_USAGE;
+	}
+	wb_options_clear(&options);
+	if (fflush(stdout) && status == WB_EXIT_DONE) {
+		perror("wbfs: standard output");
+		status = WB_EXIT_FAILED;
+	}
+	return status;
+}

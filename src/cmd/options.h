@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The command line: one table of commands, one of options, one of what -o
+ * takes. Parsing, help texts and suggestions come from these tables, and a
+ * test compares them with wbfs(1). Pure: no files, no exit.
+ */
+#ifndef WB_CMD_OPTIONS_H
+#define WB_CMD_OPTIONS_H
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "cache/tunables.h"
+
+enum wb_exit {
+	WB_EXIT_DONE = 0,
+	WB_EXIT_FAILED = 1,
+	WB_EXIT_USAGE = 2,
+};
+
+enum wb_command_id {
+	WB_COMMAND_FORMAT,
+	WB_COMMAND_MOUNT,
+	WB_COMMAND_UMOUNT,
+	WB_COMMAND_STATUS,
+	WB_COMMAND_FLUSH,
+	WB_COMMAND_DRAIN,
+	WB_COMMAND_CHECK,
+	WB_COMMAND_DUMP,
+	WB_COMMAND_HELP,
+	WB_COMMAND_COUNT
+};
+
+/* What was asked for; strings belong to it. */
+struct wb_options {
+	char *cache_path;
+	char *backing_path;
+	uint64_t cache_size_bytes;	/* 0 = not given */
+	uint64_t size_bytes;		/* 0 = not given */
+	uint64_t segment_size_bytes;	/* 0 = not given */
+	bool no_zero;
+	bool force;
+	bool foreground;
+	bool json;
+	bool help;
+	char *argument;			/* mount point, cache, command; or NULL */
+
+	/* from -o */
+	uint64_t ram_buffer_bytes;	/* 0 = not given */
+	bool allow_other;
+	struct wb_tunables tunables;
+	GString *kernel_options;	/* "nodev,noatime", handed on as they are */
+	char *fsname;			/* or NULL */
+};
+
+struct wb_command {
+	const char *name;
+	const char *argument;		/* NULL = takes none */
+	bool argument_is_needed;
+	const char *summary;		/* one line, no full stop */
+	const char *details;		/* more for `wbfs help COMMAND` */
+};
+
+#define WB_OPTIONS_ERROR (wb_options_error_quark())
+GQuark wb_options_error_quark(void);
+enum wb_options_error { WB_OPTIONS_ERROR_USAGE };
+
+/*
+ * argv[0] is the program, argv[1] the command. FALSE and an error that says
+ * which word was not understood and what was probably meant. --version and
+ * --help in place of a command give WB_COMMAND_HELP with argument "--version"
+ * or NULL.
+ */
+bool wb_options_parse(struct wb_options *options, enum wb_command_id *command,
+		      int argc, char *const *argv, GError **error);
+void wb_options_clear(struct wb_options *options);
+
+const struct wb_command *wb_options_command(enum wb_command_id id);
+/* TRUE and *id when there is a command of that name. */
+bool wb_options_find_command(const char *name, enum wb_command_id *id);
+/* The nearest word of the list, or NULL when none is near. */
+const char *wb_options_nearest(const char *word, const char *const *list);
+
+/* To be freed. All commands, or one with its options. */
+char *wb_options_help_all(void);
+char *wb_options_help_command(enum wb_command_id id);
+
+/* Every command, option and -o name, one per line ("command mount",
+ * "option --cache", "mount-option ram_buffer"): for the test of the man page. */
+char *wb_options_list(void);
+
+#endif

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "cmd/process.h"
+
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#ifndef PR_SET_IO_FLUSHER
+#define PR_SET_IO_FLUSHER 57
+#endif
+
+static bool has_capability(unsigned capability)
+{
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = { 0 };
+
+	return !syscall(SYS_capget, &header, data) &&
+	       (data[capability / 32].effective & (1u << capability % 32));
+}
+
+/* Only where no limit holds: below one, MCL_FUTURE would make later mappings
+ * fail instead of leaving them unlocked. */
+static bool lock_memory(void)
+{
+	struct rlimit limit = { RLIM_INFINITY, RLIM_INFINITY };
+
+	if (setrlimit(RLIMIT_MEMLOCK, &limit) < 0 && !has_capability(CAP_IPC_LOCK) &&
+	    (getrlimit(RLIMIT_MEMLOCK, &limit) < 0 || limit.rlim_cur != RLIM_INFINITY))
+		return false;
+	return !mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT);
+}
+
+static bool lower_oom_score(void)
+{
+	static const char score[] = "-1000";
+	int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+	bool ok = fd >= 0 && write(fd, score, strlen(score)) > 0;
+
+	if (fd >= 0)
+		close(fd);
+	return ok;
+}
+
+void wb_process_protect(struct wb_process_protection *protection)
+{
+	protection->memory_locked = lock_memory();
+	protection->io_flusher = !prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0);
+	protection->oom_protected = lower_oom_score();
+}

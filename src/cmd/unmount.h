@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* A real unmount, never a lazy one; and who stands in its way. */
+#ifndef WB_CMD_UNMOUNT_H
+#define WB_CMD_UNMOUNT_H
+
+/* 0 or -errno; -EBUSY while it is in use. By umount2(2), or fusermount3 where
+ * that is not permitted. */
+int wb_unmount(const char *mount_point);
+
+/* Who uses files below a mount point: "/dev/loop3 (attached to /mnt/wb/disk),
+ * bash (pid 4711)"; or a sentence that nobody was found. To be freed. Looks
+ * at names only, so that a hanging mount cannot hang it. */
+char *wb_unmount_describe_users(const char *mount_point);
+
+#endif

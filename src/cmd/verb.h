@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* A verb of MOUNTPOINT/.wbfs/control: written, then watched in stats.json
+ * until it is done. */
+#ifndef WB_CMD_VERB_H
+#define WB_CMD_VERB_H
+
+struct wb_verb {
+	const char *name;
+	const char *done_key, *failed_key;	/* counters */
+	const char *running_key;	/* a truth value, or NULL */
+	const char *left_key;		/* shown as progress, or NULL */
+};
+
+/* Prints what went wrong; returns the exit status. */
+int wb_verb_run(const char *mount_point, const struct wb_verb *verb);
+
+#endif

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* A cache and a backing, opened and locked as a pair; and whether they belong
+ * together. */
+#ifndef WB_CMD_VOLUME_H
+#define WB_CMD_VOLUME_H
+
+#include <glib.h>
+#include <stdbool.h>
+
+#include "cmd/disk.h"
+#include "cmd/identity.h"
+
+struct wb_volume {
+	struct wb_disk cache, backing;
+};
+
+#define WB_VOLUME_NONE { WB_DISK_NONE, WB_DISK_NONE }
+
+/* Opens both for writing and locks them. The same file twice is refused. */
+bool wb_volume_open(struct wb_volume *volume, const char *cache_path,
+		    const char *backing_path, GError **error);
+void wb_volume_close(struct wb_volume *volume);
+
+/* The newest valid superblock of a cache. FALSE without an error when there is
+ * none: wb_recovery_scan() or wb_cache_open() say why. */
+bool wb_volume_read_superblock(struct wb_store *cache_store,
+			       struct wb_superblock *superblock);
+
+/* May this superblock be used with this backing? The backing must carry its
+ * mark and be at least as large. */
+bool wb_volume_check_pair(const struct wb_volume *volume,
+			  const struct wb_superblock *superblock, GError **error);
+
+#endif

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The files of MOUNTPOINT/.wbfs, one table: name, mode, what reading shows,
+ * what writing does. The commands use these files and no other protocol;
+ * wbfs-control(7) describes them. Any thread.
+ */
+#ifndef WB_FRONTEND_CONTROL_FILES_H
+#define WB_FRONTEND_CONTROL_FILES_H
+
+#include <glib.h>
+#include <sys/types.h>
+
+#include "cache/cache.h"
+#include "frontend/mount_facts.h"
+
+struct wb_control {
+	struct wb_cache *cache;
+	const struct wb_mount_facts *facts;
+};
+
+struct wb_control_file {
+	const char *name;
+	mode_t mode;
+	/* Appends the whole content, one consistent snapshot; NULL = empty. */
+	void (*show)(struct wb_control *control, GString *text);
+	/* What one write(2) means: 0 or -errno; NULL = not writable. */
+	int (*store)(struct wb_control *control, const char *text, size_t length);
+};
+
+extern const struct wb_control_file wb_control_files[];
+extern const unsigned wb_control_file_count;
+
+/* "flush\n", " drain": one verb, blanks round it ignored. NULL when there is
+ * no such verb. */
+struct wb_control_verb {
+	const char *name;
+	void (*start)(struct wb_cache *cache);
+};
+const struct wb_control_verb *wb_control_find_verb(const char *text, size_t length);
+extern const struct wb_control_verb wb_control_verbs[];
+extern const unsigned wb_control_verb_count;
+
+#endif

@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "frontend/fuse_disk.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <string.h>
+
+#include "base/lock.h"
+#include "io/buffer_pool.h"
+
+/* 13 MiB: small requests, runs, whole requests with the two blocks that they may
+ * touch at their ends. */
+#define READ_BUFFER_CLASSES                            \
+	{                                              \
+		{ 16u << 10, 128 },                    \
+		{ 128u << 10, 24 },                    \
+		{ (1u << 20) + (8u << 10), 8 },        \
+	}
+
+/* One request under way. */
+struct operation {
+	struct operation *next;		/* free list */
+	struct wb_fuse_disk *disk;
+	struct wb_request *request;
+	fuse_req_t req;
+	uint64_t offset_bytes;
+	size_t size_bytes;		/* of the answer */
+	void *read_buffer;		/* READ */
+	struct wb_receive_buffer *received;	/* WRITE that waits: its data */
+};
+
+struct wb_fuse_disk {
+	/* constant after new */
+	struct wb_cache *cache;
+	struct wb_receive_pool *receive_pool;
+	struct wb_buffer_pool *read_pool;
+	uint64_t image_bytes;
+	struct operation *operations;
+	unsigned operation_count;
+
+	/* under lock */
+	struct wb_lock lock;
+	struct wb_cond came_back;
+	struct operation *free;
+	unsigned free_count;
+};
+
+/* --- start and end ------------------------------------------------------------ */
+
+struct wb_fuse_disk *wb_fuse_disk_new(struct wb_cache *cache,
+				      struct wb_receive_pool *receive_pool,
+				      unsigned request_count, GError **error)
+{
+	static const struct wb_buffer_class classes[] = READ_BUFFER_CLASSES;
+	struct wb_buffer_pool *read_pool =
+		wb_buffer_pool_new(classes, G_N_ELEMENTS(classes), error);
+	struct wb_fuse_disk *disk;
+
+	if (!read_pool)
+		return NULL;
+	disk = g_new0(struct wb_fuse_disk, 1);
+	disk->read_pool = read_pool;
+	disk->cache = cache;
+	disk->receive_pool = receive_pool;
+	disk->image_bytes = wb_cache_image_bytes(cache);
+	disk->operations = g_new0(struct operation, request_count);
+	disk->operation_count = request_count;
+	disk->free_count = request_count;
+	for (unsigned i = 0; i < request_count; i++) {
+		disk->operations[i].disk = disk;
+		disk->operations[i].next = disk->free;
+		disk->free = &disk->operations[i];
+	}
+	wb_lock_init(&disk->lock, WB_RANK_POOL);
+	wb_cond_init(&disk->came_back);
+	return disk;
+}
+
+void wb_fuse_disk_wait_idle(struct wb_fuse_disk *disk)
+{
+	wb_lock_acquire(&disk->lock);
+	while (disk->free_count < disk->operation_count)
+		wb_cond_wait(&disk->came_back, &disk->lock);
+	wb_lock_release(&disk->lock);
+}
+
+void wb_fuse_disk_free(struct wb_fuse_disk *disk)
+{
+	if (!disk)
+		return;
+	g_assert(disk->free_count == disk->operation_count);
+	wb_buffer_pool_free(disk->read_pool);
+	wb_cond_clear(&disk->came_back);
+	wb_lock_clear(&disk->lock);
+	g_free(disk->operations);
+	g_free(disk);
+}
+
+/* --- operations ----------------------------------------------------------------- */
+
+/* There is a cache request for every operation, so that having one means
+ * having the other. */
+static struct operation *operation_get(struct wb_fuse_disk *disk, fuse_req_t req)
+{
+	struct operation *operation;
+
+	wb_lock_acquire(&disk->lock);
+	while (!disk->free)
+		wb_cond_wait(&disk->came_back, &disk->lock);
+	operation = disk->free;
+	disk->free = operation->next;
+	disk->free_count--;
+	wb_lock_release(&disk->lock);
+	operation->req = req;
+	operation->request = wb_request_get(disk->cache);
+	g_assert(operation->request);
+	return operation;
+}
+
+static void operation_put(struct operation *operation)
+{
+	struct wb_fuse_disk *disk = operation->disk;
+
+	if (operation->received)
+		wb_receive_pool_put(disk->receive_pool, operation->received);
+	operation->received = NULL;
+	if (operation->read_buffer)
+		wb_buffer_put(disk->read_pool, operation->read_buffer);
+	operation->read_buffer = NULL;
+	wb_request_put(disk->cache, operation->request);
+	operation->request = NULL;
+
+	wb_lock_acquire(&disk->lock);
+	operation->next = disk->free;
+	disk->free = operation;
+	disk->free_count++;
+	/* Both a FUSE thread and wait_idle() may be waiting. */
+	wb_cond_broadcast(&disk->came_back);
+	wb_lock_release(&disk->lock);
+}
+
+/* The answer is sent before anything is given back: the kernel copies from
+ * the buffer while it is sent. */
+static void answer(struct operation *operation, int error)
+{
+	struct wb_request_public *public = wb_request_public(operation->request);
+
+	if (error)
+		fuse_reply_err(operation->req, -error);
+	else if (public->op == WB_READ)
+		fuse_reply_buf(operation->req,
+			       (char *)operation->read_buffer + operation->offset_bytes % 4096,
+			       operation->size_bytes);
+	else if (public->op == WB_WRITE)
+		fuse_reply_write(operation->req, operation->size_bytes);
+	else
+		fuse_reply_err(operation->req, 0);
+	operation_put(operation);
+}
+
+static void request_done(struct wb_request *request, int error)
+{
+	answer(wb_request_public(request)->user, error);
+}
+
+static struct wb_request_public *prepare(struct operation *operation, enum wb_request_op op,
+					 uint64_t offset_bytes, uint64_t length_bytes)
+{
+	struct wb_request_public *public = wb_request_public(operation->request);
+
+	*public = (struct wb_request_public){
+		.op = op,
+		.offset_bytes = offset_bytes,
+		.length_bytes = length_bytes,
+		.done = request_done,
+		.user = operation,
+	};
+	operation->offset_bytes = offset_bytes;
+	operation->size_bytes = op == WB_ZERO ? 0 : (size_t)length_bytes;
+	return public;
+}
+
+static void submit(struct operation *operation)
+{
+	int error = 0;
+
+	if (wb_cache_submit(operation->disk->cache, operation->request, &error) ==
+	    WB_SUBMIT_FINISHED)
+		answer(operation, error);
+}
+
+/* How much of the range lies in the image. */
+static uint64_t cut_to_image(const struct wb_fuse_disk *disk, uint64_t offset, uint64_t length)
+{
+	if (offset >= disk->image_bytes)
+		return 0;
+	return MIN(length, disk->image_bytes - offset);
+}
+
+/* --- requests ------------------------------------------------------------------- */
+
+void wb_fuse_disk_read(struct wb_fuse_disk *disk, fuse_req_t req, size_t size, off_t offset)
+{
+	struct operation *operation;
+	struct wb_request_public *public;
+
+	size = cut_to_image(disk, (uint64_t)offset, MIN(size, WB_REQUEST_BYTES_MAX));
+	if (!size) {
+		fuse_reply_buf(req, NULL, 0);
+		return;
+	}
+	operation = operation_get(disk, req);
+	public = prepare(operation, WB_READ, (uint64_t)offset, size);
+	operation->read_buffer = wb_buffer_get_wait(
+		disk->read_pool, wb_request_span_bytes((uint64_t)offset, size));
+	public->buffer = operation->read_buffer;
+	submit(operation);
+}
+
+/* Short writes that may have to wait leave the large buffers to those that
+ * need them. */
+static bool move_to_small(struct wb_fuse_disk *disk, struct operation *operation,
+			  struct wb_request_public *public)
+{
+	if (public->length_bytes > WB_RECEIVE_SMALL_BYTES ||
+	    (!wb_receive_pool_is_low(disk->receive_pool) &&
+	     !wb_cache_is_short_of_space(disk->cache)))
+		return false;
+	operation->received = wb_receive_pool_try_small(disk->receive_pool);
+	if (!operation->received)
+		return false;
+	memcpy(operation->received->memory, public->buffer, public->length_bytes);
+	public->buffer = operation->received->memory;
+	return true;
+}
+
+void wb_fuse_disk_write(struct wb_fuse_disk *disk, fuse_req_t req, const char *data,
+			size_t size, off_t offset, int open_flags,
+			struct wb_receive_buffer **received)
+{
+	struct wb_receive_buffer *large = *received;
+	struct wb_request_public *public;
+	struct operation *operation;
+	int error = 0;
+
+	g_assert(size <= WB_REQUEST_BYTES_MAX);
+	if (size && !cut_to_image(disk, (uint64_t)offset, size)) {
+		fuse_reply_err(req, ENOSPC);
+		return;
+	}
+	size = cut_to_image(disk, (uint64_t)offset, size);
+	if (!size) {
+		fuse_reply_write(req, 0);
+		return;
+	}
+	operation = operation_get(disk, req);
+	public = prepare(operation, WB_WRITE, (uint64_t)offset, size);
+	public->buffer = (char *)data;
+	/* O_SYNC contains the bit of O_DSYNC. No FSYNC follows. */
+	if (open_flags & O_DSYNC)
+		public->flags = WB_REQUEST_FUA;
+	/* Handed over before submit: done() may run on another thread before
+	 * submit returns. */
+	if (!move_to_small(disk, operation, public)) {
+		operation->received = large;
+		*received = NULL;
+	}
+	if (wb_cache_submit(disk->cache, operation->request, &error) == WB_SUBMIT_PENDING)
+		return;
+	if (operation->received == large) {
+		operation->received = NULL;
+		*received = large;
+	}
+	answer(operation, error);
+}
+
+void wb_fuse_disk_sync(struct wb_fuse_disk *disk, fuse_req_t req)
+{
+	struct operation *operation = operation_get(disk, req);
+
+	prepare(operation, WB_SYNC, 0, 0);
+	submit(operation);
+}
+
+#define PUNCH (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)
+#define ZERO_KEEP (FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE)
+
+void wb_fuse_disk_fallocate(struct wb_fuse_disk *disk, fuse_req_t req, int mode,
+			    off_t offset, off_t length)
+{
+	struct operation *operation;
+	uint64_t inside;
+
+	if (offset < 0 || length <= 0) {
+		fuse_reply_err(req, EINVAL);
+		return;
+	}
+	inside = cut_to_image(disk, (uint64_t)offset, (uint64_t)length);
+	if (mode != PUNCH && mode != ZERO_KEEP && mode != FALLOC_FL_ZERO_RANGE && mode != 0) {
+		fuse_reply_err(req, EOPNOTSUPP);
+		return;
+	}
+	if (!(mode & FALLOC_FL_KEEP_SIZE) && inside < (uint64_t)length) {
+		fuse_reply_err(req, EFBIG);	/* the image never grows */
+		return;
+	}
+	if (!mode || !inside) {
+		fuse_reply_err(req, 0);
+		return;
+	}
+	operation = operation_get(disk, req);
+	prepare(operation, WB_ZERO, (uint64_t)offset, inside);
+	submit(operation);
+}
+
+/* All of it may be called data. */
+void wb_fuse_disk_lseek(struct wb_fuse_disk *disk, fuse_req_t req, off_t offset, int whence)
+{
+	if (whence != SEEK_DATA && whence != SEEK_HOLE)
+		fuse_reply_err(req, EINVAL);
+	else if (offset < 0 || (uint64_t)offset >= disk->image_bytes)
+		fuse_reply_err(req, ENXIO);
+	else
+		fuse_reply_lseek(req, whence == SEEK_DATA ? offset : (off_t)disk->image_bytes);
+}

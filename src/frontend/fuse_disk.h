@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * MOUNTPOINT/disk: each FUSE request on the image becomes one request to the
+ * cache, and its answer is sent from done(). Nothing is allocated here after
+ * start: when contexts or buffers run out, the FUSE thread waits for one.
+ * That cannot lock up: what it waits for is given back by the cache's own
+ * threads, which never wait for a FUSE thread.
+ *
+ * Called on any FUSE thread; answers leave on any thread.
+ */
+#ifndef WB_FRONTEND_FUSE_DISK_H
+#define WB_FRONTEND_FUSE_DISK_H
+
+#define FUSE_USE_VERSION 314
+#include <fuse3/fuse_lowlevel.h>
+
+#include "cache/cache.h"
+#include "frontend/receive_pool.h"
+
+struct wb_fuse_disk;
+
+/* `request_count` as given to wb_cache_open(). NULL and an error when there is not
+ * enough memory. */
+struct wb_fuse_disk *wb_fuse_disk_new(struct wb_cache *cache,
+				      struct wb_receive_pool *receive_pool,
+				      unsigned request_count, GError **error);
+/* Returns when every request has been answered. */
+void wb_fuse_disk_wait_idle(struct wb_fuse_disk *disk);
+void wb_fuse_disk_free(struct wb_fuse_disk *disk);	/* idle */
+
+void wb_fuse_disk_read(struct wb_fuse_disk *disk, fuse_req_t req, size_t size, off_t offset);
+/*
+ * `*received` is the buffer that holds `data`. When the write has to wait
+ * there, it keeps the buffer, *received becomes NULL, and the buffer goes back
+ * to the pool with the answer: whoever reused it earlier would put one write's
+ * data in another's place.
+ */
+void wb_fuse_disk_write(struct wb_fuse_disk *disk, fuse_req_t req, const char *data,
+			size_t size, off_t offset, int open_flags,
+			struct wb_receive_buffer **received);
+void wb_fuse_disk_sync(struct wb_fuse_disk *disk, fuse_req_t req);
+void wb_fuse_disk_fallocate(struct wb_fuse_disk *disk, fuse_req_t req, int mode,
+			    off_t offset, off_t length);
+void wb_fuse_disk_lseek(struct wb_fuse_disk *disk, fuse_req_t req, off_t offset, int whence);
+
+#endif

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The FUSE front end: exports one open cache as MOUNTPOINT/disk, with its
+ * control files beside it. It owns the session, its threads and its buffers;
+ * the cache stays the caller's and must outlive it.
+ *
+ * All functions from one thread; `ended` runs on a thread of the front end.
+ */
+#ifndef WB_FRONTEND_FUSE_FRONTEND_H
+#define WB_FRONTEND_FUSE_FRONTEND_H
+
+#include <glib.h>
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "cache/cache.h"
+#include "frontend/mount_facts.h"
+
+/* Requests that the front end has open at once at most: wb_cache_config's
+ * request_count. */
+#define WB_FUSE_REQUESTS_MAX 320u
+
+struct wb_fuse_config {
+	struct wb_cache *cache;
+	const struct wb_mount_facts *facts;
+	const char *mount_point;	/* absolute */
+	const char *fsname;		/* source in the mount table */
+	const char *kernel_options;	/* "nodev,noatime", or "" */
+	bool allow_other;
+	uid_t uid;			/* of the mounting user */
+	gid_t gid;
+	void (*ended)(void *arg);	/* unmounted, or the connection is gone */
+	void *arg;
+};
+
+struct wb_fuse;
+
+/* Mounts and starts to serve; returns when the kernel has been answered and
+ * the image can be used. NULL and an error when it could not be mounted. */
+struct wb_fuse *wb_fuse_start(const struct wb_fuse_config *config, GError **error);
+
+/* After `ended`: joins the threads, waits for requests under way, frees. */
+void wb_fuse_finish(struct wb_fuse *fuse);
+
+#endif

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "frontend/fuse_tree.h"
+
+#include <string.h>
+#include <sys/stat.h>
+
+#include "frontend/control_files.h"
+
+const struct wb_control_file *wb_fuse_tree_control(fuse_ino_t ino)
+{
+	if (ino < WB_INO_CONTROL_FIRST || ino - WB_INO_CONTROL_FIRST >= wb_control_file_count)
+		return NULL;
+	return &wb_control_files[ino - WB_INO_CONTROL_FIRST];
+}
+
+bool wb_fuse_tree_is_directory(fuse_ino_t ino)
+{
+	return ino == WB_INO_ROOT || ino == WB_INO_CONTROL_DIRECTORY;
+}
+
+/* Entry i behind "." and "..". */
+static bool child(fuse_ino_t directory, unsigned i, const char **name, fuse_ino_t *ino)
+{
+	static const struct { const char *name; fuse_ino_t ino; } root[] = {
+		{ "disk", WB_INO_DISK },
+		{ ".wbfs", WB_INO_CONTROL_DIRECTORY },
+	};
+
+	if (directory == WB_INO_ROOT && i < G_N_ELEMENTS(root)) {
+		*name = root[i].name;
+		*ino = root[i].ino;
+		return true;
+	}
+	if (directory == WB_INO_CONTROL_DIRECTORY && i < wb_control_file_count) {
+		*name = wb_control_files[i].name;
+		*ino = WB_INO_CONTROL_FIRST + i;
+		return true;
+	}
+	return false;
+}
+
+bool wb_fuse_tree_entry(fuse_ino_t directory, unsigned i, const char **name, fuse_ino_t *ino)
+{
+	if (i >= 2)
+		return child(directory, i - 2, name, ino);
+	*name = i ? ".." : ".";
+	*ino = i ? WB_INO_ROOT : directory;
+	return true;
+}
+
+fuse_ino_t wb_fuse_tree_lookup(fuse_ino_t parent, const char *name)
+{
+	const char *entry;
+	fuse_ino_t ino;
+
+	for (unsigned i = 0; child(parent, i, &entry, &ino); i++)
+		if (!strcmp(entry, name))
+			return ino;
+	return 0;
+}
+
+bool wb_fuse_tree_stat(const struct wb_fuse_tree *tree, fuse_ino_t ino, struct stat *st)
+{
+	const struct wb_control_file *control = wb_fuse_tree_control(ino);
+
+	*st = (struct stat){
+		.st_ino = ino,
+		.st_nlink = 1,
+		.st_uid = tree->uid,
+		.st_gid = tree->gid,
+		.st_blksize = 4096,
+		.st_atim = tree->started,
+		.st_mtim = tree->started,
+		.st_ctim = tree->started,
+	};
+	if (wb_fuse_tree_is_directory(ino)) {
+		st->st_mode = S_IFDIR | 0755;
+		st->st_nlink = ino == WB_INO_ROOT ? 3 : 2;
+	} else if (ino == WB_INO_DISK) {
+		st->st_mode = S_IFREG | 0600;
+		st->st_size = (off_t)tree->image_bytes;
+		st->st_blocks = (blkcnt_t)(tree->image_bytes / 512);
+	} else if (control) {
+		st->st_mode = S_IFREG | control->mode;
+	} else {
+		return false;
+	}
+	return true;
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What there is in the mount: the root, disk, .wbfs and the control files.
+ * Fixed inode numbers, nothing is ever created or removed. Any thread.
+ */
+#ifndef WB_FRONTEND_FUSE_TREE_H
+#define WB_FRONTEND_FUSE_TREE_H
+
+#define FUSE_USE_VERSION 314
+#include <fuse3/fuse_lowlevel.h>
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#define WB_INO_ROOT FUSE_ROOT_ID
+#define WB_INO_DISK 2
+#define WB_INO_CONTROL_DIRECTORY 3
+#define WB_INO_CONTROL_FIRST 4	/* + index in wb_control_files */
+
+struct wb_fuse_tree {
+	/* constant */
+	uid_t uid;
+	gid_t gid;
+	uint64_t image_bytes;
+	struct timespec started;	/* all times of all files */
+};
+
+/* 0 when there is no such name. */
+fuse_ino_t wb_fuse_tree_lookup(fuse_ino_t parent, const char *name);
+/* FALSE when there is no such inode. */
+bool wb_fuse_tree_stat(const struct wb_fuse_tree *tree, fuse_ino_t ino, struct stat *st);
+bool wb_fuse_tree_is_directory(fuse_ino_t ino);
+/* The control file of an inode, or NULL. */
+const struct wb_control_file *wb_fuse_tree_control(fuse_ino_t ino);
+/* Entry i of a directory ("." and ".." first); FALSE behind the last. */
+bool wb_fuse_tree_entry(fuse_ino_t directory, unsigned i, const char **name, fuse_ino_t *ino);
+
+#endif

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What is known about a mount and never changes: for stats.json. Plain data;
+ * strings belong to whoever mounts and outlive the front end. */
+#ifndef WB_FRONTEND_MOUNT_FACTS_H
+#define WB_FRONTEND_MOUNT_FACTS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct wb_disk_facts {
+	const char *path;
+	bool is_block_device;
+	bool is_direct;			/* O_DIRECT; else through the page cache */
+	const char *buffered_reason;	/* NULL when is_direct */
+	uint64_t size_bytes;
+	uint32_t alignment_bytes;
+};
+
+struct wb_mount_facts {
+	const char *version;
+	const char *mount_point;
+	int worker_pid;
+	struct wb_disk_facts cache, backing;
+	uint64_t ram_buffer_bytes;
+	bool memory_locked;		/* mlockall() succeeded */
+	bool io_flusher;		/* PR_SET_IO_FLUSHER succeeded */
+	bool oom_protected;		/* oom_score_adj could be lowered */
+};
+
+#endif

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Memory for requests as they come from the kernel. A large buffer takes any
+ * request; a thread reads into one, and when a WRITE must wait inside the
+ * cache, the buffer stays with it and the thread takes another. Small ones
+ * are for short writes that would otherwise keep a megabyte each.
+ *
+ * Everything is mapped at start; nothing is allocated later. Last in, first
+ * out, so that under light load few of them ever become resident. Any thread.
+ */
+#ifndef WB_FRONTEND_RECEIVE_POOL_H
+#define WB_FRONTEND_RECEIVE_POOL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#define WB_RECEIVE_LARGE_BYTES ((1u << 20) + 4096u)	/* libfuse: data + one page of headers */
+#define WB_RECEIVE_SMALL_BYTES (16u << 10)
+
+struct wb_receive_pool;
+
+struct wb_receive_buffer {
+	struct wb_receive_buffer *next;	/* of the pool */
+	void *memory;
+	bool is_small;
+};
+
+/* NULL when there is not enough memory. */
+struct wb_receive_pool *wb_receive_pool_new(unsigned large_count, unsigned small_count);
+/* All buffers must be back. */
+void wb_receive_pool_free(struct wb_receive_pool *pool);
+
+/* A large one; waits until there is one. The caller must hold nothing that
+ * others need to give theirs back. */
+struct wb_receive_buffer *wb_receive_pool_take(struct wb_receive_pool *pool);
+/* A small one, or NULL. */
+struct wb_receive_buffer *wb_receive_pool_try_small(struct wb_receive_pool *pool);
+void wb_receive_pool_put(struct wb_receive_pool *pool, struct wb_receive_buffer *buffer);
+/* TRUE when less than a third of the large ones is free. */
+bool wb_receive_pool_is_low(struct wb_receive_pool *pool);
+
+#endif

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "frontend/stats_json.h"
+
+#include <json-glib/json-glib.h>
+
+void wb_uuid_format(const uint8_t uuid[16], char text[WB_UUID_TEXT_BYTES])
+{
+	static const char digits[] = "0123456789abcdef";
+	char *p = text;
+
+	for (unsigned i = 0; i < 16; i++) {
+		if (i == 4 || i == 6 || i == 8 || i == 10)
+			*p++ = '-';
+		*p++ = digits[uuid[i] >> 4];
+		*p++ = digits[uuid[i] & 15];
+	}
+	*p = '\0';
+}
+
+static void set_number(JsonObject *object, const char *key, uint64_t value)
+{
+	json_object_set_int_member(object, key, (gint64)value);
+}
+
+/* A message may quote a path, and a path may be any bytes; JSON may not. */
+static void set_text(JsonObject *object, const char *key, const char *text)
+{
+	g_autofree char *valid = g_utf8_make_valid(text, -1);
+
+	json_object_set_string_member(object, key, valid);
+}
+
+static JsonObject *disk_object(const struct wb_disk_facts *disk)
+{
+	JsonObject *object = json_object_new();
+
+	set_text(object, "path", disk->path);
+	json_object_set_string_member(object, "kind", disk->is_block_device ? "device" : "file");
+	json_object_set_string_member(object, "io", disk->is_direct ? "direct" : "buffered");
+	set_text(object, "buffered_reason", disk->buffered_reason ? disk->buffered_reason : "");
+	set_number(object, "size_bytes", disk->size_bytes);
+	set_number(object, "alignment_bytes", disk->alignment_bytes);
+	return object;
+}
+
+static void add_mount(JsonObject *root, const struct wb_mount_facts *facts,
+		      const uint8_t uuid[16])
+{
+	char text[WB_UUID_TEXT_BYTES];
+
+	wb_uuid_format(uuid, text);
+	json_object_set_string_member(root, "version", facts->version);
+	set_number(root, "worker_pid", (uint64_t)facts->worker_pid);
+	json_object_set_string_member(root, "uuid", text);
+	set_text(root, "mount_point", facts->mount_point);
+	json_object_set_object_member(root, "cache", disk_object(&facts->cache));
+	json_object_set_object_member(root, "backing", disk_object(&facts->backing));
+	json_object_set_boolean_member(root, "memory_locked", facts->memory_locked);
+	json_object_set_boolean_member(root, "io_flusher", facts->io_flusher);
+	json_object_set_boolean_member(root, "oom_protected", facts->oom_protected);
+	set_number(root, "ram_buffer_bytes", facts->ram_buffer_bytes);
+}
+
+static void add_ring(JsonObject *root, const struct wb_stats_snapshot *s)
+{
+	JsonObject *segments = json_object_new();
+
+	set_number(segments, "total", s->segments_total);
+	set_number(segments, "free", s->segments_free);
+	set_number(segments, "dirty", s->segments_dirty);
+	json_object_set_object_member(root, "segments", segments);
+
+	set_number(root, "image_bytes", s->image_bytes);
+	set_number(root, "cache_blocks", s->cache_blocks);
+	set_number(root, "dirty_blocks", s->dirty_blocks);
+	set_number(root, "cached_blocks", s->cached_blocks);
+	set_number(root, "pending_discards", s->pending_discards);
+	set_number(root, "segment_bytes", s->segment_bytes);
+	set_number(root, "head_segment", s->head_segment);
+	set_number(root, "tail_segment", s->tail_segment);
+	set_number(root, "head_sequence", s->head_sequence);
+	set_number(root, "durable_sequence", s->durable_sequence);
+	set_number(root, "tail_sequence", s->tail_sequence);
+	set_number(root, "epoch", s->epoch);
+	set_number(root, "ram_buffers_total", s->ram_buffers_total);
+	set_number(root, "ram_buffers_free", s->ram_buffers_free);
+	set_number(root, "recovered_records", s->recovered_records);
+	set_number(root, "recovered_dirty_blocks", s->recovered_dirty_blocks);
+}
+
+static void add_verbs(JsonObject *root, const struct wb_stats_snapshot *s)
+{
+	set_number(root, "flushes_done", s->flushes_done);
+	set_number(root, "flushes_failed", s->flushes_failed);
+	json_object_set_boolean_member(root, "draining", s->draining);
+	set_number(root, "drains_done", s->drains_done);
+	set_number(root, "drains_failed", s->drains_failed);
+}
+
+static void add_counters(JsonObject *root, const struct wb_stats_snapshot *s)
+{
+	for (unsigned i = 0; i < WB_STAT_COUNT; i++)
+		set_number(root, wb_stat_name(i), s->counter[i]);
+}
+
+static void append_object(GString *text, JsonObject *root)
+{
+	g_autoptr(JsonGenerator) generator = json_generator_new();
+	JsonNode *node = json_node_init_object(json_node_alloc(), root);
+
+	json_generator_set_root(generator, node);
+	json_generator_set_pretty(generator, TRUE);
+	json_generator_to_gstring(generator, text);
+	g_string_append_c(text, '\n');
+	json_node_unref(node);
+}
+
+void wb_stats_json_append(GString *text, const struct wb_mount_facts *facts,
+			  const uint8_t uuid[16],
+			  const struct wb_stats_snapshot *snapshot)
+{
+	JsonObject *root = json_object_new();
+
+	json_object_set_string_member(root, "state", wb_cache_state_name(snapshot->state));
+	set_text(root, "last_error", snapshot->last_error);
+	add_mount(root, facts, uuid);
+	add_ring(root, snapshot);
+	add_verbs(root, snapshot);
+	add_counters(root, snapshot);
+	append_object(text, root);
+	json_object_unref(root);
+}
