@@ -15,12 +15,13 @@ before() {
 	flushes_before=$(stat_of flushes)
 }
 
-cost() {	# bytes, flushes
+# A write with FUA needs no flush, so there may be fewer.
+cost() {	# bytes, flushes at most
 	local bytes flushes
 	bytes=$(($(stat_of ssd_bytes_written) - bytes_before))
 	flushes=$(($(stat_of flushes) - flushes_before))
 	[ "$bytes" -eq "$1" ] || fail "$bytes bytes were written to the SSD, not $1"
-	[ "$flushes" -eq "$2" ] || fail "$flushes flushes of the SSD, not $2"
+	[ "$flushes" -le "$2" ] || fail "$flushes flushes of the SSD, not $2"
 }
 
 # put BYTES AT_BYTE [dd option]...: one write; fdatasync unless told otherwise
@@ -46,13 +47,10 @@ before
 put 512 $((3 * 4096 + 512))
 cost 8192 1
 
-case_is "an O_DSYNC write of 4 KiB costs 8 KiB and no flush more than one"
+case_is "an O_DSYNC write of 4 KiB costs 8 KiB and at most one flush"
 before
 put 4096 $((7 * 4096)) oflag=direct,seek_bytes,dsync conv=notrunc
-bytes=$(($(stat_of ssd_bytes_written) - bytes_before))
-flushes=$(($(stat_of flushes) - flushes_before))
-[ "$bytes" -eq 8192 ] || fail "$bytes bytes"
-[ "$flushes" -le 1 ] || fail "$flushes flushes"
+cost 8192 1
 
 case_is "an fsync with nothing new costs no I/O"
 before

@@ -154,6 +154,7 @@ clean_up() {
 	if [ "$status" -ne 0 ]; then
 		for item in "${own_workers[@]}"; do kill -9 "$item" 2>/dev/null; done
 	fi
+	[ -z "${at_exit:-}" ] || eval "$at_exit"
 	for ((i = ${#own_filesystems[@]} - 1; i >= 0; i--)); do
 		umount "${own_filesystems[i]}" 2>/dev/null || umount -l "${own_filesystems[i]}" 2>/dev/null
 	done
