@@ -148,10 +148,13 @@ Test(store_faulty, class_and_operation_select)
 	struct recorded own;
 
 	wb_store_faulty_add(store, &(struct wb_fault){
-		.op = WB_IO_READ, .io_class = WB_IO_CLASS_LOG, .count = WB_FAULT_FOR_EVER });
+		.op = WB_IO_READ, .io_class = WB_IO_CLASS_LOG, .first = 2,
+		.count = WB_FAULT_FOR_EVER });
 	start(store, &own, WB_IO_READ, 0, 1);
 	wb_store_poll_all(store);
 	cr_assert_eq(own.error, 0);
+	cr_assert_eq(wb_store_read_sync(store, 0, buffer, 512), 0);
+	cr_assert_eq(wb_store_read_sync(store, 0, buffer, 512), -EIO);
 	cr_assert_eq(wb_store_read_sync(store, 0, buffer, 512), -EIO);
 	cr_assert_eq(write_block(store, 1, 'a'), 0);
 	wb_store_close(store);
