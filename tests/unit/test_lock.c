@@ -233,4 +233,11 @@ Test(lock, waiting_while_another_lock_is_held_aborts, .signal = SIGABRT)
 	wb_lock_acquire(&inner);
 	wb_cond_wait(&cond, &inner);
 }
+
+Test(lock, waiting_on_the_outer_of_two_locks_aborts, .signal = SIGABRT)
+{
+	wb_lock_acquire(&outer);
+	wb_lock_acquire(&inner);
+	wb_cond_wait(&cond, &outer);
+}
 #endif
