@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "cache/block_map.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "cache/cache.h"
+#include "cache/limits.h"
+
+struct wb_block_map {
+	/* constant after new */
+	struct wb_geometry geometry;
+	struct wb_segment_table *segments;
+	uint32_t buckets_per_stripe;
+	void *memory;
+	size_t memory_bytes;
+	_Atomic uint64_t *words;	/* by slot: address | mask << 48 | state << 56 */
+	_Atomic uint32_t *crcs;		/* by slot */
+	uint32_t *chain;		/* by slot: next slot + 1, under its stripe */
+	uint32_t *buckets;		/* first slot + 1, under the bucket's stripe */
+
+	_Atomic uint64_t cached_count, dirty_count;
+	struct wb_stripe stripes[WB_STRIPE_COUNT];
+};
+
+static uint64_t word_of(uint64_t address, uint8_t mask, enum wb_slot_state state)
+{
+	return address | (uint64_t)mask << 48 | (uint64_t)state << 56;
+}
+
+static void mapping_of(uint32_t slot, uint64_t word, struct wb_mapping *mapping)
+{
+	mapping->address = word & WB_ADDRESS_MAX;
+	mapping->slot = slot;
+	mapping->mask = (uint8_t)(word >> 48);
+	mapping->state = (uint8_t)(word >> 56);
+}
+
+/* Multiplicative hashing (Knuth, TAOCP 3, 6.4) with the golden ratio. */
+static uint32_t hash(uint64_t x)
+{
+	return (uint32_t)((x * UINT64_C(0x9e3779b97f4a7c15)) >> 32);
+}
+
+static unsigned stripe_index(uint64_t address)
+{
+	return hash(address / WB_CHUNK_BLOCKS) % WB_STRIPE_COUNT;
+}
+
+static uint32_t *bucket_of(struct wb_block_map *map, uint64_t address)
+{
+	uint64_t within = ((uint64_t)hash(address ^ 0x5bd1e995) *
+			   map->buckets_per_stripe) >> 32;
+
+	return &map->buckets[(uint64_t)stripe_index(address) * map->buckets_per_stripe + within];
+}
+
+struct wb_block_map *wb_block_map_new(const struct wb_geometry *geometry,
+				      struct wb_segment_table *segments, GError **error)
+{
+	struct wb_block_map *map = g_new0(struct wb_block_map, 1);
+	size_t slots = geometry->slot_count;
+	size_t buckets;
+	char *at;
+
+	map->geometry = *geometry;
+	map->segments = segments;
+	map->buckets_per_stripe = (uint32_t)(slots / (2 * WB_STRIPE_COUNT) + 1);
+	buckets = (size_t)map->buckets_per_stripe * WB_STRIPE_COUNT;
+	map->memory_bytes = slots * (8 + 4 + 4) + buckets * 4;
+	/* Zero pages mean: all free. Populated now, never again on the data path. */
+	map->memory = mmap(NULL, map->memory_bytes, PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+	if (map->memory == MAP_FAILED) {
+		g_set_error(error, WB_CACHE_ERROR, WB_CACHE_ERROR_LIMIT,
+			    "cannot get %zu MiB of memory for the block map: %s",
+			    map->memory_bytes >> 20, g_strerror(errno));
+		g_free(map);
+		return NULL;
+	}
+	at = map->memory;
+	map->words = (void *)at;
+	at += slots * 8;
+	map->crcs = (void *)at;
+	at += slots * 4;
+	map->chain = (void *)at;
+	at += slots * 4;
+	map->buckets = (void *)at;
+	for (unsigned i = 0; i < WB_STRIPE_COUNT; i++)
+		wb_lock_init(&map->stripes[i].lock, WB_RANK_STRIPE);
+	return map;
+}
+
+void wb_block_map_free(struct wb_block_map *map)
+{
+	if (!map)
+		return;
+	for (unsigned i = 0; i < WB_STRIPE_COUNT; i++)
+		wb_lock_clear(&map->stripes[i].lock);
+	munmap(map->memory, map->memory_bytes);
+	g_free(map);
+}
+
+struct wb_stripe *wb_block_map_stripe(struct wb_block_map *map, uint64_t address)
+{
+	return &map->stripes[stripe_index(address)];
+}
+
+struct wb_stripe *wb_block_map_stripe_at(struct wb_block_map *map, unsigned index)
+{
+	g_assert(index < WB_STRIPE_COUNT);
+	return &map->stripes[index];
+}
+
+/* The link that names the slot of `address`, or the end of the chain. */
+static uint32_t *find_link(struct wb_block_map *map, uint64_t address)
+{
+	uint32_t *link = bucket_of(map, address);
+
+	while (*link) {
+		uint64_t word = atomic_load_explicit(&map->words[*link - 1],
+						     memory_order_relaxed);
+
+		if ((word & WB_ADDRESS_MAX) == address)
+			break;
+		link = &map->chain[*link - 1];
+	}
+	return link;
+}
+
+void wb_block_map_lookup_locked(struct wb_block_map *map, uint64_t address,
+				struct wb_mapping *mapping)
+{
+	uint32_t link;
+
+	wb_lock_assert_held(&wb_block_map_stripe(map, address)->lock);
+	link = *find_link(map, address);
+	if (link)
+		mapping_of(link - 1, atomic_load_explicit(&map->words[link - 1],
+							  memory_order_relaxed), mapping);
+	else
+		*mapping = (struct wb_mapping){ .address = address, .slot = WB_NO_SLOT };
+}
+
+/* Counts follow the states here and nowhere else. */
+static void count_state(struct wb_block_map *map, uint32_t slot,
+			enum wb_slot_state from, enum wb_slot_state to)
+{
+	struct wb_segment *segment = wb_segment_of_slot(map->segments, slot);
+
+	if (!wb_slot_state_is_dirty(from) && wb_slot_state_is_dirty(to)) {
+		wb_segment_add_dirty(map->segments, segment);
+		atomic_fetch_add(&map->dirty_count, 1);
+	}
+	if (wb_slot_state_is_dirty(from) && !wb_slot_state_is_dirty(to)) {
+		atomic_fetch_sub(&map->dirty_count, 1);
+		wb_segment_sub_dirty(map->segments, segment);
+	}
+	if (from == WB_SLOT_FREE && to != WB_SLOT_FREE)
+		atomic_fetch_add_explicit(&map->cached_count, 1, memory_order_relaxed);
+	if (from != WB_SLOT_FREE && to == WB_SLOT_FREE)
+		atomic_fetch_sub_explicit(&map->cached_count, 1, memory_order_relaxed);
+}
+
+static void unlink_slot(struct wb_block_map *map, uint32_t *link)
+{
+	uint32_t slot = *link - 1;
+	enum wb_slot_state state = (enum wb_slot_state)(map->words[slot] >> 56);
+
+	*link = map->chain[slot];
+	map->chain[slot] = 0;
+	atomic_store(&map->words[slot], 0);
+	count_state(map, slot, state, WB_SLOT_FREE);
+}
+
+void wb_block_map_put_locked(struct wb_block_map *map, uint64_t address, uint32_t slot,
+			     uint8_t mask, enum wb_slot_state state)
+{
+	uint32_t *link;
+
+	wb_lock_assert_held(&wb_block_map_stripe(map, address)->lock);
+	g_assert(slot < map->geometry.slot_count && mask && state != WB_SLOT_FREE);
+	g_assert(map->words[slot] >> 56 == WB_SLOT_FREE);
+	/* The new version is counted before the old one is counted out: the
+	 * sum over the ring never shows "nothing dirty" in between. */
+	count_state(map, slot, WB_SLOT_FREE, state);
+	link = find_link(map, address);
+	if (*link)
+		unlink_slot(map, link);
+	link = bucket_of(map, address);
+	map->chain[slot] = *link;
+	*link = slot + 1;
+	atomic_store(&map->words[slot], word_of(address, mask, state));
+}
+
+bool wb_block_map_remove_locked(struct wb_block_map *map, uint64_t address)
+{
+	uint32_t *link;
+
+	wb_lock_assert_held(&wb_block_map_stripe(map, address)->lock);
+	link = find_link(map, address);
+	if (!*link)
+		return false;
+	unlink_slot(map, link);
+	return true;
+}
+
+bool wb_block_map_set_state_locked(struct wb_block_map *map, uint64_t address,
+				   uint32_t slot, enum wb_slot_state state)
+{
+	struct wb_mapping now;
+
+	wb_block_map_lookup_locked(map, address, &now);
+	if (now.slot != slot)
+		return false;
+	atomic_store(&map->words[slot], word_of(address, now.mask, state));
+	count_state(map, slot, now.state, state);
+	return true;
+}
+
+void wb_block_map_peek(struct wb_block_map *map, uint32_t slot, struct wb_mapping *mapping)
+{
+	mapping_of(slot, atomic_load(&map->words[slot]), mapping);
+}
+
+void wb_block_map_set_crc(struct wb_block_map *map, uint32_t slot, uint32_t crc)
+{
+	atomic_store_explicit(&map->crcs[slot], crc, memory_order_relaxed);
+}
+
+uint32_t wb_block_map_crc(struct wb_block_map *map, uint32_t slot)
+{
+	return atomic_load_explicit(&map->crcs[slot], memory_order_relaxed);
+}
+
+static void remove_one(struct wb_block_map *map, uint64_t address)
+{
+	struct wb_stripe *stripe = wb_block_map_stripe(map, address);
+
+	wb_lock_acquire(&stripe->lock);
+	wb_block_map_remove_locked(map, address);
+	wb_lock_release(&stripe->lock);
+}
+
+static void remove_chunk_part(struct wb_block_map *map, uint64_t first, uint64_t end)
+{
+	struct wb_stripe *stripe = wb_block_map_stripe(map, first);
+
+	wb_lock_acquire(&stripe->lock);
+	for (uint64_t address = first; address < end; address++)
+		wb_block_map_remove_locked(map, address);
+	wb_lock_release(&stripe->lock);
+}
+
+void wb_block_map_remove_range(struct wb_block_map *map, uint64_t first, uint64_t count)
+{
+	uint64_t end = first + count;
+
+	/* Whichever is shorter: asking for every block of the range, or going
+	 * through the slots (a discard of a whole large image). */
+	if (count <= map->geometry.slot_count) {
+		while (first < end) {
+			uint64_t stop = (first / WB_CHUNK_BLOCKS + 1) * WB_CHUNK_BLOCKS;
+
+			stop = MIN(stop, end);
+			remove_chunk_part(map, first, stop);
+			first = stop;
+		}
+		return;
+	}
+	for (uint32_t slot = 0; slot < map->geometry.slot_count; slot++) {
+		struct wb_mapping mapping;
+
+		wb_block_map_peek(map, slot, &mapping);
+		/* The range is held exclusively: no version enters it now, so
+		 * the address is the only thing that can be out of date, and
+		 * then it is gone already. */
+		if (mapping.state != WB_SLOT_FREE && mapping.address >= first &&
+		    mapping.address < end)
+			remove_one(map, mapping.address);
+	}
+}
+
+void wb_block_map_touch_range(struct wb_block_map *map, uint64_t first, uint64_t count)
+{
+	uint64_t chunk = first / WB_CHUNK_BLOCKS;
+	uint64_t chunks = (first + count - 1) / WB_CHUNK_BLOCKS - chunk + 1;
+
+	for (uint64_t i = 0; i < MIN(chunks, WB_STRIPE_COUNT); i++) {
+		struct wb_stripe *stripe = chunks >= WB_STRIPE_COUNT ? &map->stripes[i] :
+			wb_block_map_stripe(map, (chunk + i) * WB_CHUNK_BLOCKS);
+
+		wb_lock_acquire(&stripe->lock);
+		stripe->change_count++;
+		wb_lock_release(&stripe->lock);
+	}
+}
+
+uint64_t wb_block_map_cached_count(struct wb_block_map *map)
+{
+	return atomic_load(&map->cached_count);
+}
+
+uint64_t wb_block_map_dirty_count(struct wb_block_map *map)
+{
+	return atomic_load(&map->dirty_count);
+}

@@ -1,0 +1,499 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The running cache: workers, housekeeping, statistics, closing. */
+#include "cache/cache_private.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+
+/* --- news between the engines ------------------------------------------------ */
+
+void wb_cache_kick_writeback(void *arg)
+{
+	struct wb_cache *cache = arg;
+
+	if (cache->writeback_worker)
+		wb_worker_kick(cache->writeback_worker);
+}
+
+static void kick_flush(struct wb_cache *cache)
+{
+	if (!wb_flush_note(cache->path.flush) && cache->flush_worker)
+		wb_worker_kick(cache->flush_worker);
+}
+
+void wb_cache_on_sealed(void *arg)
+{
+	kick_flush(arg);
+}
+
+static bool is_urgent(struct wb_cache *cache)
+{
+	return wb_park_count(&cache->space) > 0;
+}
+
+/* After every sync: the worker is woken only when there is something for it. */
+static bool has_writeback_work(struct wb_cache *cache)
+{
+	struct wb_log_head head;
+
+	if (is_urgent(cache) || cache->is_draining ||
+	    wb_log_ready_count(cache->path.log) < WB_READY_SEGMENTS / 2 + WB_RESERVE_DATA)
+		return true;
+	wb_log_get_head(cache->path.log, &head);
+	return cache->allow_writeback && wb_tail_current(&cache->tail).segment < head.segment_id;
+}
+
+void wb_cache_on_advanced(void *arg)
+{
+	struct wb_cache *cache = arg;
+
+	wb_park_wake_all(&cache->space);
+	if (has_writeback_work(cache))
+		wb_cache_kick_writeback(cache);
+}
+
+void wb_cache_on_ready(void *arg)
+{
+	struct wb_cache *cache = arg;
+
+	wb_park_wake_all(&cache->space);
+}
+
+void wb_cache_on_need_space(void *arg)
+{
+	struct wb_cache *cache = arg;
+
+	kick_flush(cache);
+	wb_cache_kick_writeback(cache);
+}
+
+/* --- workers ------------------------------------------------------------------- */
+
+bool wb_cache_flush_step(void *arg)
+{
+	struct wb_cache *cache = arg;
+
+	wb_flush_run(cache->path.flush);
+	return false;
+}
+
+static enum wb_writeback_wish writeback_wish(struct wb_cache *cache)
+{
+	if (cache->is_stopping)
+		return WB_WRITEBACK_OFF;
+	if (is_urgent(cache) || cache->is_draining)
+		return WB_WRITEBACK_ALL;
+	return cache->allow_writeback ? WB_WRITEBACK_CLOSED : WB_WRITEBACK_OFF;
+}
+
+static void end_verb_locked(struct wb_verb *verb, int error)
+{
+	uint64_t answered = verb->asked - verb->answered_from;
+
+	if (error)
+		verb->failed += answered;
+	else
+		verb->done += answered;
+	verb->answered_from = verb->asked;
+	verb->is_running = false;
+}
+
+/* A drain is over when nothing is dirty, or when all that was there at its
+ * start is written back and only newer writes are dirty. */
+static void look_after_drain(struct wb_cache *cache)
+{
+	bool is_clean, is_beyond, has_failed;
+
+	if (!cache->is_draining)
+		return;
+	is_clean = wb_segment_table_dirty(cache->path.segments) == 0 &&
+		   wb_writeback_is_idle(cache->writeback);
+	has_failed = wb_writeback_is_stuck(cache->writeback) ||
+		     wb_writeback_failures(cache->writeback) >= WB_DRAIN_FAILURES_MAX ||
+		     wb_flush_has_failed(cache->path.flush);
+	wb_lock_acquire(&cache->lock);
+	is_beyond = wb_tail_current(&cache->tail).segment > cache->drain_segment;
+	if (is_clean || is_beyond || has_failed) {
+		end_verb_locked(&cache->drain, is_clean || is_beyond ? 0 : -EIO);
+		cache->is_draining = false;
+	}
+	wb_lock_release(&cache->lock);
+}
+
+bool wb_cache_writeback_step(void *arg)
+{
+	struct wb_cache *cache = arg;
+	bool any;
+
+	wb_flush_release_buffers(cache->path.flush);
+	any = wb_reclaim_step(cache->reclaim, is_urgent(cache) ? WB_URGENT : WB_CALM);
+	any |= wb_writeback_step(cache->writeback, writeback_wish(cache));
+	look_after_drain(cache);
+	return any;
+}
+
+/* --- requests -------------------------------------------------------------------- */
+
+struct wb_request *wb_request_get(struct wb_cache *cache)
+{
+	struct wb_request *request;
+
+	wb_lock_acquire(&cache->pool_lock);
+	request = cache->free_requests;
+	if (request)
+		cache->free_requests = request->next_free;
+	wb_lock_release(&cache->pool_lock);
+	if (request)
+		memset(&request->pub, 0, sizeof request->pub);
+	return request;
+}
+
+void wb_request_put(struct wb_cache *cache, struct wb_request *request)
+{
+	wb_lock_acquire(&cache->pool_lock);
+	request->next_free = cache->free_requests;
+	cache->free_requests = request;
+	wb_lock_release(&cache->pool_lock);
+}
+
+struct wb_request_public *wb_request_public(struct wb_request *request)
+{
+	return &request->pub;
+}
+
+enum wb_submit_result wb_cache_submit(struct wb_cache *cache, struct wb_request *request,
+				      int *error)
+{
+	g_assert(request->path == &cache->path);
+	return wb_request_start(request, error);
+}
+
+/* --- control ---------------------------------------------------------------------- */
+
+uint64_t wb_cache_image_bytes(const struct wb_cache *cache)
+{
+	return cache->path.geometry.backing_bytes;
+}
+
+void wb_cache_uuid(const struct wb_cache *cache, uint8_t uuid[16])
+{
+	memcpy(uuid, cache->uuid, sizeof cache->uuid);
+}
+
+bool wb_cache_is_short_of_space(struct wb_cache *cache)
+{
+	return is_urgent(cache);
+}
+
+void wb_cache_set_tunables(struct wb_cache *cache, const struct wb_tunables *tunables)
+{
+	cache->allow_writeback = tunables->allow_writeback;
+	cache->sync_interval_s = tunables->sync_interval_s;
+	wb_cache_kick_writeback(cache);
+}
+
+void wb_cache_start_drain(struct wb_cache *cache)
+{
+	struct wb_log_head head;
+	uint64_t last = wb_log_last_sequence(cache->path.log);
+
+	wb_log_get_head(cache->path.log, &head);
+	wb_lock_acquire(&cache->lock);
+	/* Joining a drain that is under way moves its goal. */
+	cache->drain.asked++;
+	cache->drain.is_running = true;
+	cache->drain_segment = head.segment_id;
+	cache->is_draining = true;
+	wb_lock_release(&cache->lock);
+	wb_flush_want(cache->path.flush, last);
+	wb_cache_kick_writeback(cache);
+}
+
+static void begin_flush_verb(struct wb_cache *cache);
+
+static void flush_verb_ended(struct wb_cache *cache, int error)
+{
+	bool again;
+
+	wb_lock_acquire(&cache->lock);
+	if (error)
+		cache->flush_verb.failed++;
+	else
+		cache->flush_verb.done++;
+	cache->flush_verb.answered_from++;
+	again = cache->flush_verb.answered_from < cache->flush_verb.asked;
+	cache->flush_verb.is_running = again;
+	wb_lock_release(&cache->lock);
+	if (again)
+		begin_flush_verb(cache);
+}
+
+static void flush_verb_done(struct wb_sync_waiter *waiter, int error)
+{
+	flush_verb_ended((struct wb_cache *)((char *)waiter -
+			 offsetof(struct wb_cache, flush_waiter)), error);
+}
+
+static void begin_flush_verb(struct wb_cache *cache)
+{
+	int result;
+
+	cache->flush_waiter.target = wb_log_last_sequence(cache->path.log);
+	cache->flush_waiter.done = flush_verb_done;
+	result = wb_flush_sync(cache->path.flush, &cache->flush_waiter);
+	if (result != 1)
+		flush_verb_ended(cache, result);
+}
+
+void wb_cache_start_flush(struct wb_cache *cache)
+{
+	bool begin;
+
+	wb_lock_acquire(&cache->lock);
+	cache->flush_verb.asked++;
+	begin = !cache->flush_verb.is_running;
+	cache->flush_verb.is_running = true;
+	wb_lock_release(&cache->lock);
+	if (begin)
+		begin_flush_verb(cache);
+}
+
+void wb_cache_tick(struct wb_cache *cache)
+{
+	uint64_t now = wb_clock_now_ns(cache->config.clock);
+	uint64_t interval_ns = cache->sync_interval_s * UINT64_C(1000000000);
+	bool sync_is_due = false;
+
+	wb_lock_acquire(&cache->lock);
+	if (interval_ns > 0 && now >= cache->next_sync_ns) {
+		sync_is_due = cache->next_sync_ns != 0;
+		cache->next_sync_ns = now + interval_ns;
+	}
+	wb_lock_release(&cache->lock);
+	if (sync_is_due)
+		wb_flush_want(cache->path.flush, wb_log_last_sequence(cache->path.log));
+	else
+		wb_flush_run(cache->path.flush);	/* what was paused after an error */
+	wb_cache_kick_writeback(cache);
+}
+
+/* --- statistics ------------------------------------------------------------------- */
+
+static void count_segments(struct wb_cache *cache, struct wb_stats_snapshot *snapshot)
+{
+	snapshot->segments_total = cache->path.geometry.segment_count;
+	snapshot->segments_free = wb_log_ready_count(cache->path.log);
+	for (uint64_t place = 0; place < snapshot->segments_total; place++) {
+		struct wb_segment *segment = wb_segment_at(cache->path.segments, place);
+
+		if (atomic_load(&segment->dirty_count) > 0)
+			snapshot->segments_dirty++;
+	}
+}
+
+void wb_cache_get_stats(struct wb_cache *cache, struct wb_stats_snapshot *snapshot)
+{
+	struct wb_data_path *path = &cache->path;
+	struct wb_log_head head;
+	struct wb_tail_position tail = wb_tail_current(&cache->tail);
+
+	memset(snapshot, 0, sizeof *snapshot);
+	for (int i = 0; i < WB_STAT_COUNT; i++)
+		snapshot->counter[i] = atomic_load_explicit(&cache->stats.counter[i],
+							    memory_order_relaxed);
+	snapshot->state = cache->is_stopping ? WB_CACHE_STOPPING :
+		wb_flush_has_failed(path->flush) ? WB_CACHE_FAILED : WB_CACHE_RUNNING;
+	snapshot->image_bytes = path->geometry.backing_bytes;
+	snapshot->cache_blocks = path->geometry.slot_count;
+	snapshot->dirty_blocks = wb_block_map_dirty_count(path->map);
+	snapshot->cached_blocks = wb_block_map_cached_count(path->map);
+	snapshot->pending_discards = wb_extent_table_count(path->extents);
+	count_segments(cache, snapshot);
+	snapshot->segment_bytes = path->geometry.segment_bytes;
+	wb_log_get_head(path->log, &head);
+	snapshot->head_segment = head.segment_id;
+	snapshot->head_sequence = head.last_sequence;
+	snapshot->tail_segment = tail.segment;
+	snapshot->tail_sequence = tail.sequence;
+	snapshot->durable_sequence = wb_log_durable(path->log);
+	snapshot->epoch = cache->epoch;
+	snapshot->ram_buffers_total = wb_rambuf_count(path->rambuf);
+	snapshot->ram_buffers_free = wb_rambuf_free_count(path->rambuf);
+	snapshot->recovered_records = cache->recovered_records;
+	snapshot->recovered_dirty_blocks = cache->recovered_dirty_blocks;
+	wb_message_get(&cache->message, snapshot->last_error);
+	wb_lock_acquire(&cache->lock);
+	snapshot->draining = cache->drain.is_running;
+	snapshot->drains_asked = cache->drain.asked;
+	snapshot->drains_done = cache->drain.done;
+	snapshot->drains_failed = cache->drain.failed;
+	snapshot->flushes_asked = cache->flush_verb.asked;
+	snapshot->flushes_done = cache->flush_verb.done;
+	snapshot->flushes_failed = cache->flush_verb.failed;
+	wb_lock_release(&cache->lock);
+}
+
+/* --- by hand, and closing ------------------------------------------------------------ */
+
+static bool poll_store(struct wb_store *store)
+{
+	return store->ops->poll && store->ops->poll(store);
+}
+
+static bool run_kind(struct wb_cache *cache, unsigned kind)
+{
+	switch (kind % 5) {
+	case 0: return wb_executor_run_one(cache->executor);
+	case 1: return wb_worker_run_step(cache->flush_worker);
+	case 2: return wb_worker_run_step(cache->writeback_worker);
+	case 3: return poll_store(cache->config.cache_store);
+	default: return poll_store(cache->config.backing_store);
+	}
+}
+
+bool wb_cache_run_one(struct wb_cache *cache, unsigned choice)
+{
+	for (unsigned i = 0; i < 5; i++) {
+		if (run_kind(cache, choice + i))
+			return true;
+	}
+	return false;
+}
+
+/* Waits until `is_reached`; threads do the work, or we do it here. */
+static void wait_until(struct wb_cache *cache, bool (*is_reached)(struct wb_cache *))
+{
+	while (!is_reached(cache)) {
+		if (cache->config.worker_mode == WB_WORKER_THREAD) {
+			wb_cache_kick_writeback(cache);
+			g_usleep(1000);	/* at most a few times, only when closing */
+		} else if (!wb_cache_run_one(cache, 0)) {
+			wb_worker_kick(cache->writeback_worker);
+			if (!wb_cache_run_one(cache, 0) && is_reached(cache))
+				break;
+		}
+	}
+}
+
+static bool is_settled(struct wb_cache *cache)
+{
+	return wb_writeback_is_idle(cache->writeback) &&
+	       !wb_recorder_is_busy(cache->recorder) && wb_flush_is_idle(cache->path.flush);
+}
+
+struct close_sync {
+	struct wb_sync_waiter waiter;
+	struct wb_lock lock;
+	struct wb_cond cond;
+	bool is_done;
+	int error;
+};
+
+static void close_sync_done(struct wb_sync_waiter *waiter, int error)
+{
+	struct close_sync *sync = (struct close_sync *)waiter;
+
+	wb_lock_acquire(&sync->lock);
+	sync->error = error;
+	sync->is_done = true;
+	wb_cond_signal(&sync->cond);
+	wb_lock_release(&sync->lock);
+}
+
+/* Everything acknowledged onto the cache; the kernel does not ask for it. */
+static int sync_all(struct wb_cache *cache)
+{
+	struct close_sync sync = { .waiter.done = close_sync_done };
+	bool is_manual = cache->config.worker_mode == WB_WORKER_MANUAL;
+
+	wb_lock_init(&sync.lock, WB_RANK_CACHE);
+	wb_cond_init(&sync.cond);
+	sync.waiter.target = wb_log_last_sequence(cache->path.log);
+	sync.error = wb_flush_sync(cache->path.flush, &sync.waiter);
+	if (sync.error == 1) {
+		wb_lock_acquire(&sync.lock);
+		while (!sync.is_done) {
+			if (!is_manual) {
+				/* Pauses after errors end by the clock. */
+				wb_cond_wait_until(&sync.cond, &sync.lock,
+						   g_get_monotonic_time() + 50000);
+			}
+			if (sync.is_done)
+				break;
+			wb_lock_release(&sync.lock);
+			if (is_manual)
+				wb_cache_run_one(cache, 0);
+			wb_flush_run(cache->path.flush);
+			wb_lock_acquire(&sync.lock);
+		}
+		wb_lock_release(&sync.lock);
+	}
+	wb_lock_clear(&sync.lock);
+	wb_cond_clear(&sync.cond);
+	return sync.error;
+}
+
+static int close_clean(struct wb_cache *cache)
+{
+	int error = sync_all(cache);
+
+	wait_until(cache, is_settled);
+	wb_worker_stop(cache->flush_worker);
+	wb_worker_stop(cache->writeback_worker);
+	if (error)
+		return error;
+	/* The newest tail is known only now that everything is durable. */
+	while (wb_reclaim_step(cache->reclaim, WB_CALM))
+		;
+	return wb_reclaim_record_sync(cache->reclaim, WB_STATE_CLEAN);
+}
+
+int wb_cache_close(struct wb_cache *cache, enum wb_close_mode mode)
+{
+	int error = 0;
+
+	cache->is_stopping = true;
+	if (mode == WB_CLOSE_CLEAN) {
+		error = close_clean(cache);
+	} else {
+		wb_flush_abandon(cache->path.flush);
+		wb_writeback_abandon(cache->writeback);
+		wait_until(cache, is_settled);
+		wb_worker_stop(cache->flush_worker);
+		wb_worker_stop(cache->writeback_worker);
+	}
+	wb_cache_free(cache);
+	return error;
+}
+
+void wb_cache_free(struct wb_cache *cache)
+{
+	if (cache->flush_worker)
+		wb_worker_free(cache->flush_worker);
+	if (cache->writeback_worker)
+		wb_worker_free(cache->writeback_worker);
+	if (cache->executor)
+		wb_executor_free(cache->executor);
+	if (cache->path.log)
+		wb_tail_clear(&cache->tail);
+	wb_writeback_free(cache->writeback);
+	wb_reclaim_free(cache->reclaim);
+	wb_flush_free(cache->path.flush);
+	wb_log_free(cache->path.log);
+	wb_recorder_free(cache->recorder);
+	wb_exclusion_free(cache->path.exclusion);
+	wb_extent_table_free(cache->path.extents);
+	wb_rambuf_free(cache->path.rambuf);
+	wb_block_map_free(cache->path.map);
+	wb_segment_table_free(cache->path.segments);
+	if (cache->path.space)
+		wb_park_list_clear(&cache->space);
+	if (cache->bounce_memory)
+		munmap(cache->bounce_memory, cache->bounce_bytes);
+	g_free(cache->requests);
+	wb_lock_clear(&cache->lock);
+	wb_lock_clear(&cache->pool_lock);
+	wb_message_clear(&cache->message);
+	g_free(cache);
+}

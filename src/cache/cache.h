@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The cache: the public door of the core. A front end opens one over two
+ * stores, submits requests, and closes it. Nothing here knows FUSE, files or
+ * the command line; the whole outside world is in the configuration.
+ *
+ * Threads: wb_cache_open() and wb_cache_close() from one thread, with no
+ * request under way; everything else from any thread. done() runs on any
+ * thread, with no lock held, never from inside wb_cache_submit().
+ */
+#ifndef WB_CACHE_CACHE_H
+#define WB_CACHE_CACHE_H
+
+#include <glib.h>
+#include <stdint.h>
+
+#include "base/clock.h"
+#include "base/worker.h"
+#include "cache/stats.h"
+#include "cache/tunables.h"
+#include "io/store.h"
+
+struct wb_cache;
+struct wb_request;
+
+struct wb_cache_config {
+	struct wb_store *cache_store;
+	struct wb_store *backing_store;
+	struct wb_clock *clock;
+	enum wb_worker_mode worker_mode;
+	uint64_t ram_buffer_bytes;	/* 0 = 64 MiB; at least 4 segments */
+	unsigned request_count;		/* requests that can be open at once */
+	struct wb_tunables tunables;
+};
+
+/*
+ * Recovers the volume and makes it ready: superblocks of the new epoch are
+ * durable afterwards. NULL and an error (domain WB_CACHE_ERROR) that says
+ * which store, what was found and what to do; a refused volume is unchanged.
+ * The stores stay the caller's.
+ */
+struct wb_cache *wb_cache_open(const struct wb_cache_config *config, GError **error);
+
+enum wb_close_mode {
+	WB_CLOSE_CLEAN,		/* everything durable on the cache, marked clean */
+	WB_CLOSE_ABANDON,	/* tests: stop as a crash would, write nothing more;
+				 * I/O in flight has been answered by the store */
+};
+/* 0 or -errno: a clean close whose last flush failed (the log then recovers
+ * as after a crash). Frees everything in any case. */
+int wb_cache_close(struct wb_cache *cache, enum wb_close_mode mode);
+
+#define WB_CACHE_ERROR (wb_cache_error_quark())
+GQuark wb_cache_error_quark(void);
+enum wb_cache_error {
+	WB_CACHE_ERROR_NOT_A_CACHE,	/* foreign, empty, too new */
+	WB_CACHE_ERROR_DAMAGED,		/* superblocks or the middle of the log */
+	WB_CACHE_ERROR_IO,
+	WB_CACHE_ERROR_MISMATCH,	/* backing size, geometry */
+	WB_CACHE_ERROR_LIMIT,		/* memory, sizes */
+};
+
+/* --- requests ------------------------------------------------------------ */
+
+enum wb_request_op { WB_READ, WB_WRITE, WB_SYNC, WB_ZERO };
+
+enum {
+	/* WRITE, ZERO: durable before done() (O_DSYNC) */
+	WB_REQUEST_FUA = 1u << 0,
+};
+
+enum wb_submit_result {
+	WB_SUBMIT_FINISHED,	/* *error is the result; done() is not called */
+	WB_SUBMIT_PENDING,	/* done() will be called, once */
+};
+
+/*
+ * The public part of a request; get one with wb_request_get(), fill it in,
+ * submit it, put it back after it finished. The range must lie in the image.
+ *
+ * READ: `buffer` is aligned to 4096 and has room for all 4 KiB blocks that
+ *   the range touches (wb_request_span_bytes()); the data of the range is
+ *   then found at buffer + offset_bytes % 4096. What is outside the range is
+ *   undefined.
+ * WRITE: `buffer` holds length_bytes; any alignment; it must stay unchanged
+ *   until the request finished.
+ * SYNC: no range: everything that was finished before is durable.
+ * ZERO: discard or zero-range: reads as zeros afterwards. No buffer.
+ */
+struct wb_request_public {
+	enum wb_request_op op;
+	unsigned flags;
+	uint64_t offset_bytes;
+	uint64_t length_bytes;
+	void *buffer;
+	void (*done)(struct wb_request *request, int error);
+	void *user;
+};
+
+/* A request of the pool, or NULL when request_count are in use. */
+struct wb_request *wb_request_get(struct wb_cache *cache);
+void wb_request_put(struct wb_cache *cache, struct wb_request *request);
+struct wb_request_public *wb_request_public(struct wb_request *request);
+
+static inline uint64_t wb_request_span_bytes(uint64_t offset_bytes, uint64_t length_bytes)
+{
+	return ((offset_bytes + length_bytes + 4095) & ~UINT64_C(4095)) -
+	       (offset_bytes & ~UINT64_C(4095));
+}
+
+/* Longest READ or WRITE; a front end splits longer ones. ZERO has no limit. */
+#define WB_REQUEST_BYTES_MAX (1u << 20)
+
+/* error is 0 or -errno: EIO (data that cannot be read or made durable),
+ * EINVAL (outside the image). */
+enum wb_submit_result wb_cache_submit(struct wb_cache *cache,
+				      struct wb_request *request, int *error);
+
+/* --- the rest ------------------------------------------------------------ */
+
+uint64_t wb_cache_image_bytes(const struct wb_cache *cache);
+void wb_cache_uuid(const struct wb_cache *cache, uint8_t uuid[16]);
+void wb_cache_get_stats(struct wb_cache *cache, struct wb_stats_snapshot *snapshot);
+
+/* Start making all acknowledged data durable, or writing back until nothing
+ * is dirty. They return at once; progress and results are in the statistics
+ * (flushes_done/failed; draining, drains_done/failed). */
+void wb_cache_start_flush(struct wb_cache *cache);
+void wb_cache_start_drain(struct wb_cache *cache);
+
+void wb_cache_set_tunables(struct wb_cache *cache, const struct wb_tunables *tunables);
+
+/* Housekeeping by the clock (periodic sync, retries); call it a few times a
+ * second from a timer. */
+void wb_cache_tick(struct wb_cache *cache);
+
+/* MANUAL worker mode only: one step or task chosen by `choice` (any number);
+ * FALSE when nothing at all could be done. */
+bool wb_cache_run_one(struct wb_cache *cache, unsigned choice);
+
+/* TRUE while writers have to wait for space: a front end may then prefer to
+ * move waiting data into smaller buffers. */
+bool wb_cache_is_short_of_space(struct wb_cache *cache);
+
+#endif

@@ -1,0 +1,355 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Opening: recovery, the memory image of the log, the new epoch, assembly. */
+#include "cache/cache_private.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "cache/recovery.h"
+#include "format/endian.h"
+
+static gboolean check_backing(const struct wb_cache_config *config,
+			      const struct wb_superblock *superblock, GError **error)
+{
+	const struct wb_store *backing = config->backing_store;
+	uint64_t need = superblock->geometry.backing_bytes;
+
+	if (backing->size_bytes < need) {
+		g_set_error(error, WB_CACHE_ERROR, WB_CACHE_ERROR_MISMATCH,
+			    "backing %s: has %" G_GUINT64_FORMAT " bytes, but the cache %s was "
+			    "formatted for %" G_GUINT64_FORMAT "; is it the right backing?",
+			    backing->label, backing->size_bytes, config->cache_store->label,
+			    need);
+		return FALSE;
+	}
+	if (need % backing->alignment_bytes != 0) {
+		g_set_error(error, WB_CACHE_ERROR, WB_CACHE_ERROR_MISMATCH,
+			    "backing %s: the image's %" G_GUINT64_FORMAT " bytes are no multiple "
+			    "of the disk's %u-byte sectors", backing->label, need,
+			    backing->alignment_bytes);
+		return FALSE;
+	}
+	if (superblock->bad_count > 0) {
+		g_set_error(error, WB_CACHE_ERROR, WB_CACHE_ERROR_MISMATCH,
+			    "cache %s: has a list of %u bad places, which this version does "
+			    "not handle; use the version that wrote it",
+			    config->cache_store->label, superblock->bad_count);
+		return FALSE;
+	}
+	return TRUE;
+}
+
+/* --- the memory image of the log ------------------------------------------------ */
+
+static void put(struct wb_data_path *path, const struct wb_entry *entry, uint32_t slot,
+		enum wb_slot_state state)
+{
+	struct wb_stripe *stripe = wb_block_map_stripe(path->map, entry->address);
+	struct wb_mapping now;
+	uint64_t until;
+
+	wb_lock_acquire(&stripe->lock);
+	wb_block_map_lookup_locked(path->map, entry->address, &now);
+	/* A copy of the backing's data never replaces what the backing does not
+	 * have yet: dirty data, or a discard that was not punched. */
+	if (entry->type == WB_ENTRY_DATA ||
+	    (!(now.slot != WB_NO_SLOT && wb_slot_state_is_dirty(now.state)) &&
+	     wb_extent_table_lookup(path->extents, entry->address, &until) == WB_EXTENT_NONE)) {
+		wb_block_map_put_locked(path->map, entry->address, slot, entry->mask, state);
+		wb_block_map_set_crc(path->map, slot, entry->crc_or_length);
+	}
+	wb_lock_release(&stripe->lock);
+}
+
+static void replay_extent(struct wb_data_path *path, const struct wb_recovery_record *record,
+			  const struct wb_entry *entry)
+{
+	struct wb_extent extent = {
+		.first = entry->address, .count = entry->crc_or_length,
+		.sequence = record->sequence, .segment_id = record->segment_id,
+		.kind = entry->type == WB_ENTRY_BAD ? WB_EXTENT_BAD : WB_EXTENT_ZERO,
+	};
+
+	wb_block_map_remove_range(path->map, extent.first, extent.count);
+	/* Below the tail the backing knows of it already: it only kills copies. */
+	if (!record->is_live)
+		return;
+	if (entry->type == WB_ENTRY_BYPASS) {
+		wb_extent_table_carve(path->extents, extent.first, extent.count,
+				      WB_EXTENT_NONE);
+		return;
+	}
+	g_assert(wb_extent_table_reserve(path->extents));
+	wb_segment_add_dirty(path->segments,
+			     wb_segment_of_id(path->segments, record->segment_id));
+	wb_extent_table_insert(path->extents, &extent);
+}
+
+static void replay_record(struct wb_data_path *path, const struct wb_recovery *recovery,
+			  const struct wb_recovery_record *record)
+{
+	struct wb_segment *segment = wb_segment_of_id(path->segments, record->segment_id);
+	uint64_t place = wb_geometry_place(&path->geometry, record->segment_id);
+	uint32_t block = record->block_offset + 1;
+
+	if (segment->id != record->segment_id) {
+		segment->id = record->segment_id;
+		segment->first_sequence = record->sequence;
+	}
+	segment->last_sequence = record->sequence;
+	for (size_t i = 0; i < record->entry_count; i++) {
+		const struct wb_entry_disk *disk = &g_array_index(recovery->entries,
+				struct wb_entry_disk, record->first_entry + i);
+		struct wb_entry entry = {
+			.address = wb_get_le48(disk->address), .mask = disk->mask,
+			.type = disk->type, .crc_or_length = wb_get_le32(disk->crc_or_length),
+		};
+
+		if (!wb_entry_has_block(entry.type)) {
+			replay_extent(path, record, &entry);
+			continue;
+		}
+		if (entry.type == WB_ENTRY_DATA && record->is_live) {
+			put(path, &entry, wb_geometry_slot(&path->geometry, place, block),
+			    WB_SLOT_DIRTY);
+			wb_extent_table_carve(path->extents, entry.address, 1, WB_EXTENT_BAD);
+		} else if (entry.type != WB_ENTRY_VOID) {
+			put(path, &entry, wb_geometry_slot(&path->geometry, place, block),
+			    WB_SLOT_CLEAN);
+		}
+		block++;
+	}
+}
+
+static size_t count_extents(const struct wb_recovery *recovery)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < recovery->entries->len; i++) {
+		if (!wb_entry_has_block(g_array_index(recovery->entries, struct wb_entry_disk,
+						      i).type))
+			count++;
+	}
+	return count;
+}
+
+static void replay(struct wb_cache *cache, const struct wb_recovery *recovery)
+{
+	for (size_t i = 0; i < recovery->records->len; i++)
+		replay_record(&cache->path, recovery,
+			      &g_array_index(recovery->records, struct wb_recovery_record, i));
+	cache->recovered_records = recovery->record_count;
+	cache->recovered_dirty_blocks = wb_block_map_dirty_count(cache->path.map);
+}
+
+/* --- the new epoch ---------------------------------------------------------------- */
+
+static gboolean io_error(struct wb_cache *cache, const char *what, int error, GError **gerror)
+{
+	g_set_error(gerror, WB_CACHE_ERROR, WB_CACHE_ERROR_IO, "cache %s: %s failed: %s",
+		    cache->config.cache_store->label, what, g_strerror(-error));
+	return FALSE;
+}
+
+/* What recovery read may have been in a volatile cache, and the next crash
+ * could take it back: it is flushed before anything builds on it. Then the
+ * superblocks of the new epoch, before its first record: they make all that
+ * lies beyond the cut DEAD for every later recovery. */
+static gboolean begin_epoch(struct wb_cache *cache, const struct wb_recovery *recovery,
+			    struct wb_log_start *start, GError **error)
+{
+	struct wb_superblock superblock = recovery->superblock;
+	int result;
+
+	superblock.epoch = start->epoch;
+	superblock.epoch_start = start->epoch_start;
+	superblock.cut_sequence = recovery->cut_sequence;
+	superblock.cut_segment = recovery->last_segment;
+	superblock.cut_crc = recovery->cut_crc;
+	superblock.tail_segment = recovery->tail_segment;
+	superblock.tail_sequence = recovery->tail_sequence;
+	superblock.durable = recovery->cut_sequence;
+	superblock.state_flags = 0;
+	superblock.checkpoint_used = 0;
+	superblock.checkpoint_crc = 0;
+	result = wb_store_flush_sync(cache->config.cache_store);
+	if (result)
+		return io_error(cache, "flushing", result, error);
+	cache->recorder = wb_recorder_new(cache->config.cache_store, &cache->stats,
+					  &cache->message, &superblock,
+					  recovery->newest_copy ^ 1);
+	result = wb_recorder_write_sync(cache->recorder);
+	if (result)
+		return io_error(cache, "writing the superblocks", result, error);
+	return TRUE;
+}
+
+/* --- assembly ---------------------------------------------------------------------- */
+
+static gboolean make_state(struct wb_cache *cache, const struct wb_recovery *recovery,
+			   GError **error)
+{
+	struct wb_data_path *path = &cache->path;
+	uint64_t ram_bytes = cache->config.ram_buffer_bytes ? cache->config.ram_buffer_bytes :
+							      WB_RAM_BUFFER_BYTES_DEFAULT;
+	uint32_t buffers;
+
+	path->geometry = recovery->superblock.geometry;
+	buffers = (uint32_t)MIN(ram_bytes / path->geometry.segment_bytes,
+				path->geometry.segment_count);
+	if (ram_bytes / path->geometry.segment_bytes < WB_RAM_BUFFERS_MIN) {
+		g_set_error(error, WB_CACHE_ERROR, WB_CACHE_ERROR_LIMIT,
+			    "ram_buffer is too small: at least %u segments of %u KiB, %u KiB, "
+			    "are needed", WB_RAM_BUFFERS_MIN, path->geometry.segment_bytes >> 10,
+			    WB_RAM_BUFFERS_MIN * (path->geometry.segment_bytes >> 10));
+		return FALSE;
+	}
+	path->segments = wb_segment_table_new(&path->geometry);
+	path->map = wb_block_map_new(&path->geometry, path->segments, error);
+	if (!path->map)
+		return FALSE;
+	path->rambuf = wb_rambuf_new(buffers, path->geometry.segment_bytes, error);
+	if (!path->rambuf)
+		return FALSE;
+	path->extents = wb_extent_table_new(path->segments,
+		MAX(WB_EXTENTS_MAX, 4 * count_extents(recovery) + 2));
+	cache->executor = wb_executor_new("wb-request", cache->config.worker_mode, 2);
+	path->executor = cache->executor;
+	path->exclusion = wb_exclusion_new(path->map, cache->executor);
+	wb_park_list_init(&cache->space, cache->executor);
+	path->space = &cache->space;
+	path->cache_store = cache->config.cache_store;
+	path->backing_store = cache->config.backing_store;
+	path->stats = &cache->stats;
+	path->message = &cache->message;
+	path->need_space = wb_cache_on_need_space;
+	path->arg = cache;
+	return TRUE;
+}
+
+static gboolean make_engines(struct wb_cache *cache, const struct wb_log_start *start,
+			     GError **error)
+{
+	struct wb_data_path *path = &cache->path;
+	struct wb_flush_deps flush_deps = {
+		.segments = path->segments, .rambuf = path->rambuf, .map = path->map,
+		.tail = &cache->tail, .store = path->cache_store,
+		.clock = cache->config.clock, .stats = &cache->stats,
+		.message = &cache->message,
+	};
+	struct wb_reclaim_deps reclaim_deps = {
+		.segments = path->segments, .map = path->map, .tail = &cache->tail,
+		.recorder = cache->recorder, .geometry = &path->geometry,
+	};
+	struct wb_writeback_deps writeback_deps = {
+		.geometry = path->geometry, .segments = path->segments,
+		.rambuf = path->rambuf, .map = path->map, .extents = path->extents,
+		.tail = &cache->tail, .cache_store = path->cache_store,
+		.backing_store = path->backing_store, .clock = cache->config.clock,
+		.stats = &cache->stats, .message = &cache->message,
+	};
+
+	wb_tail_init(&cache->tail, (struct wb_tail_position){
+			start->tail_segment, start->tail_sequence });
+	path->log = wb_log_new(&path->geometry, path->segments, path->rambuf, start);
+	flush_deps.log = reclaim_deps.log = writeback_deps.log = path->log;
+	path->flush = wb_flush_new(&flush_deps, start->last_segment + 1, start->last_crc);
+	reclaim_deps.flush = writeback_deps.flush = path->flush;
+	cache->reclaim = wb_reclaim_new(&reclaim_deps);
+	cache->writeback = wb_writeback_new(&writeback_deps, error);
+	return cache->writeback != NULL;
+}
+
+static gboolean make_requests(struct wb_cache *cache, GError **error)
+{
+	unsigned count = MAX(cache->config.request_count, 1);
+
+	cache->bounce_bytes = (size_t)count * WB_BOUNCE_COUNT * WB_BLOCK_BYTES;
+	cache->bounce_memory = mmap(NULL, cache->bounce_bytes, PROT_READ | PROT_WRITE,
+				    MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+	if (cache->bounce_memory == MAP_FAILED) {
+		cache->bounce_memory = NULL;
+		g_set_error(error, WB_CACHE_ERROR, WB_CACHE_ERROR_LIMIT,
+			    "cannot get memory for %u requests: %s", count, g_strerror(errno));
+		return FALSE;
+	}
+	cache->requests = g_new0(struct wb_request, count);
+	for (unsigned i = 0; i < count; i++) {
+		struct wb_request *request = &cache->requests[i];
+
+		request->path = &cache->path;
+		request->bounce = cache->bounce_memory +
+				  (size_t)i * WB_BOUNCE_COUNT * WB_BLOCK_BYTES;
+		request->next_free = cache->free_requests;
+		cache->free_requests = request;
+	}
+	return TRUE;
+}
+
+/* News travels upward through these; from here on threads run. */
+static void wire(struct wb_cache *cache)
+{
+	wb_segment_table_set_unpinned(cache->path.segments, wb_cache_kick_writeback, cache);
+	wb_log_set_sealed(cache->path.log, wb_cache_on_sealed, cache);
+	wb_flush_set_advanced(cache->path.flush, wb_cache_on_advanced, cache);
+	wb_reclaim_set_callbacks(cache->reclaim, wb_cache_on_ready, wb_cache_kick_writeback,
+				 cache);
+	wb_writeback_set_kick(cache->writeback, wb_cache_kick_writeback, cache);
+	/* The first places, before anybody asks. */
+	wb_reclaim_step(cache->reclaim, WB_CALM);
+	cache->flush_worker = wb_worker_new("wb-flush", cache->config.worker_mode,
+					    wb_cache_flush_step, cache);
+	cache->writeback_worker = wb_worker_new("wb-writeback", cache->config.worker_mode,
+						wb_cache_writeback_step, cache);
+	wb_worker_kick(cache->writeback_worker);
+}
+
+static gboolean open_recovered(struct wb_cache *cache, const struct wb_recovery *recovery,
+			       GError **error)
+{
+	struct wb_log_start start = {
+		.epoch = recovery->highest_epoch + 1,
+		.epoch_start = recovery->cut_sequence + 1,
+		.last_sequence = recovery->cut_sequence, .last_crc = recovery->cut_crc,
+		.last_segment = recovery->last_segment,
+		.tail_segment = recovery->tail_segment,
+		.tail_sequence = recovery->tail_sequence,
+	};
+
+	memcpy(start.uuid, recovery->superblock.uuid, sizeof start.uuid);
+	memcpy(cache->uuid, recovery->superblock.uuid, sizeof cache->uuid);
+	cache->epoch = start.epoch;
+	/* All memory first: a volume that cannot be opened is not changed. */
+	if (!check_backing(&cache->config, &recovery->superblock, error) ||
+	    !make_state(cache, recovery, error) || !make_requests(cache, error))
+		return FALSE;
+	replay(cache, recovery);
+	return begin_epoch(cache, recovery, &start, error) &&
+	       make_engines(cache, &start, error);
+}
+
+struct wb_cache *wb_cache_open(const struct wb_cache_config *config, GError **error)
+{
+	struct wb_recovery *recovery = wb_recovery_scan(config->cache_store, NULL, error);
+	struct wb_cache *cache;
+	gboolean ok;
+
+	if (!recovery)
+		return NULL;
+	cache = g_new0(struct wb_cache, 1);
+	cache->config = *config;
+	cache->allow_writeback = config->tunables.allow_writeback;
+	cache->sync_interval_s = config->tunables.sync_interval_s;
+	wb_lock_init(&cache->lock, WB_RANK_CACHE);
+	wb_lock_init(&cache->pool_lock, WB_RANK_POOL);
+	wb_message_init(&cache->message);
+	ok = open_recovered(cache, recovery, error);
+	wb_recovery_free(recovery);
+	if (!ok) {
+		wb_cache_free(cache);
+		return NULL;
+	}
+	wire(cache);
+	return cache;
+}

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The assembled cache: shared by cache.c and cache_open.c only. */
+#ifndef WB_CACHE_CACHE_PRIVATE_H
+#define WB_CACHE_CACHE_PRIVATE_H
+
+#include "cache/reclaim.h"
+#include "cache/request.h"
+#include "cache/writeback.h"
+
+/* A verb of the control file, asked for any number of times. */
+struct wb_verb {
+	uint64_t asked, answered_from;	/* answered_from..asked: under way */
+	uint64_t done, failed;
+	bool is_running;
+};
+
+struct wb_cache {
+	/* constant after open */
+	struct wb_cache_config config;
+	uint8_t uuid[16];
+	uint64_t epoch;
+	uint64_t recovered_records, recovered_dirty_blocks;
+	struct wb_data_path path;
+	struct wb_tail tail;
+	struct wb_stats stats;
+	struct wb_message message;
+	struct wb_park_list space;
+	struct wb_recorder *recorder;
+	struct wb_reclaim *reclaim;
+	struct wb_writeback *writeback;
+	struct wb_executor *executor;
+	struct wb_worker *flush_worker, *writeback_worker;
+	struct wb_request *requests;
+	char *bounce_memory;
+	size_t bounce_bytes;
+
+	struct wb_lock pool_lock;
+	struct wb_request *free_requests;	/* under pool_lock */
+
+	struct wb_lock lock;
+	/* under lock */
+	struct wb_verb drain, flush_verb;
+	uint64_t drain_segment;		/* done when the tail is beyond it */
+	struct wb_sync_waiter flush_waiter;
+	uint64_t next_sync_ns;
+
+	/* atomic */
+	atomic_bool allow_writeback;
+	_Atomic uint32_t sync_interval_s;
+	atomic_bool is_stopping;	/* no new batch */
+	atomic_bool is_draining;	/* a copy of drain.is_running */
+};
+
+/* Steps of the two workers (arg: the cache). */
+bool wb_cache_flush_step(void *arg);
+bool wb_cache_writeback_step(void *arg);
+/* Callbacks between the engines, wired by wb_cache_open(). */
+void wb_cache_on_sealed(void *arg);
+void wb_cache_on_advanced(void *arg);
+void wb_cache_on_ready(void *arg);
+void wb_cache_kick_writeback(void *arg);
+void wb_cache_on_need_space(void *arg);
+void wb_cache_free(struct wb_cache *cache);
+
+#endif

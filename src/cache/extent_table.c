@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "cache/extent_table.h"
+
+#include <glib.h>
+#include <string.h>
+
+#include "base/lock.h"
+
+/* An insertion adds at most itself and the second half of one extent that it
+ * splits; a carve adds at most one half. */
+#define FRAGMENTS_PER_RESERVATION 2
+#define SPARE_FRAGMENTS 64
+
+struct wb_extent_table {
+	struct wb_segment_table *segments;	/* constant */
+	size_t capacity;			/* constant, spare included */
+
+	struct wb_lock lock;
+	/* under lock */
+	struct wb_extent *extents;
+	size_t reserved;
+
+	_Atomic size_t count;			/* written under lock */
+};
+
+struct wb_extent_table *wb_extent_table_new(struct wb_segment_table *segments,
+					    size_t capacity)
+{
+	struct wb_extent_table *table = g_new0(struct wb_extent_table, 1);
+
+	table->segments = segments;
+	table->capacity = capacity + SPARE_FRAGMENTS;
+	table->extents = g_new0(struct wb_extent, table->capacity);
+	wb_lock_init(&table->lock, WB_RANK_EXTENTS);
+	return table;
+}
+
+void wb_extent_table_free(struct wb_extent_table *table)
+{
+	if (!table)
+		return;
+	wb_lock_clear(&table->lock);
+	g_free(table->extents);
+	g_free(table);
+}
+
+bool wb_extent_table_reserve(struct wb_extent_table *table)
+{
+	bool ok;
+
+	wb_lock_acquire(&table->lock);
+	ok = table->count + table->reserved + FRAGMENTS_PER_RESERVATION <=
+	     table->capacity - SPARE_FRAGMENTS;
+	if (ok)
+		table->reserved += FRAGMENTS_PER_RESERVATION;
+	wb_lock_release(&table->lock);
+	return ok;
+}
+
+void wb_extent_table_unreserve(struct wb_extent_table *table)
+{
+	wb_lock_acquire(&table->lock);
+	g_assert(table->reserved >= FRAGMENTS_PER_RESERVATION);
+	table->reserved -= FRAGMENTS_PER_RESERVATION;
+	wb_lock_release(&table->lock);
+}
+
+/* Index of the first extent that ends behind `address`. */
+static size_t lower_bound(const struct wb_extent_table *table, uint64_t address)
+{
+	size_t low = 0, high = table->count;
+
+	while (low < high) {
+		size_t mid = (low + high) / 2;
+		const struct wb_extent *extent = &table->extents[mid];
+
+		if (extent->first + extent->count <= address)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low;
+}
+
+static void delete_at(struct wb_extent_table *table, size_t i)
+{
+	struct wb_extent *extent = &table->extents[i];
+
+	wb_segment_sub_dirty(table->segments,
+			     wb_segment_of_id(table->segments, extent->segment_id));
+	memmove(extent, extent + 1, (table->count - i - 1) * sizeof *extent);
+	table->count--;
+}
+
+/* A new fragment; the caller sees to its count in the segment. */
+static void insert_at(struct wb_extent_table *table, size_t i, const struct wb_extent *extent)
+{
+	g_assert(table->count < table->capacity);
+	memmove(&table->extents[i + 1], &table->extents[i],
+		(table->count - i) * sizeof *extent);
+	table->extents[i] = *extent;
+	table->count++;
+}
+
+static void carve_locked(struct wb_extent_table *table, uint64_t first, uint64_t count,
+			 enum wb_extent_kind kind)
+{
+	uint64_t end = first + count;
+	size_t i = lower_bound(table, first);
+
+	while (i < table->count && table->extents[i].first < end) {
+		struct wb_extent *extent = &table->extents[i];
+		uint64_t extent_end = extent->first + extent->count;
+
+		if (kind != WB_EXTENT_NONE && extent->kind != kind) {
+			i++;
+		} else if (extent->first < first && extent_end > end) {
+			struct wb_extent rest = *extent;
+
+			extent->count = first - extent->first;
+			rest.first = end;
+			rest.count = extent_end - end;
+			wb_segment_add_dirty(table->segments,
+				wb_segment_of_id(table->segments, rest.segment_id));
+			insert_at(table, i + 1, &rest);
+			return;
+		} else if (extent->first < first) {
+			extent->count = first - extent->first;
+			i++;
+		} else if (extent_end > end) {
+			extent->first = end;
+			extent->count = extent_end - end;
+			return;
+		} else {
+			delete_at(table, i);
+		}
+	}
+}
+
+void wb_extent_table_insert(struct wb_extent_table *table, const struct wb_extent *extent)
+{
+	size_t i;
+
+	g_assert(extent->count > 0 && extent->kind != WB_EXTENT_NONE);
+	wb_lock_acquire(&table->lock);
+	g_assert(table->reserved >= FRAGMENTS_PER_RESERVATION);
+	table->reserved -= FRAGMENTS_PER_RESERVATION;
+	carve_locked(table, extent->first, extent->count, WB_EXTENT_NONE);
+	i = lower_bound(table, extent->first);
+	/* The usual stream of discards in address order stays one fragment per
+	 * record. */
+	if (i > 0) {
+		struct wb_extent *before = &table->extents[i - 1];
+
+		if (before->first + before->count == extent->first &&
+		    before->sequence == extent->sequence && before->kind == extent->kind) {
+			before->count += extent->count;
+			wb_segment_sub_dirty(table->segments,
+				wb_segment_of_id(table->segments, extent->segment_id));
+			wb_lock_release(&table->lock);
+			return;
+		}
+	}
+	insert_at(table, i, extent);
+	wb_lock_release(&table->lock);
+}
+
+enum wb_extent_kind wb_extent_table_lookup(struct wb_extent_table *table,
+					   uint64_t address, uint64_t *until)
+{
+	enum wb_extent_kind kind = WB_EXTENT_NONE;
+	size_t i;
+
+	*until = UINT64_MAX;
+	if (wb_extent_table_is_empty(table))
+		return kind;
+	wb_lock_acquire(&table->lock);
+	i = lower_bound(table, address);
+	if (i < table->count) {
+		const struct wb_extent *extent = &table->extents[i];
+
+		if (extent->first <= address) {
+			kind = extent->kind;
+			*until = extent->first + extent->count;
+		} else {
+			*until = extent->first;
+		}
+	}
+	wb_lock_release(&table->lock);
+	return kind;
+}
+
+bool wb_extent_table_is_empty(struct wb_extent_table *table)
+{
+	return wb_extent_table_count(table) == 0;
+}
+
+size_t wb_extent_table_count(struct wb_extent_table *table)
+{
+	return atomic_load(&table->count);
+}
+
+void wb_extent_table_carve(struct wb_extent_table *table, uint64_t first,
+			   uint64_t count, enum wb_extent_kind kind)
+{
+	if (wb_extent_table_is_empty(table))
+		return;
+	wb_lock_acquire(&table->lock);
+	carve_locked(table, first, count, kind);
+	wb_lock_release(&table->lock);
+}
+
+bool wb_extent_table_next_zero(struct wb_extent_table *table, uint64_t from,
+			       uint64_t durable, struct wb_extent *extent)
+{
+	bool found = false;
+
+	wb_lock_acquire(&table->lock);
+	for (size_t i = lower_bound(table, from); i < table->count && !found; i++) {
+		if (table->extents[i].kind == WB_EXTENT_ZERO &&
+		    table->extents[i].sequence <= durable) {
+			*extent = table->extents[i];
+			found = true;
+		}
+	}
+	wb_lock_release(&table->lock);
+	return found;
+}
+
+size_t wb_extent_table_finish_zeros(struct wb_extent_table *table, uint64_t durable)
+{
+	size_t kept = 0, gone;
+
+	wb_lock_acquire(&table->lock);
+	for (size_t i = 0; i < table->count; i++) {
+		struct wb_extent *extent = &table->extents[i];
+
+		if (extent->kind == WB_EXTENT_ZERO && extent->sequence <= durable)
+			wb_segment_sub_dirty(table->segments,
+				wb_segment_of_id(table->segments, extent->segment_id));
+		else
+			table->extents[kept++] = *extent;
+	}
+	gone = table->count - kept;
+	table->count = kept;
+	wb_lock_release(&table->lock);
+	return gone;
+}

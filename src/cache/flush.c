@@ -1,0 +1,494 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "cache/flush.h"
+
+#include <errno.h>
+#include <glib.h>
+
+#include "base/checksum.h"
+#include "cache/limits.h"
+
+struct wb_flush {
+	/* constant after opening */
+	struct wb_flush_deps deps;
+	void (*advanced)(void *arg);
+	void *advanced_arg;
+
+	struct wb_lock lock;
+	/* under lock */
+	bool is_running;		/* somebody is in run() */
+	bool run_again;
+	bool is_abandoned;
+	uint64_t next_write;		/* first sequence that is not at the SSD yet */
+	uint64_t completed;		/* all records <= this are WRITTEN */
+	uint32_t writes_in_flight;
+	bool flush_in_flight;
+	uint64_t flush_covers;		/* of the flush in flight */
+	bool must_rewrite;		/* a flush failed */
+	uint64_t sync_target;		/* highest sequence that anybody wants durable */
+	struct wb_sync_waiter *waiters;
+	uint64_t release_id;		/* first segment whose RAM buffer is kept */
+	_Atomic uint32_t failures;	/* in a row; read without the lock too */
+	uint64_t retry_at_ns;
+	struct wb_io flush_io;
+	/* runner only */
+	uint32_t last_crc;		/* of the last READY record: the chain */
+};
+
+static struct wb_flush *owner_of_flush_io(struct wb_io *io)
+{
+	return (struct wb_flush *)((char *)io - offsetof(struct wb_flush, flush_io));
+}
+
+struct wb_flush *wb_flush_new(const struct wb_flush_deps *deps, uint64_t first_segment,
+			      uint32_t last_crc)
+{
+	struct wb_flush *flush = g_new0(struct wb_flush, 1);
+
+	flush->deps = *deps;
+	wb_lock_init(&flush->lock, WB_RANK_FLUSH);
+	flush->completed = wb_log_durable(deps->log);
+	flush->next_write = flush->completed + 1;
+	flush->release_id = first_segment;
+	flush->last_crc = last_crc;
+	return flush;
+}
+
+void wb_flush_free(struct wb_flush *flush)
+{
+	if (!flush)
+		return;
+	g_assert(flush->writes_in_flight == 0 && !flush->flush_in_flight);
+	wb_lock_clear(&flush->lock);
+	g_free(flush);
+}
+
+void wb_flush_set_advanced(struct wb_flush *flush, void (*advanced)(void *arg), void *arg)
+{
+	flush->advanced = advanced;
+	flush->advanced_arg = arg;
+}
+
+/* --- results ------------------------------------------------------------- */
+
+/* Takes the waiters that are answered now off the list. */
+static struct wb_sync_waiter *take_waiters_locked(struct wb_flush *flush, uint64_t durable,
+						  bool take_all)
+{
+	struct wb_sync_waiter **link = &flush->waiters, *taken = NULL, **last = &taken;
+
+	while (*link) {
+		struct wb_sync_waiter *waiter = *link;
+
+		if (take_all || waiter->target <= durable) {
+			*link = waiter->next;
+			waiter->next = NULL;
+			*last = waiter;
+			last = &waiter->next;
+		} else {
+			link = &waiter->next;
+		}
+	}
+	return taken;
+}
+
+static void answer(struct wb_sync_waiter *waiter, int error)
+{
+	while (waiter) {
+		struct wb_sync_waiter *next = waiter->next;
+
+		waiter->done(waiter, error);
+		waiter = next;
+	}
+}
+
+/* A segment's buffer goes when its last record is durable, the head is beyond
+ * it, and nobody copies from it. In the order of ids. */
+static bool release_buffers_locked(struct wb_flush *flush)
+{
+	struct wb_log_head head;
+	uint64_t durable = wb_log_durable(flush->deps.log);
+	bool released = false;
+
+	wb_log_get_head(flush->deps.log, &head);
+	for (; flush->release_id < head.segment_id; flush->release_id++) {
+		struct wb_segment *segment =
+			wb_segment_of_id(flush->deps.segments, flush->release_id);
+
+		if (segment->last_sequence > durable)
+			break;
+		/* Asked for before it is closed: the last reader may leave in
+		 * between. */
+		wb_segment_table_want_unpinned(flush->deps.segments);
+		if (!wb_segment_ram_close(segment))
+			break;
+		wb_rambuf_give_back(flush->deps.rambuf,
+				    atomic_exchange(&segment->ram_index, WB_NO_RAM_BUFFER));
+		released = true;
+	}
+	return released;
+}
+
+void wb_flush_release_buffers(struct wb_flush *flush)
+{
+	bool released;
+
+	wb_lock_acquire(&flush->lock);
+	released = release_buffers_locked(flush);
+	wb_lock_release(&flush->lock);
+	if (released && flush->advanced)
+		flush->advanced(flush->advanced_arg);
+}
+
+/* Records up to `durable` are safe: their objects are free, their tail counts,
+ * waiters are answered. Drops the lock. */
+static void set_durable_and_unlock(struct wb_flush *flush, uint64_t durable)
+{
+	struct wb_log *log = flush->deps.log;
+	struct wb_record *newest = wb_log_record(log, durable);
+	struct wb_tail_position tail = { newest->tail_segment, newest->tail_sequence };
+	struct wb_sync_waiter *waiters;
+
+	for (uint64_t s = wb_log_durable(log) + 1; s <= durable; s++)
+		atomic_store(&wb_log_record(log, s)->state, WB_RECORD_FREE);
+	wb_log_set_durable(log, durable);
+	wb_tail_is_durable(flush->deps.tail, tail);
+	release_buffers_locked(flush);
+	waiters = take_waiters_locked(flush, durable, false);
+	wb_lock_release(&flush->lock);
+	answer(waiters, 0);
+	if (flush->advanced)
+		flush->advanced(flush->advanced_arg);
+}
+
+static void count_failure_locked(struct wb_flush *flush, const char *what, int error)
+{
+	uint32_t failures = flush->failures;
+	uint64_t pause = WB_RETRY_FIRST_NS << MIN(failures, 10u);
+
+	flush->failures = failures + 1;
+	flush->retry_at_ns = wb_clock_now_ns(flush->deps.clock) + MIN(pause, WB_RETRY_LAST_NS);
+	WB_STAT_ADD(flush->deps.stats, WB_STAT_CACHE_ERRORS, 1);
+	wb_message_set(flush->deps.message, "cache %s: %s failed: %s (try %u)",
+		       flush->deps.store->label, what, g_strerror(-error), failures + 1);
+}
+
+/* After too many failures nobody is kept waiting: the data stays in RAM and is
+ * tried again, but a sync says the truth. Drops the lock. */
+static void give_up_and_unlock(struct wb_flush *flush)
+{
+	struct wb_sync_waiter *waiters = NULL;
+	bool gives_up_now = flush->failures == WB_LOG_FAILURES_MAX || flush->is_abandoned;
+
+	if (flush->failures >= WB_LOG_FAILURES_MAX || flush->is_abandoned)
+		waiters = take_waiters_locked(flush, 0, true);
+	wb_lock_release(&flush->lock);
+	answer(waiters, -EIO);
+	/* Parked requests must hear of it too. */
+	if (gives_up_now && flush->advanced)
+		flush->advanced(flush->advanced_arg);
+}
+
+static void advance_completed_locked(struct wb_flush *flush)
+{
+	while (flush->completed + 1 < flush->next_write) {
+		struct wb_record *record = wb_log_record(flush->deps.log, flush->completed + 1);
+
+		if (atomic_load(&record->state) != WB_RECORD_WRITTEN)
+			break;
+		flush->completed++;
+	}
+}
+
+static void write_done(struct wb_io *io, int error)
+{
+	struct wb_record *record =
+		(struct wb_record *)((char *)io - offsetof(struct wb_record, io));
+	struct wb_flush *flush = record->owner;
+
+	wb_lock_acquire(&flush->lock);
+	flush->writes_in_flight--;
+	if (error) {
+		atomic_store(&record->state, WB_RECORD_READY);
+		flush->next_write = MIN(flush->next_write, record->sequence);
+		count_failure_locked(flush, "writing the log", error);
+		give_up_and_unlock(flush);
+	} else {
+		bool is_durable = io->flags & WB_IO_FUA && !flush->must_rewrite &&
+				  record->sequence == wb_log_durable(flush->deps.log) + 1;
+
+		atomic_store(&record->state, WB_RECORD_WRITTEN);
+		advance_completed_locked(flush);
+		if (is_durable) {
+			flush->failures = 0;
+			set_durable_and_unlock(flush, record->sequence);
+		} else {
+			wb_lock_release(&flush->lock);
+		}
+	}
+	wb_flush_run(flush);
+}
+
+static void flush_done(struct wb_io *io, int error)
+{
+	struct wb_flush *flush = owner_of_flush_io(io);
+
+	wb_lock_acquire(&flush->lock);
+	flush->flush_in_flight = false;
+	if (error) {
+		/* The next one may succeed without the data being there. */
+		flush->must_rewrite = true;
+		count_failure_locked(flush, "flushing", error);
+		give_up_and_unlock(flush);
+	} else {
+		flush->failures = 0;
+		if (flush->flush_covers > wb_log_durable(flush->deps.log))
+			set_durable_and_unlock(flush, flush->flush_covers);
+		else
+			wb_lock_release(&flush->lock);
+	}
+	wb_flush_run(flush);
+}
+
+/* --- steps: called by the runner with the lock held, may drop it ---------- */
+
+/* Waits for all in flight, then everything above durable is due again. */
+static bool step_rewrite(struct wb_flush *flush)
+{
+	uint64_t durable = wb_log_durable(flush->deps.log);
+
+	if (!flush->must_rewrite || flush->writes_in_flight > 0 || flush->flush_in_flight)
+		return false;
+	for (uint64_t s = durable + 1; s < flush->next_write; s++)
+		atomic_store(&wb_log_record(flush->deps.log, s)->state, WB_RECORD_READY);
+	flush->next_write = durable + 1;
+	flush->completed = durable;
+	flush->must_rewrite = false;
+	return true;
+}
+
+/* A sync seals the open record; while a flush is under way it waits, so that
+ * all that come meanwhile share one record and the next flush. */
+static bool step_seal(struct wb_flush *flush)
+{
+	uint64_t target = flush->sync_target;
+
+	if (target <= wb_log_sealed_sequence(flush->deps.log) || flush->flush_in_flight)
+		return false;
+	wb_lock_release(&flush->lock);
+	wb_log_seal(flush->deps.log, target);
+	wb_lock_acquire(&flush->lock);
+	return true;
+}
+
+/* The CRCs of the data, then the chain. Only the runner touches the record. */
+static void finish_record(struct wb_flush *flush, struct wb_record *record)
+{
+	struct wb_tail_position tail = wb_tail_current(flush->deps.tail);
+	uint32_t block = record->block_offset + 1;
+	uint32_t first_slot = wb_log_record_slot(flush->deps.log, record, 0);
+
+	for (uint32_t i = 0; i < record->entry_count; i++) {
+		struct wb_entry entry;
+		uint32_t crc;
+
+		wb_record_get_entry(record->header, i, &entry);
+		if (!wb_entry_has_block(entry.type))
+			continue;
+		if (entry.type != WB_ENTRY_VOID) {
+			crc = wb_crc32c(wb_rambuf_block(flush->deps.rambuf, record->ram_index,
+							block), WB_BLOCK_BYTES);
+			wb_record_set_entry_crc(record->header, i, crc);
+			wb_block_map_set_crc(flush->deps.map, first_slot + block, crc);
+		}
+		block++;
+	}
+	record->tail_segment = tail.segment;
+	record->tail_sequence = tail.sequence;
+	record->crc = wb_record_seal(record->header, flush->last_crc,
+				     wb_log_durable(flush->deps.log),
+				     tail.segment, tail.sequence);
+	flush->last_crc = record->crc;
+}
+
+/* With FUA the write alone makes the record durable: allowed only when all
+ * before it are durable already, and worth it only when a sync waits for just
+ * this record. */
+static bool fua_is_enough(const struct wb_flush *flush, const struct wb_record *record)
+{
+	return record->sequence == wb_log_durable(flush->deps.log) + 1 &&
+	       record->sequence == wb_log_sealed_sequence(flush->deps.log) &&
+	       flush->sync_target >= record->sequence &&
+	       flush->writes_in_flight == 0 && !flush->flush_in_flight;
+}
+
+static bool step_write(struct wb_flush *flush)
+{
+	struct wb_log *log = flush->deps.log;
+	uint64_t sealed = wb_log_sealed_sequence(log);
+	struct wb_record *record;
+	enum wb_record_state state;
+
+	if (flush->must_rewrite || flush->writes_in_flight >= WB_RECORD_WRITES_MAX)
+		return false;
+	for (;; flush->next_write++) {
+		if (flush->next_write > sealed)
+			return false;
+		record = wb_log_record(log, flush->next_write);
+		state = atomic_load(&record->state);
+		if (state != WB_RECORD_WRITING && state != WB_RECORD_WRITTEN)
+			break;
+	}
+	if (atomic_load(&record->copies) > 0)
+		return false;
+	flush->writes_in_flight++;
+	wb_io_prepare(&record->io, WB_IO_WRITE, WB_IO_CLASS_LOG, 0, record->header,
+		      (uint64_t)(1 + record->block_count) * WB_BLOCK_BYTES, write_done);
+	record->io.flags = fua_is_enough(flush, record) ? WB_IO_FUA : 0;
+	flush->next_write++;
+	wb_lock_release(&flush->lock);
+
+	if (state == WB_RECORD_SEALED)
+		finish_record(flush, record);
+	record->owner = flush;
+	record->io.offset_bytes = wb_log_record_offset(log, record);
+	WB_STAT_ADD(flush->deps.stats, WB_STAT_RECORDS, 1);
+	WB_STAT_ADD(flush->deps.stats, WB_STAT_SSD_WRITES, 1);
+	WB_STAT_ADD(flush->deps.stats, WB_STAT_SSD_WRITTEN_BYTES, record->io.length_bytes);
+	if (record->io.flags & WB_IO_FUA)
+		WB_STAT_ADD(flush->deps.stats, WB_STAT_SSD_FLUSHES, 1);
+	atomic_store(&record->state, WB_RECORD_WRITING);
+	wb_store_submit(flush->deps.store, &record->io);
+	wb_lock_acquire(&flush->lock);
+	return true;
+}
+
+static bool somebody_waits_below(const struct wb_flush *flush, uint64_t sequence)
+{
+	for (const struct wb_sync_waiter *w = flush->waiters; w; w = w->next) {
+		if (w->target <= sequence)
+			return true;
+	}
+	return false;
+}
+
+/* A device flush is due when it answers somebody, or when RAM buffers that
+ * only wait for one run short. */
+static bool flush_is_due(const struct wb_flush *flush)
+{
+	uint64_t durable = wb_log_durable(flush->deps.log);
+	uint32_t free_buffers = wb_rambuf_free_count(flush->deps.rambuf);
+
+	if (flush->flush_in_flight || flush->must_rewrite || flush->completed <= durable)
+		return false;
+	if (flush->sync_target > durable && flush->completed >= flush->sync_target)
+		return true;
+	if (somebody_waits_below(flush, flush->completed))
+		return true;
+	/* A FUA write under way makes its record durable by itself. */
+	return free_buffers <= wb_rambuf_count(flush->deps.rambuf) / 2;
+}
+
+static bool step_flush(struct wb_flush *flush)
+{
+	if (!flush_is_due(flush))
+		return false;
+	flush->flush_in_flight = true;
+	flush->flush_covers = flush->completed;
+	wb_lock_release(&flush->lock);
+	wb_io_prepare(&flush->flush_io, WB_IO_FLUSH, WB_IO_CLASS_LOG, 0, NULL, 0, flush_done);
+	WB_STAT_ADD(flush->deps.stats, WB_STAT_SSD_FLUSHES, 1);
+	wb_store_submit(flush->deps.store, &flush->flush_io);
+	wb_lock_acquire(&flush->lock);
+	return true;
+}
+
+static bool step_locked(struct wb_flush *flush)
+{
+	if (flush->is_abandoned)
+		return false;
+	if (flush->failures > 0 && wb_clock_now_ns(flush->deps.clock) < flush->retry_at_ns)
+		return false;
+	return step_rewrite(flush) || step_seal(flush) || step_write(flush) ||
+	       step_flush(flush);
+}
+
+void wb_flush_run(struct wb_flush *flush)
+{
+	wb_lock_acquire(&flush->lock);
+	if (flush->is_running) {
+		flush->run_again = true;
+	} else {
+		flush->is_running = true;
+		do {
+			flush->run_again = false;
+			while (step_locked(flush))
+				;
+		} while (flush->run_again);
+		flush->is_running = false;
+	}
+	wb_lock_release(&flush->lock);
+}
+
+/* --- what others ask for -------------------------------------------------- */
+
+int wb_flush_sync(struct wb_flush *flush, struct wb_sync_waiter *waiter)
+{
+	if (waiter->target <= wb_log_durable(flush->deps.log))
+		return 0;
+	wb_lock_acquire(&flush->lock);
+	if (waiter->target <= wb_log_durable(flush->deps.log)) {
+		wb_lock_release(&flush->lock);
+		return 0;
+	}
+	if (flush->failures >= WB_LOG_FAILURES_MAX || flush->is_abandoned) {
+		wb_lock_release(&flush->lock);
+		return -EIO;
+	}
+	waiter->next = flush->waiters;
+	flush->waiters = waiter;
+	flush->sync_target = MAX(flush->sync_target, waiter->target);
+	wb_lock_release(&flush->lock);
+	wb_flush_run(flush);
+	return 1;
+}
+
+void wb_flush_want(struct wb_flush *flush, uint64_t target)
+{
+	wb_lock_acquire(&flush->lock);
+	flush->sync_target = MAX(flush->sync_target, target);
+	wb_lock_release(&flush->lock);
+	wb_flush_run(flush);
+}
+
+bool wb_flush_note(struct wb_flush *flush)
+{
+	bool is_running;
+
+	wb_lock_acquire(&flush->lock);
+	is_running = flush->is_running;
+	flush->run_again |= is_running;
+	wb_lock_release(&flush->lock);
+	return is_running;
+}
+
+bool wb_flush_has_failed(struct wb_flush *flush)
+{
+	return atomic_load(&flush->failures) >= WB_LOG_FAILURES_MAX;
+}
+
+bool wb_flush_is_idle(struct wb_flush *flush)
+{
+	bool idle;
+
+	wb_lock_acquire(&flush->lock);
+	idle = flush->writes_in_flight == 0 && !flush->flush_in_flight && !flush->is_running;
+	wb_lock_release(&flush->lock);
+	return idle;
+}
+
+void wb_flush_abandon(struct wb_flush *flush)
+{
+	wb_lock_acquire(&flush->lock);
+	flush->is_abandoned = true;
+	give_up_and_unlock(flush);
+}

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The flush engine: writes sealed records to the SSD, several at once, and
+ * moves `durable`, the prefix of the log that a completed device flush covers.
+ * RAM buffers are kept until then, because a retried flush may lie: after a
+ * failed one, everything above `durable` is written again.
+ *
+ * It is run by its own thread for the stream of full records, and by whoever
+ * asks for a sync or brings the news of a completion, so that an fsync does not
+ * wait for a thread to wake up. One runs at a time; the others leave a note.
+ */
+#ifndef WB_CACHE_FLUSH_H
+#define WB_CACHE_FLUSH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/clock.h"
+#include "cache/block_map.h"
+#include "cache/log.h"
+#include "cache/message.h"
+#include "cache/stats.h"
+#include "cache/tail.h"
+
+struct wb_flush_deps {
+	struct wb_log *log;
+	struct wb_segment_table *segments;
+	struct wb_rambuf *rambuf;
+	struct wb_block_map *map;	/* gets the CRCs */
+	struct wb_tail *tail;
+	struct wb_store *store;
+	struct wb_clock *clock;
+	struct wb_stats *stats;
+	struct wb_message *message;
+};
+
+struct wb_sync_waiter {
+	struct wb_sync_waiter *next;
+	uint64_t target;		/* record sequence */
+	/* 0, or -EIO when the cache has failed. Any thread, no lock held. */
+	void (*done)(struct wb_sync_waiter *waiter, int error);
+};
+
+struct wb_flush;
+
+/* `first_segment`: the first id of this session; `last_crc`: the header CRC of
+ * the record that the chain goes on from. */
+struct wb_flush *wb_flush_new(const struct wb_flush_deps *deps, uint64_t first_segment,
+			      uint32_t last_crc);
+void wb_flush_free(struct wb_flush *flush);
+/* Called with no lock held when durable moved or RAM buffers came free. */
+void wb_flush_set_advanced(struct wb_flush *flush, void (*advanced)(void *arg), void *arg);
+
+/* Everything up to waiter->target durable. Returns 1 when waiter->done will be
+ * called, else the result at once: 0, or -EIO. */
+int wb_flush_sync(struct wb_flush *flush, struct wb_sync_waiter *waiter);
+/* The same without anybody waiting. */
+void wb_flush_want(struct wb_flush *flush, uint64_t target);
+/* Does all that can be done now. Any thread. */
+void wb_flush_run(struct wb_flush *flush);
+/* Gives back RAM buffers that became free of readers. */
+void wb_flush_release_buffers(struct wb_flush *flush);
+/* There may be something to do: TRUE when somebody is running and will see to
+ * it, else the caller must have wb_flush_run() called. */
+bool wb_flush_note(struct wb_flush *flush);
+bool wb_flush_has_failed(struct wb_flush *flush);
+/* Nothing at the SSD (for closing). */
+bool wb_flush_is_idle(struct wb_flush *flush);
+/* Starts no more I/O; waiters get -EIO (WB_CLOSE_ABANDON). */
+void wb_flush_abandon(struct wb_flush *flush);
+
+#endif

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Every limit of the core, in one place. */
+#ifndef WB_CACHE_LIMITS_H
+#define WB_CACHE_LIMITS_H
+
+/* A chunk is the unit of the stripe locks: no piece of a request crosses one,
+ * so that a piece needs exactly one stripe. */
+#define WB_CHUNK_BLOCKS 256u
+#define WB_STRIPE_COUNT 256u
+
+/* Records between "opened" and "durable". A power of two. */
+#define WB_RECORDS_IN_FLIGHT_MAX 4096u
+#define WB_RECORD_WRITES_MAX 16u	/* record writes at the SSD at once */
+
+#define WB_RAM_BUFFER_BYTES_DEFAULT (UINT64_C(64) << 20)
+#define WB_RAM_BUFFERS_MIN 4u
+
+/* Free segments that ordinary data may not take: the last is for carried
+ * entries alone, the one before it for entries without data too. */
+#define WB_RESERVE_DATA 2u
+#define WB_RESERVE_EXTENT 1u
+/* Segments kept evicted ahead of the head, so that opening one is cheap. */
+#define WB_READY_SEGMENTS 8u
+
+#define WB_EXTENTS_MAX 8192u		/* pending discards, fragments counted */
+
+#define WB_READ_RUNS_MAX 32u		/* I/Os of one read piece */
+
+#define WB_BATCH_BLOCKS 4096u		/* one writeback batch: 16 MiB of RAM */
+#define WB_WRITEBACK_DEPTH 32u
+#define WB_WRITEBACK_GAP_BLOCKS 16u	/* read over, in the log, rather than seek */
+#define WB_WRITEBACK_JOIN_BLOCKS 1024u	/* longest single write to the backing */
+
+/* Errors of a disk: growing pauses between tries. */
+#define WB_RETRY_FIRST_NS (UINT64_C(100) * 1000 * 1000)
+#define WB_RETRY_LAST_NS (UINT64_C(30) * 1000 * 1000 * 1000)
+/* After so many failures in a row the cache counts as failed: waiting syncs
+ * get EIO and new data is refused, until a try succeeds. */
+#define WB_LOG_FAILURES_MAX 5u
+/* After so many failed batches in a row a drain reports failure. */
+#define WB_DRAIN_FAILURES_MAX 3u
+
+#endif

@@ -1,0 +1,361 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "cache/log.h"
+
+#include <glib.h>
+#include <string.h>
+
+#include "base/lock.h"
+#include "cache/limits.h"
+
+struct wb_log {
+	/* constant after new */
+	struct wb_geometry geometry;
+	struct wb_segment_table *segments;
+	struct wb_rambuf *rambuf;
+	struct wb_log_start start;
+	void (*sealed)(void *arg);
+	void *sealed_arg;
+
+	struct wb_lock lock;
+	/* under lock */
+	uint64_t head_id;		/* newest segment; head_is_open: can take records */
+	bool head_is_open;
+	uint32_t head_ram_index;
+	uint32_t next_block;		/* in the head, where the next record begins */
+	struct wb_record *open;
+	uint64_t next_sequence;
+
+	/* atomic */
+	_Atomic uint64_t limit_id;	/* written under lock */
+	_Atomic uint64_t head_id_seen;	/* copy of head_id */
+	_Atomic uint64_t sealed_sequence;	/* written under lock */
+	_Atomic uint64_t durable;	/* flush engine only */
+
+	struct wb_record records[WB_RECORDS_IN_FLIGHT_MAX];
+};
+
+struct wb_log *wb_log_new(const struct wb_geometry *geometry,
+			  struct wb_segment_table *segments, struct wb_rambuf *rambuf,
+			  const struct wb_log_start *start)
+{
+	struct wb_log *log = g_new0(struct wb_log, 1);
+
+	log->geometry = *geometry;
+	log->segments = segments;
+	log->rambuf = rambuf;
+	log->start = *start;
+	wb_lock_init(&log->lock, WB_RANK_LOG);
+	/* A new session never adds to a segment of the one before: the first
+	 * record goes to a fresh segment. */
+	log->head_id = start->last_segment;
+	log->head_id_seen = log->head_id;
+	log->limit_id = log->head_id;
+	log->next_sequence = start->last_sequence + 1;
+	log->sealed_sequence = start->last_sequence;
+	log->durable = start->last_sequence;
+	return log;
+}
+
+void wb_log_free(struct wb_log *log)
+{
+	if (!log)
+		return;
+	wb_lock_clear(&log->lock);
+	g_free(log);
+}
+
+void wb_log_set_sealed(struct wb_log *log, void (*sealed)(void *arg), void *arg)
+{
+	log->sealed = sealed;
+	log->sealed_arg = arg;
+}
+
+struct wb_record *wb_log_record(struct wb_log *log, uint64_t sequence)
+{
+	return &log->records[sequence % WB_RECORDS_IN_FLIGHT_MAX];
+}
+
+static uint32_t reserve_of(enum wb_log_use use)
+{
+	switch (use) {
+	case WB_LOG_DATA: return WB_RESERVE_DATA;
+	case WB_LOG_EXTENT: return WB_RESERVE_EXTENT;
+	case WB_LOG_CARRY: return 0;
+	}
+	g_assert_not_reached();
+}
+
+static bool open_segment_locked(struct wb_log *log, enum wb_log_use use)
+{
+	struct wb_segment *segment;
+	uint32_t ram_index;
+
+	if (log->limit_id <= log->head_id + reserve_of(use))
+		return false;
+	ram_index = wb_rambuf_take(log->rambuf);
+	if (ram_index == WB_NO_RAM_BUFFER)
+		return false;
+	log->head_id++;
+	log->head_id_seen = log->head_id;
+	log->head_is_open = true;
+	log->head_ram_index = ram_index;
+	log->next_block = 0;
+	segment = wb_segment_of_id(log->segments, log->head_id);
+	g_assert(segment->dirty_count == 0 && segment->ram_index == WB_NO_RAM_BUFFER);
+	segment->first_sequence = log->next_sequence;
+	segment->last_sequence = log->next_sequence;
+	segment->ram_index = ram_index;
+	atomic_store(&segment->id, log->head_id);
+	/* Last: from now on readers find the buffer. */
+	atomic_store(&segment->ram_pins, 0);
+	return true;
+}
+
+static bool open_record_locked(struct wb_log *log, enum wb_log_use use)
+{
+	uint32_t need = use == WB_LOG_EXTENT ? 1 : 2;
+	struct wb_record *record = wb_log_record(log, log->next_sequence);
+
+	g_assert(!log->open);
+	if (log->next_sequence - log->durable >= WB_RECORDS_IN_FLIGHT_MAX)
+		return false;
+	if (!log->head_is_open || log->next_block + need > log->geometry.segment_blocks) {
+		if (!open_segment_locked(log, use))
+			return false;
+	}
+	record->sequence = log->next_sequence++;
+	record->segment_id = log->head_id;
+	record->ram_index = log->head_ram_index;
+	record->block_offset = log->next_block;
+	record->header = wb_rambuf_block(log->rambuf, log->head_ram_index, log->next_block);
+	record->entry_count = 0;
+	record->block_count = 0;
+	record->copies = 0;
+	wb_record_begin(record->header, log->start.uuid, log->start.epoch,
+			log->start.epoch_start, record->sequence, log->head_id,
+			(uint16_t)log->next_block);
+	atomic_store(&record->state, WB_RECORD_OPEN);
+	wb_segment_of_id(log->segments, log->head_id)->last_sequence = record->sequence;
+	log->next_block++;
+	log->open = record;
+	return true;
+}
+
+static uint32_t block_room(const struct wb_log *log)
+{
+	uint32_t in_record = WB_RECORD_BLOCKS_MAX - log->open->block_count;
+	uint32_t in_segment = log->geometry.segment_blocks - log->next_block;
+
+	return MIN(in_record, in_segment);
+}
+
+static uint32_t entry_room(const struct wb_log *log)
+{
+	return WB_RECORD_ENTRIES_MAX - log->open->entry_count;
+}
+
+static void seal_locked(struct wb_log *log)
+{
+	struct wb_record *record = log->open;
+
+	log->open = NULL;
+	atomic_store(&record->state, WB_RECORD_SEALED);
+	atomic_store(&log->sealed_sequence, record->sequence);
+}
+
+/* Returns TRUE when a record was sealed. */
+static bool seal_if_full_locked(struct wb_log *log)
+{
+	if (entry_room(log) > 0 && block_room(log) > 0)
+		return false;
+	seal_locked(log);
+	return true;
+}
+
+static void tell_sealed(struct wb_log *log)
+{
+	if (log->sealed)
+		log->sealed(log->sealed_arg);
+}
+
+bool wb_log_reserve(struct wb_log *log, enum wb_log_use use, uint32_t wanted,
+		    struct wb_reservation *reservation)
+{
+	bool ok = false, did_seal = false;
+	struct wb_record *record;
+
+	g_assert(wanted > 0 && use != WB_LOG_EXTENT);
+	wb_lock_acquire(&log->lock);
+	/* Opened for an extent in the last block of a segment. */
+	if (log->open && block_room(log) == 0) {
+		seal_locked(log);
+		did_seal = true;
+	}
+	if (log->open || open_record_locked(log, use)) {
+		record = log->open;
+		reservation->record = record;
+		reservation->first_entry = record->entry_count;
+		reservation->first_block = log->next_block;
+		reservation->count = MIN(wanted, MIN(block_room(log), entry_room(log)));
+		record->entry_count += reservation->count;
+		record->block_count += reservation->count;
+		log->next_block += reservation->count;
+		atomic_fetch_add(&record->copies, 1);
+		wb_record_set_counts(record->header, record->entry_count, record->block_count);
+		did_seal |= seal_if_full_locked(log);
+		ok = true;
+	}
+	wb_lock_release(&log->lock);
+	if (did_seal)
+		tell_sealed(log);
+	return ok;
+}
+
+void *wb_log_reserved_block(struct wb_log *log, const struct wb_reservation *reservation,
+			    uint32_t i)
+{
+	return wb_rambuf_block(log->rambuf, reservation->record->ram_index,
+			       reservation->first_block + i);
+}
+
+uint32_t wb_log_reserved_slot(struct wb_log *log, const struct wb_reservation *reservation,
+			      uint32_t i)
+{
+	return wb_log_record_slot(log, reservation->record, reservation->first_block + i);
+}
+
+uint32_t wb_log_record_slot(struct wb_log *log, const struct wb_record *record, uint32_t block)
+{
+	return wb_geometry_slot(&log->geometry,
+				wb_geometry_place(&log->geometry, record->segment_id), block);
+}
+
+static void end_copy(struct wb_log *log, struct wb_record *record)
+{
+	/* The state is read first: after the last copy has ended the record may
+	 * be written, become durable and be used again at any moment. */
+	bool is_sealed = atomic_load(&record->state) == WB_RECORD_SEALED;
+
+	if (atomic_fetch_sub(&record->copies, 1) == 1) {
+		/* Sealed in between: then the sealer saw copies > 0 or will
+		 * look after us; telling once too often is harmless. */
+		if (is_sealed || atomic_load(&record->state) == WB_RECORD_SEALED)
+			tell_sealed(log);
+	}
+}
+
+void wb_log_reservation_done(struct wb_log *log, const struct wb_reservation *reservation)
+{
+	end_copy(log, reservation->record);
+}
+
+bool wb_log_append_extent(struct wb_log *log, enum wb_log_use use, uint8_t type,
+			  uint64_t first, uint32_t count, struct wb_record **record)
+{
+	struct wb_entry entry = { .address = first, .mask = WB_MASK_FULL, .type = type,
+				  .crc_or_length = count };
+	bool ok = false, did_seal = false;
+
+	wb_lock_acquire(&log->lock);
+	if (log->open || open_record_locked(log, use)) {
+		*record = log->open;
+		/* Whole before it counts: as VOID it would claim a block. */
+		wb_record_set_entry(log->open->header, log->open->entry_count, &entry);
+		log->open->entry_count++;
+		wb_record_set_counts(log->open->header, log->open->entry_count,
+				     log->open->block_count);
+		wb_segment_add_dirty(log->segments,
+				     wb_segment_of_id(log->segments, log->open->segment_id));
+		atomic_fetch_add(&log->open->copies, 1);
+		if (entry_room(log) == 0) {
+			seal_locked(log);
+			did_seal = true;
+		}
+		ok = true;
+	}
+	wb_lock_release(&log->lock);
+	if (did_seal)
+		tell_sealed(log);
+	return ok;
+}
+
+void wb_log_extent_done(struct wb_log *log, struct wb_record *record)
+{
+	end_copy(log, record);
+}
+
+uint64_t wb_log_record_offset(struct wb_log *log, const struct wb_record *record)
+{
+	return wb_geometry_slot_offset(&log->geometry,
+				       wb_log_record_slot(log, record, record->block_offset));
+}
+
+void wb_log_seal(struct wb_log *log, uint64_t up_to)
+{
+	bool did_seal = false;
+
+	wb_lock_acquire(&log->lock);
+	if (log->open && log->open->sequence <= up_to) {
+		seal_locked(log);
+		did_seal = true;
+	}
+	wb_lock_release(&log->lock);
+	if (did_seal)
+		tell_sealed(log);
+}
+
+uint64_t wb_log_last_sequence(struct wb_log *log)
+{
+	uint64_t sequence;
+
+	wb_lock_acquire(&log->lock);
+	sequence = log->next_sequence - 1;
+	wb_lock_release(&log->lock);
+	return sequence;
+}
+
+uint64_t wb_log_sealed_sequence(struct wb_log *log)
+{
+	return atomic_load(&log->sealed_sequence);
+}
+
+void wb_log_get_head(struct wb_log *log, struct wb_log_head *head)
+{
+	wb_lock_acquire(&log->lock);
+	head->segment_id = log->head_id;
+	head->last_sequence = log->next_sequence - 1;
+	head->has_open_record = log->open != NULL;
+	wb_lock_release(&log->lock);
+}
+
+void wb_log_set_limit(struct wb_log *log, uint64_t limit_id)
+{
+	wb_lock_acquire(&log->lock);
+	g_assert(limit_id >= log->limit_id);
+	atomic_store(&log->limit_id, limit_id);
+	wb_lock_release(&log->lock);
+}
+
+uint64_t wb_log_limit(struct wb_log *log)
+{
+	return atomic_load(&log->limit_id);
+}
+
+uint64_t wb_log_ready_count(struct wb_log *log)
+{
+	/* The head first: it never passes the limit. */
+	uint64_t head_id = atomic_load(&log->head_id_seen);
+
+	return atomic_load(&log->limit_id) - head_id;
+}
+
+uint64_t wb_log_durable(struct wb_log *log)
+{
+	return atomic_load(&log->durable);
+}
+
+void wb_log_set_durable(struct wb_log *log, uint64_t sequence)
+{
+	g_assert(sequence >= atomic_load(&log->durable));
+	atomic_store(&log->durable, sequence);
+}

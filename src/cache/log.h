@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The head of the log: the open record, the order of entries, and which
+ * segments may be opened. Everything that gives an entry its place in the
+ * log's order happens under the log lock, here.
+ *
+ * A record:   OPEN      entries are reserved, copied, published
+ *             SEALED    no new entries; copies may still be under way
+ *             READY     header final (CRCs, chain), by the flush engine
+ *             WRITING   at the SSD
+ *             WRITTEN   its write has completed; not durable yet
+ *             (then the object is free: durable >= sequence)
+ *
+ * A data entry is reserved as VOID and becomes DATA only after its block is in
+ * the RAM buffer; a death in between leaves nothing half true. `copies` counts
+ * reservations whose copying AND publishing are not finished; a record becomes
+ * READY only at zero, so a durable record is always published.
+ */
+#ifndef WB_CACHE_LOG_H
+#define WB_CACHE_LOG_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "cache/rambuf.h"
+#include "cache/segment_table.h"
+#include "format/record_codec.h"
+#include "io/store.h"
+
+enum wb_record_state {
+	WB_RECORD_FREE, WB_RECORD_OPEN, WB_RECORD_SEALED, WB_RECORD_READY,
+	WB_RECORD_WRITING, WB_RECORD_WRITTEN,
+};
+
+struct wb_record {
+	/* constant from open to free */
+	uint64_t sequence;
+	uint64_t segment_id;
+	uint32_t ram_index;
+	uint32_t block_offset;		/* of the header in the segment */
+	struct wb_record_disk *header;	/* in the RAM buffer */
+	/* under the log lock while OPEN, then constant */
+	uint32_t entry_count, block_count;
+	/* atomic */
+	_Atomic uint32_t copies;
+	_Atomic enum wb_record_state state;	/* after SEALED: by the flush engine */
+	/* of the flush engine */
+	uint32_t crc;
+	uint64_t tail_segment, tail_sequence;	/* as its header says */
+	void *owner;
+	struct wb_io io;
+};
+
+struct wb_log_start {		/* what opening found */
+	uint8_t uuid[16];
+	uint64_t epoch, epoch_start;
+	uint64_t last_sequence;		/* the cut */
+	uint32_t last_crc;
+	uint64_t last_segment;
+	uint64_t tail_segment, tail_sequence;
+};
+
+/* What the entry is for decides how deep into the reserve it may go. */
+enum wb_log_use { WB_LOG_DATA, WB_LOG_EXTENT, WB_LOG_CARRY };
+
+struct wb_log;
+
+struct wb_log *wb_log_new(const struct wb_geometry *geometry,
+			  struct wb_segment_table *segments, struct wb_rambuf *rambuf,
+			  const struct wb_log_start *start);
+void wb_log_free(struct wb_log *log);
+/* Called, with no lock held, when a record was sealed or its last copy ended. */
+void wb_log_set_sealed(struct wb_log *log, void (*sealed)(void *arg), void *arg);
+
+struct wb_reservation {
+	struct wb_record *record;
+	uint32_t first_entry;		/* index of the first entry */
+	uint32_t first_block;		/* block in the segment */
+	uint32_t count;			/* 1..wanted */
+};
+
+/* Up to `wanted` consecutive data blocks of one record. FALSE: no free
+ * segment, no RAM buffer, or too many records in flight: park. */
+bool wb_log_reserve(struct wb_log *log, enum wb_log_use use, uint32_t wanted,
+		    struct wb_reservation *reservation);
+/* Block i of the reservation: its memory, its slot. */
+void *wb_log_reserved_block(struct wb_log *log, const struct wb_reservation *reservation,
+			    uint32_t i);
+uint32_t wb_log_reserved_slot(struct wb_log *log, const struct wb_reservation *reservation,
+			      uint32_t i);
+/* Everything of the reservation is copied and published; its entries are set. */
+void wb_log_reservation_done(struct wb_log *log, const struct wb_reservation *reservation);
+
+/* An entry without data. It is counted as dirty in its segment at once (the
+ * extent table takes that count over). The record is held open for publishing
+ * as if it were copied: end with wb_log_extent_done(). FALSE: park. */
+bool wb_log_append_extent(struct wb_log *log, enum wb_log_use use, uint8_t type,
+			  uint64_t first, uint32_t count, struct wb_record **record);
+void wb_log_extent_done(struct wb_log *log, struct wb_record *record);
+
+/* Seals the open record if there is one with sequence <= `up_to`. */
+void wb_log_seal(struct wb_log *log, uint64_t up_to);
+/* Sequence of the last record that has an entry, open or not. */
+uint64_t wb_log_last_sequence(struct wb_log *log);
+/* All records <= this are sealed. */
+uint64_t wb_log_sealed_sequence(struct wb_log *log);
+struct wb_record *wb_log_record(struct wb_log *log, uint64_t sequence);
+/* Slot of block `block` of the record's segment. */
+uint32_t wb_log_record_slot(struct wb_log *log, const struct wb_record *record, uint32_t block);
+
+uint64_t wb_log_record_offset(struct wb_log *log, const struct wb_record *record);
+
+/* A consistent look at the head, for judging the tail. */
+struct wb_log_head {
+	uint64_t segment_id;		/* newest opened; 0 = none ever */
+	uint64_t last_sequence;		/* last record that exists, open included */
+	bool has_open_record;
+};
+void wb_log_get_head(struct wb_log *log, struct wb_log_head *head);
+
+/* The highest segment id that may be opened (all places up to it are empty). */
+void wb_log_set_limit(struct wb_log *log, uint64_t limit_id);
+uint64_t wb_log_limit(struct wb_log *log);
+/* Segments that could be opened now, the reserve included. */
+uint64_t wb_log_ready_count(struct wb_log *log);
+
+/* The durable prefix of the log; set by the flush engine only. */
+uint64_t wb_log_durable(struct wb_log *log);
+void wb_log_set_durable(struct wb_log *log, uint64_t sequence);
+
+#endif

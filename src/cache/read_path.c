@@ -1,0 +1,410 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Reads. A piece is as many blocks as fit WB_READ_RUNS_MAX runs: contiguous
+ * blocks from one source become one I/O straight into the caller's buffer. A
+ * block of which the log has only some of the wanted sectors is read from the
+ * backing as part of such a run, and its sectors are laid over it from a block
+ * of the request's own when all I/O of the piece has ended.
+ *
+ * What the log holds is pinned under the stripe lock that said so; nothing is
+ * locked while data moves. Every block from the SSD is checked.
+ */
+#include "cache/request.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/checksum.h"
+
+#define SECTOR WB_SECTOR_BYTES
+#define BLOCK WB_BLOCK_BYTES
+
+void wb_read_path_begin(struct wb_request *request)
+{
+	request->read.next_block = request->pub.offset_bytes / BLOCK;
+	request->read.attempts = 0;
+	request->read.is_moving = false;
+}
+
+static uint64_t first_block(const struct wb_request *request)
+{
+	return request->pub.offset_bytes / BLOCK;
+}
+
+static uint64_t end_block(const struct wb_request *request)
+{
+	return (request->pub.offset_bytes + request->pub.length_bytes + BLOCK - 1) / BLOCK;
+}
+
+static char *block_memory(const struct wb_request *request, uint32_t index)
+{
+	return (char *)request->pub.buffer + (size_t)index * BLOCK;
+}
+
+/* The sectors of a block that the request touches. */
+static uint8_t wanted_sectors(const struct wb_request *request, uint64_t address)
+{
+	uint64_t start = address * BLOCK;
+	uint64_t from = MAX(request->pub.offset_bytes, start) - start;
+	uint64_t to = MIN(request->pub.offset_bytes + request->pub.length_bytes,
+			  start + BLOCK) - start;
+	unsigned first = (unsigned)(from / SECTOR);
+	unsigned end = (unsigned)((to + SECTOR - 1) / SECTOR);
+
+	return (uint8_t)((0xffu << first) & (0xffu >> (8 - end)));
+}
+
+/* --- building the runs of a piece ------------------------------------------ */
+
+static bool extends(const struct wb_request *request, const struct wb_read_run *run,
+		    enum wb_read_source source, uint32_t index, uint32_t slot)
+{
+	if (run->source != source || run->overlay >= 0 ||
+	    run->first_index + run->count != index)
+		return false;
+	if (source != WB_SOURCE_RAM && source != WB_SOURCE_CACHE)
+		return true;
+	/* After a failed check blocks are read one by one, so that one bad
+	 * block is not taken for more. */
+	return request->read.attempts == 0 && run->slot + run->count == slot &&
+	       slot % request->path->geometry.segment_blocks != 0;
+}
+
+/* FALSE: no run left. */
+static bool add_block(struct wb_request *request, enum wb_read_source source,
+		      uint32_t index, uint32_t slot, uint8_t mask, bool is_overlay)
+{
+	struct wb_read_work *work = &request->read;
+	struct wb_read_run *run = &work->runs[work->run_count];
+
+	if (!is_overlay && work->run_count > 0 &&
+	    extends(request, run - 1, source, index, slot)) {
+		run[-1].count++;
+		return true;
+	}
+	if (work->run_count == WB_READ_RUNS_MAX ||
+	    (is_overlay && work->overlay_count == WB_BOUNCE_COUNT))
+		return false;
+	run->source = source;
+	run->first_index = index;
+	run->count = 1;
+	run->slot = slot;
+	run->mask = mask;
+	run->overlay = is_overlay ? (int8_t)work->overlay_count++ : -1;
+	run->error = 0;
+	run->request = request;
+	run->segment = NULL;
+	work->run_count++;
+	return true;
+}
+
+/* The slot's data, from RAM while there is a buffer. A run that was extended
+ * holds its pin already: at most one segment to a run. */
+static bool add_slot(struct wb_request *request, uint32_t index,
+		     const struct wb_mapping *mapping, bool is_overlay)
+{
+	struct wb_read_work *work = &request->read;
+	struct wb_segment *segment = wb_segment_of_slot(request->path->segments, mapping->slot);
+	bool in_ram = wb_segment_try_ram_pin(segment);
+	unsigned runs_before = work->run_count;
+	bool ok = add_block(request, in_ram ? WB_SOURCE_RAM : WB_SOURCE_CACHE, index,
+			    mapping->slot, mapping->mask, is_overlay);
+
+	if (ok && work->run_count > runs_before) {
+		work->runs[runs_before].segment = segment;
+		if (!in_ram)
+			wb_segment_pin(segment);
+	} else if (in_ram) {
+		wb_segment_ram_unpin(request->path->segments, segment);
+	}
+	return ok;
+}
+
+/* What holds where the map has nothing. -EIO for lost data. */
+static int add_unmapped(struct wb_request *request, uint64_t address, uint32_t index,
+			bool *fits)
+{
+	uint64_t until;
+
+	switch (wb_extent_table_lookup(request->path->extents, address, &until)) {
+	case WB_EXTENT_NONE:
+		*fits = add_block(request, WB_SOURCE_BACKING, index, 0, 0, false);
+		return 0;
+	case WB_EXTENT_ZERO:
+		*fits = add_block(request, WB_SOURCE_ZERO, index, 0, 0, false);
+		return 0;
+	case WB_EXTENT_BAD:
+		return -EIO;
+	}
+	g_assert_not_reached();
+}
+
+static int add_address_locked(struct wb_request *request, uint64_t address, bool *fits)
+{
+	struct wb_read_work *work = &request->read;
+	uint32_t index = (uint32_t)(address - first_block(request));
+	struct wb_mapping mapping;
+	int error;
+
+	wb_block_map_lookup_locked(request->path->map, address, &mapping);
+	if (mapping.slot == WB_NO_SLOT)
+		return add_unmapped(request, address, index, fits);
+	if ((wanted_sectors(request, address) & ~mapping.mask) == 0) {
+		*fits = add_slot(request, index, &mapping, false);
+		return 0;
+	}
+	/* Base and overlay, or neither. */
+	if (work->run_count + 2 > WB_READ_RUNS_MAX || work->overlay_count == WB_BOUNCE_COUNT) {
+		*fits = false;
+		return 0;
+	}
+	error = add_unmapped(request, address, index, fits);
+	if (!error)
+		*fits = add_slot(request, index, &mapping, true);
+	return error;
+}
+
+/* Runs for as many blocks as fit, from next_block on; returns the block behind
+ * them; request->error is set when data of the piece is lost. */
+static uint64_t build_runs(struct wb_request *request)
+{
+	struct wb_read_work *work = &request->read;
+	uint64_t address = work->next_block, end = end_block(request);
+	bool fits = true;
+
+	work->run_count = 0;
+	work->overlay_count = 0;
+	while (address < end && fits && !request->error) {
+		struct wb_stripe *stripe = wb_block_map_stripe(request->path->map, address);
+		uint64_t stop = MIN(end, (address / WB_CHUNK_BLOCKS + 1) * WB_CHUNK_BLOCKS);
+
+		wb_lock_acquire(&stripe->lock);
+		while (address < stop && fits && !request->error) {
+			request->error = add_address_locked(request, address, &fits);
+			if (fits)
+				address++;
+		}
+		wb_lock_release(&stripe->lock);
+	}
+	return address;
+}
+
+/* --- moving the data -------------------------------------------------------- */
+
+static char *run_target(const struct wb_request *request, const struct wb_read_run *run)
+{
+	return run->overlay >= 0 ? request->bounce + run->overlay * BLOCK :
+				   block_memory(request, run->first_index);
+}
+
+static void copy_from_ram(struct wb_request *request, struct wb_read_run *run)
+{
+	struct wb_data_path *path = request->path;
+
+	memcpy(run_target(request, run),
+	       wb_rambuf_block(path->rambuf, run->segment->ram_index,
+			       run->slot % path->geometry.segment_blocks),
+	       (size_t)run->count * BLOCK);
+	wb_segment_ram_unpin(path->segments, run->segment);
+	run->segment = NULL;
+	WB_STAT_ADD(path->stats, WB_STAT_READ_RAM_BYTES, (uint64_t)run->count * BLOCK);
+}
+
+static bool crcs_are_right(struct wb_request *request, const struct wb_read_run *run)
+{
+	const char *data = run_target(request, run);
+
+	for (uint32_t i = 0; i < run->count; i++) {
+		if (wb_crc32c(data + (size_t)i * BLOCK, BLOCK) !=
+		    wb_block_map_crc(request->path->map, run->slot + i))
+			return false;
+	}
+	return true;
+}
+
+static void run_done(struct wb_io *io, int error)
+{
+	struct wb_read_run *run =
+		(struct wb_read_run *)((char *)io - offsetof(struct wb_read_run, io));
+	struct wb_request *request = run->request;
+
+	if (!error && run->source == WB_SOURCE_CACHE && !crcs_are_right(request, run))
+		error = -EILSEQ;
+	run->error = error;
+	if (run->segment)
+		wb_segment_unpin(request->path->segments, run->segment);
+	run->segment = NULL;
+	if (wb_request_io_ended(request))
+		wb_request_run(request);
+}
+
+static void submit_run(struct wb_request *request, struct wb_read_run *run)
+{
+	struct wb_data_path *path = request->path;
+	uint64_t length = (uint64_t)run->count * BLOCK, offset;
+
+	atomic_fetch_add(&request->io_count, 1);
+	if (run->source == WB_SOURCE_CACHE) {
+		wb_io_prepare(&run->io, WB_IO_READ, WB_IO_CLASS_USER_READ,
+			      wb_geometry_slot_offset(&path->geometry, run->slot),
+			      run_target(request, run), length, run_done);
+		WB_STAT_ADD(path->stats, WB_STAT_READ_CACHE_BYTES, length);
+		WB_STAT_ADD(path->stats, WB_STAT_SSD_READ_BYTES, length);
+		wb_store_submit(path->cache_store, &run->io);
+		return;
+	}
+	offset = (first_block(request) + run->first_index) * BLOCK;
+	length = MIN(length, path->geometry.backing_bytes - offset);
+	wb_io_prepare(&run->io, WB_IO_READ, WB_IO_CLASS_USER_READ, offset,
+		      run_target(request, run), length, run_done);
+	WB_STAT_ADD(path->stats, WB_STAT_READ_BACKING_BYTES, length);
+	wb_store_submit(path->backing_store, &run->io);
+}
+
+static void release_pins(struct wb_request *request)
+{
+	struct wb_read_work *work = &request->read;
+
+	for (unsigned i = 0; i < work->run_count; i++) {
+		struct wb_read_run *run = &work->runs[i];
+
+		if (!run->segment)
+			continue;
+		if (run->source == WB_SOURCE_RAM)
+			wb_segment_ram_unpin(request->path->segments, run->segment);
+		else
+			wb_segment_unpin(request->path->segments, run->segment);
+		run->segment = NULL;
+	}
+}
+
+/* Copies what is in memory, starts the rest. */
+static void start_runs(struct wb_request *request)
+{
+	struct wb_read_work *work = &request->read;
+
+	for (unsigned i = 0; i < work->run_count; i++) {
+		struct wb_read_run *run = &work->runs[i];
+
+		switch (run->source) {
+		case WB_SOURCE_RAM:
+			copy_from_ram(request, run);
+			break;
+		case WB_SOURCE_ZERO:
+			memset(run_target(request, run), 0, (size_t)run->count * BLOCK);
+			WB_STAT_ADD(request->path->stats, WB_STAT_READ_RAM_BYTES,
+				    (uint64_t)run->count * BLOCK);
+			break;
+		case WB_SOURCE_CACHE:
+		case WB_SOURCE_BACKING:
+			submit_run(request, run);
+			break;
+		}
+	}
+}
+
+/* --- after the I/O ----------------------------------------------------------- */
+
+/* A block that failed its second, single read: a clean one is forgotten, so
+ * that the backing's is taken; a dirty one exists nowhere else. */
+static void repair(struct wb_request *request, struct wb_read_run *run)
+{
+	struct wb_data_path *path = request->path;
+	uint64_t address = first_block(request) + run->first_index;
+	struct wb_stripe *stripe = wb_block_map_stripe(path->map, address);
+	struct wb_mapping now;
+
+	wb_lock_acquire(&stripe->lock);
+	wb_block_map_lookup_locked(path->map, address, &now);
+	if (now.slot == run->slot && now.state == WB_SLOT_CLEAN) {
+		wb_block_map_remove_locked(path->map, address);
+		WB_STAT_ADD(path->stats, WB_STAT_CHECKSUM_REPAIRED, 1);
+	} else if (now.slot == run->slot) {
+		request->error = -EIO;
+	}
+	wb_lock_release(&stripe->lock);
+	if (request->error)
+		wb_message_set(path->message,
+			       "cache %s: the newest data of image block %" G_GUINT64_FORMAT
+			       " cannot be read back", path->cache_store->label, address);
+}
+
+/* TRUE when a run from the SSD failed; then the piece is read again. */
+static bool handle_failures(struct wb_request *request)
+{
+	struct wb_read_work *work = &request->read;
+	bool again = false;
+
+	for (unsigned i = 0; i < work->run_count; i++) {
+		struct wb_read_run *run = &work->runs[i];
+
+		if (!run->error)
+			continue;
+		if (run->source == WB_SOURCE_BACKING) {
+			WB_STAT_ADD(request->path->stats, WB_STAT_BACKING_ERRORS, 1);
+			request->error = -EIO;
+			continue;
+		}
+		again = true;
+		WB_STAT_ADD(request->path->stats, WB_STAT_CHECKSUM_ERRORS, 1);
+		if (work->attempts > 0)
+			repair(request, run);
+	}
+	if (again)
+		work->attempts++;
+	return again;
+}
+
+static void lay_over(struct wb_request *request)
+{
+	struct wb_read_work *work = &request->read;
+
+	for (unsigned i = 0; i < work->run_count; i++) {
+		struct wb_read_run *run = &work->runs[i];
+		char *to = block_memory(request, run->first_index);
+		const char *from = run_target(request, run);
+
+		for (unsigned s = 0; run->overlay >= 0 && s < WB_SECTORS_PER_BLOCK; s++) {
+			if (run->mask & (1u << s))
+				memcpy(to + s * SECTOR, from + s * SECTOR, SECTOR);
+		}
+	}
+}
+
+static void finish_piece(struct wb_request *request)
+{
+	struct wb_read_work *work = &request->read;
+
+	work->is_moving = false;
+	if (handle_failures(request) || request->error)
+		return;
+	lay_over(request);
+	work->attempts = 0;
+	work->next_block = work->piece_end;
+}
+
+enum wb_progress wb_read_path_run(struct wb_request *request)
+{
+	struct wb_read_work *work = &request->read;
+
+	if (work->is_moving)	/* the last I/O of the piece has ended */
+		finish_piece(request);
+	while (!request->error && work->next_block < end_block(request)) {
+		bool was_async = request->is_async;
+
+		work->piece_end = build_runs(request);
+		if (request->error) {
+			release_pins(request);
+			break;
+		}
+		request->is_async = true;
+		work->is_moving = true;
+		atomic_store(&request->io_count, 1);
+		start_runs(request);
+		if (!wb_request_io_ended(request))
+			return WB_PROGRESS_WAITS;
+		request->is_async = was_async;
+		finish_piece(request);
+	}
+	return WB_PROGRESS_DONE;
+}

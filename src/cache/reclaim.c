@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "cache/reclaim.h"
+
+#include <glib.h>
+
+#include "cache/limits.h"
+
+struct wb_reclaim {
+	struct wb_reclaim_deps deps;	/* constant */
+	void (*ready)(void *arg);
+	void (*kick)(void *arg);
+	void *arg;
+
+	/* the stepping thread only */
+	bool has_judgement;
+	struct wb_tail_position judged;
+	uint64_t judged_sequence;	/* durable must cover this */
+	struct wb_tail_position recording;	/* in the superblocks under way */
+};
+
+struct wb_reclaim *wb_reclaim_new(const struct wb_reclaim_deps *deps)
+{
+	struct wb_reclaim *reclaim = g_new0(struct wb_reclaim, 1);
+
+	reclaim->deps = *deps;
+	return reclaim;
+}
+
+void wb_reclaim_free(struct wb_reclaim *reclaim)
+{
+	g_free(reclaim);
+}
+
+void wb_reclaim_set_callbacks(struct wb_reclaim *reclaim, void (*ready)(void *arg),
+			      void (*kick)(void *arg), void *arg)
+{
+	reclaim->ready = ready;
+	reclaim->kick = kick;
+	reclaim->arg = arg;
+}
+
+/* Closed, all of it durable (so nothing of it is still being published), and
+ * nothing dirty in it. */
+static bool is_done_with(struct wb_reclaim *reclaim, uint64_t id, uint64_t durable)
+{
+	struct wb_segment *segment = wb_segment_of_id(reclaim->deps.segments, id);
+
+	if (atomic_load(&segment->id) != id)
+		return true;	/* a place that was stepped over */
+	return segment->last_sequence <= durable && atomic_load(&segment->dirty_count) == 0;
+}
+
+static bool judge(struct wb_reclaim *reclaim)
+{
+	struct wb_tail_position tail = wb_tail_current(reclaim->deps.tail);
+	struct wb_tail_position found = tail;
+	uint64_t durable = wb_log_durable(reclaim->deps.log);
+	struct wb_log_head head;
+
+	if (reclaim->has_judgement)
+		return false;
+	wb_log_get_head(reclaim->deps.log, &head);
+	while (found.segment < head.segment_id &&
+	       is_done_with(reclaim, found.segment, durable))
+		found.segment++;
+	if (found.segment != tail.segment)
+		found.sequence = wb_segment_of_id(reclaim->deps.segments,
+						  found.segment)->first_sequence;
+	/* Nothing at all is live: the tail is where the next record begins. All
+	 * records are durable, so no publication is under way. */
+	if (found.segment == head.segment_id && !head.has_open_record &&
+	    durable == head.last_sequence &&
+	    wb_segment_table_dirty(reclaim->deps.segments) == 0)
+		found.sequence = head.last_sequence + 1;
+	if (found.sequence <= tail.sequence)
+		return false;
+	reclaim->judged = found;
+	/* What replaced the blocks of the judged segments has a sequence of at
+	 * most this. The head was read before dirty counts: read it again. */
+	reclaim->judged_sequence = wb_log_last_sequence(reclaim->deps.log);
+	reclaim->has_judgement = true;
+	return true;
+}
+
+static bool commit_judgement(struct wb_reclaim *reclaim, enum wb_urgency urgency)
+{
+	if (!reclaim->has_judgement)
+		return false;
+	if (wb_log_durable(reclaim->deps.log) < reclaim->judged_sequence) {
+		if (urgency == WB_URGENT)
+			wb_flush_want(reclaim->deps.flush, reclaim->judged_sequence);
+		return false;
+	}
+	wb_tail_advance(reclaim->deps.tail, reclaim->judged);
+	reclaim->has_judgement = false;
+	return true;
+}
+
+static void fill_superblock(struct wb_reclaim *reclaim, uint32_t state_flags)
+{
+	struct wb_superblock *superblock = wb_recorder_superblock(reclaim->deps.recorder);
+
+	/* durable before the tail: a tail may not be ahead of what it rests on. */
+	reclaim->recording = wb_tail_current(reclaim->deps.tail);
+	superblock->tail_segment = reclaim->recording.segment;
+	superblock->tail_sequence = reclaim->recording.sequence;
+	superblock->durable = wb_log_durable(reclaim->deps.log);
+	superblock->state_flags = state_flags;
+}
+
+static void recorded(void *arg, int error)
+{
+	struct wb_reclaim *reclaim = arg;
+
+	if (!error)
+		wb_tail_is_durable(reclaim->deps.tail, reclaim->recording);
+}
+
+static void recorder_idle(void *arg)
+{
+	struct wb_reclaim *reclaim = arg;
+
+	if (reclaim->kick)
+		reclaim->kick(reclaim->arg);
+}
+
+/* When places are wanted and no record will carry the tail soon, the
+ * superblocks do. */
+static bool record_tail(struct wb_reclaim *reclaim)
+{
+	struct wb_tail_position current = wb_tail_current(reclaim->deps.tail);
+	struct wb_tail_position durable = wb_tail_durable(reclaim->deps.tail);
+	struct wb_recorder_callbacks callbacks = { recorded, recorder_idle, reclaim };
+
+	if (wb_recorder_is_busy(reclaim->deps.recorder) || durable.segment >= current.segment)
+		return false;
+	fill_superblock(reclaim, 0);
+	wb_recorder_start(reclaim->deps.recorder, &callbacks);
+	return true;
+}
+
+/* Empties a place of clean blocks. Versions only leave a closed segment, so
+ * one pass is enough. */
+static void evict(struct wb_reclaim *reclaim, uint64_t place)
+{
+	uint32_t first = wb_geometry_slot(reclaim->deps.geometry, place, 0);
+
+	for (uint32_t i = 0; i < reclaim->deps.geometry->segment_blocks; i++) {
+		struct wb_mapping seen, now;
+		struct wb_stripe *stripe;
+
+		wb_block_map_peek(reclaim->deps.map, first + i, &seen);
+		if (seen.state == WB_SLOT_FREE)
+			continue;
+		stripe = wb_block_map_stripe(reclaim->deps.map, seen.address);
+		wb_lock_acquire(&stripe->lock);
+		wb_block_map_lookup_locked(reclaim->deps.map, seen.address, &now);
+		if (now.slot == first + i) {
+			g_assert(now.state == WB_SLOT_CLEAN);
+			wb_block_map_remove_locked(reclaim->deps.map, seen.address);
+		}
+		wb_lock_release(&stripe->lock);
+	}
+}
+
+/* Makes the next place ready; FALSE when it is still needed by somebody. */
+static bool make_ready(struct wb_reclaim *reclaim, uint64_t id)
+{
+	const struct wb_geometry *g = reclaim->deps.geometry;
+	struct wb_segment *segment = wb_segment_of_id(reclaim->deps.segments, id);
+	uint64_t old_id = atomic_load(&segment->id);
+
+	if (old_id == 0)
+		return true;
+	if (old_id >= wb_tail_durable(reclaim->deps.tail).segment)
+		return false;
+	evict(reclaim, wb_geometry_place(g, id));
+	wb_segment_table_want_unpinned(reclaim->deps.segments);
+	if (atomic_load(&segment->pins) > 0 ||
+	    atomic_load(&segment->ram_index) != WB_NO_RAM_BUFFER)
+		return false;
+	atomic_store(&segment->id, 0);
+	return true;
+}
+
+static bool make_places_ready(struct wb_reclaim *reclaim)
+{
+	uint64_t limit = wb_log_limit(reclaim->deps.log);
+	uint64_t target = MIN(WB_READY_SEGMENTS, reclaim->deps.geometry->segment_count / 2);
+	bool moved = false;
+
+	while (wb_log_ready_count(reclaim->deps.log) < target + WB_RESERVE_DATA) {
+		if (!make_ready(reclaim, limit + 1))
+			break;
+		wb_log_set_limit(reclaim->deps.log, ++limit);
+		moved = true;
+	}
+	return moved;
+}
+
+bool wb_reclaim_step(struct wb_reclaim *reclaim, enum wb_urgency urgency)
+{
+	bool moved = judge(reclaim);
+
+	moved |= commit_judgement(reclaim, urgency);
+	if (make_places_ready(reclaim)) {
+		moved = true;
+		if (reclaim->ready)
+			reclaim->ready(reclaim->arg);
+	} else if (urgency == WB_URGENT) {
+		moved |= record_tail(reclaim);
+	}
+	return moved;
+}
+
+int wb_reclaim_record_sync(struct wb_reclaim *reclaim, uint32_t state_flags)
+{
+	int error;
+
+	fill_superblock(reclaim, state_flags);
+	error = wb_recorder_write_sync(reclaim->deps.recorder);
+	if (!error)
+		wb_tail_is_durable(reclaim->deps.tail, reclaim->recording);
+	return error;
+}

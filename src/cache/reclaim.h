@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Reclaiming: moves the tail and makes places ready for new segments.
+ *
+ *   judged    no block of these segments is needed, as of log position h
+ *   tail      judged, and durable covers h (else a power cut could lose the
+ *             newer version together with the older one that it replaced)
+ *   durable   that tail is on the SSD, in a flushed header or superblock
+ *   ready     before the durable tail, evicted from the map, not pinned
+ *
+ * One thread at a time: the writeback worker's.
+ */
+#ifndef WB_CACHE_RECLAIM_H
+#define WB_CACHE_RECLAIM_H
+
+#include <stdbool.h>
+
+#include "cache/flush.h"
+#include "cache/recorder.h"
+
+struct wb_reclaim_deps {
+	struct wb_log *log;
+	struct wb_segment_table *segments;
+	struct wb_block_map *map;
+	struct wb_tail *tail;
+	struct wb_flush *flush;
+	struct wb_recorder *recorder;
+	const struct wb_geometry *geometry;
+};
+
+struct wb_reclaim;
+
+struct wb_reclaim *wb_reclaim_new(const struct wb_reclaim_deps *deps);
+void wb_reclaim_free(struct wb_reclaim *reclaim);
+/* `ready` is called, with no lock held, when places became ready; `kick` when
+ * step should run again (a superblock was written). */
+void wb_reclaim_set_callbacks(struct wb_reclaim *reclaim, void (*ready)(void *arg),
+			      void (*kick)(void *arg), void *arg);
+/* `is_urgent`: somebody waits for a place, so syncs and superblocks are worth
+ * their cost. TRUE when something moved. */
+enum wb_urgency { WB_CALM, WB_URGENT };
+bool wb_reclaim_step(struct wb_reclaim *reclaim, enum wb_urgency urgency);
+/* Writes what the superblocks should say now (tail, durable) plus `flags`,
+ * at a clean stop. 0 or -errno. Nothing else may be running. */
+int wb_reclaim_record_sync(struct wb_reclaim *reclaim, uint32_t state_flags);
+
+#endif

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Recovery reads the cache and says what the log holds; it writes nothing.
+ * The mount, `check`, `dump` and `format` all look at a cache through it.
+ *
+ * The log's live records are a chain (prev) of growing sequence numbers from
+ * the tail to the cut. Which rule closes which hole is said in recovery.c at
+ * each rule. Source: design section 3, "Recovery"; the chain is that of
+ * log-structured file systems (Rosenblum and Ousterhout, 1992).
+ */
+#ifndef WB_CACHE_RECOVERY_H
+#define WB_CACHE_RECOVERY_H
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "format/record_codec.h"
+#include "format/superblock_codec.h"
+#include "io/store.h"
+
+struct wb_recovery {
+	/* --- superblocks --- */
+	enum wb_superblock_verdict copy_verdict[WB_SUPERBLOCK_COUNT];
+	int copy_error[WB_SUPERBLOCK_COUNT];	/* 0 or -errno of reading it */
+	const char *copy_field[WB_SUPERBLOCK_COUNT];
+	unsigned newest_copy;			/* index of the one in use */
+	struct wb_superblock superblock;	/* of that copy */
+	bool was_clean;				/* its clean flag */
+
+	/* --- the log --- */
+	uint64_t highest_epoch;		/* in any valid header or superblock */
+	uint64_t tail_segment, tail_sequence;
+	uint64_t durable;		/* highest claim seen that is below the cut */
+	uint64_t cut_sequence;		/* last sequence of the log; tail - 1 if empty */
+	uint32_t cut_crc;		/* its header's crc; 0 when there is none */
+	uint64_t last_segment;		/* id of the segment that holds the cut; new
+					 * records begin in a later one */
+	uint64_t oldest_warm_segment;	/* first segment of the unbroken chain that
+					 * ends in the tail; == tail_segment if none */
+	uint64_t record_count;		/* live: tail..cut */
+	uint64_t torn_records;		/* valid headers cut off for their data */
+
+	/* --- what they hold: all from oldest_warm_segment to the cut, in order of
+	 * sequence; entries packed as on disk (12 bytes, never whole headers: a
+	 * log of lone blocks has millions) --- */
+	GArray *records;		/* of struct wb_recovery_record */
+	GArray *entries;		/* of struct wb_entry_disk */
+};
+
+struct wb_recovery_record {
+	uint64_t sequence;
+	uint64_t segment_id;
+	uint32_t block_offset;		/* of the header */
+	uint16_t entry_count;
+	bool is_live;			/* sequence >= tail_sequence */
+	size_t first_entry;		/* index in wb_recovery.entries */
+};
+
+struct wb_recovery_options {
+	/* Also check the data CRC of every record, not only of those above the
+	 * last durable claim; each bad one is reported through `bad_block`, and
+	 * is no reason to refuse. For `check`. */
+	void (*bad_block)(void *arg, const struct wb_recovery_record *record,
+			  unsigned entry_index, const struct wb_entry *entry, uint32_t slot);
+	void *arg;
+};
+
+/*
+ * NULL and an error (domain WB_CACHE_ERROR of cache.h; messages say which
+ * store, which segment, what was found, what to do) when the cache must be
+ * refused. `options` may be NULL.
+ */
+struct wb_recovery *wb_recovery_scan(struct wb_store *cache_store,
+				     const struct wb_recovery_options *options,
+				     GError **error);
+void wb_recovery_free(struct wb_recovery *recovery);
+
+/*
+ * What is dirty in the log, by replaying the live records over each other:
+ * the number of blocks whose newest version is only in the log, and of
+ * discarded extents. For `format`, `check` and `dump`.
+ */
+struct wb_recovery_dirty {
+	uint64_t dirty_blocks;
+	uint64_t extents;
+};
+void wb_recovery_count_dirty(const struct wb_recovery *recovery,
+			     struct wb_recovery_dirty *dirty);
+
+#endif

@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "cache/request.h"
+
+#include <errno.h>
+
+static void run_task(struct wb_task *task)
+{
+	wb_request_run((struct wb_request *)((char *)task - offsetof(struct wb_request, task)));
+}
+
+static void begin(struct wb_request *request)
+{
+	struct wb_stats *stats = request->path->stats;
+
+	switch (request->pub.op) {
+	case WB_READ:
+		WB_STAT_ADD(stats, WB_STAT_READ_REQUESTS, 1);
+		WB_STAT_ADD(stats, WB_STAT_READ_BYTES, request->pub.length_bytes);
+		wb_read_path_begin(request);
+		break;
+	case WB_WRITE:
+		WB_STAT_ADD(stats, WB_STAT_WRITE_REQUESTS, 1);
+		WB_STAT_ADD(stats, WB_STAT_WRITTEN_BYTES, request->pub.length_bytes);
+		wb_write_path_begin(request);
+		break;
+	case WB_ZERO:
+		WB_STAT_ADD(stats, WB_STAT_DISCARD_REQUESTS, 1);
+		WB_STAT_ADD(stats, WB_STAT_DISCARDED_BYTES, request->pub.length_bytes);
+		wb_zero_path_begin(request);
+		break;
+	case WB_SYNC:
+		WB_STAT_ADD(stats, WB_STAT_SYNC_REQUESTS, 1);
+		break;
+	}
+}
+
+static void synced(struct wb_sync_waiter *waiter, int error)
+{
+	struct wb_request *request =
+		(struct wb_request *)((char *)waiter - offsetof(struct wb_request, waiter));
+
+	request->error = error;
+	request->pub.done(request, error);
+}
+
+/* Everything up to `target` durable, then the request is done. */
+static enum wb_progress sync_up_to(struct wb_request *request, uint64_t target)
+{
+	bool was_async = request->is_async;
+	int result;
+
+	request->waiter.target = target;
+	request->waiter.done = synced;
+	request->is_async = true;
+	result = wb_flush_sync(request->path->flush, &request->waiter);
+	if (result == 1)
+		return WB_PROGRESS_WAITS;	/* may be finished and gone */
+	request->is_async = was_async;
+	request->error = result;
+	return WB_PROGRESS_DONE;
+}
+
+static enum wb_progress run(struct wb_request *request)
+{
+	enum wb_progress progress = WB_PROGRESS_DONE;
+
+	switch (request->pub.op) {
+	case WB_READ:
+		return wb_read_path_run(request);
+	case WB_WRITE:
+		progress = wb_write_path_run(request);
+		break;
+	case WB_ZERO:
+		progress = wb_zero_path_run(request);
+		break;
+	case WB_SYNC:
+		return sync_up_to(request, wb_log_last_sequence(request->path->log));
+	}
+	if (progress == WB_PROGRESS_DONE && !request->error &&
+	    request->pub.flags & WB_REQUEST_FUA && request->sync_target > 0)
+		return sync_up_to(request, request->sync_target);
+	return progress;
+}
+
+void wb_request_run(struct wb_request *request)
+{
+	if (run(request) == WB_PROGRESS_DONE)
+		request->pub.done(request, request->error);
+}
+
+void wb_request_resume(struct wb_request *request)
+{
+	wb_executor_post(request->path->executor, &request->task);
+}
+
+static bool park(struct wb_request *request, uint64_t generation)
+{
+	struct wb_data_path *path = request->path;
+	bool was_async = request->is_async;
+
+	request->is_async = true;
+	request->was_parked = true;
+	if (!wb_park(path->space, &request->parked, generation)) {
+		request->is_async = was_async;
+		return false;
+	}
+	/* The request may be running elsewhere already. */
+	WB_STAT_ADD(path->stats, WB_STAT_PARKED_REQUESTS, 1);
+	path->need_space(path->arg);
+	return true;
+}
+
+bool wb_request_park_for_space(struct wb_request *request, uint64_t generation)
+{
+	return park(request, generation);
+}
+
+bool wb_request_queues_for_space(struct wb_request *request)
+{
+	uint64_t generation = wb_park_generation(request->path->space);
+
+	return !request->was_parked && wb_park_count(request->path->space) > 0 &&
+	       park(request, generation);
+}
+
+bool wb_request_io_ended(struct wb_request *request)
+{
+	return atomic_fetch_sub(&request->io_count, 1) == 1;
+}
+
+static bool range_is_valid(const struct wb_request *request)
+{
+	const struct wb_request_public *pub = &request->pub;
+	uint64_t size = request->path->geometry.backing_bytes;
+
+	if (pub->op == WB_SYNC)
+		return true;
+	if (pub->length_bytes == 0 || pub->offset_bytes >= size ||
+	    pub->length_bytes > size - pub->offset_bytes)
+		return false;
+	return pub->op == WB_ZERO || pub->length_bytes <= WB_REQUEST_BYTES_MAX;
+}
+
+enum wb_submit_result wb_request_start(struct wb_request *request, int *error)
+{
+	request->is_async = false;
+	request->was_parked = false;
+	request->error = 0;
+	request->sync_target = 0;
+	request->task.run = run_task;
+	request->parked.task = &request->task;
+	if (!range_is_valid(request)) {
+		*error = -EINVAL;
+		return WB_SUBMIT_FINISHED;
+	}
+	begin(request);
+	if (run(request) == WB_PROGRESS_WAITS)
+		return WB_SUBMIT_PENDING;
+	*error = request->error;
+	return WB_SUBMIT_FINISHED;
+}

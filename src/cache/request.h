@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A request inside the core, and what the request paths work on. A path runs a
+ * request piece by piece; a step that cannot go on parks it or waits for its
+ * own I/O and returns; wb_request_resume() runs it again.
+ *
+ * Only one thread works on a request at a time: the submitter until the first
+ * wait, then whoever brings what it waited for (an executor thread or the
+ * completion of its last I/O).
+ */
+#ifndef WB_CACHE_REQUEST_H
+#define WB_CACHE_REQUEST_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "cache/cache.h"
+#include "cache/exclusion.h"
+#include "cache/extent_table.h"
+#include "cache/flush.h"
+#include "cache/limits.h"
+#include "cache/park.h"
+
+/* What all paths share; constant after open. */
+struct wb_data_path {
+	struct wb_geometry geometry;
+	struct wb_block_map *map;
+	struct wb_segment_table *segments;
+	struct wb_rambuf *rambuf;
+	struct wb_extent_table *extents;
+	struct wb_exclusion *exclusion;
+	struct wb_log *log;
+	struct wb_flush *flush;
+	struct wb_store *cache_store, *backing_store;
+	struct wb_stats *stats;
+	struct wb_message *message;
+	struct wb_executor *executor;
+	struct wb_park_list *space;	/* requests that wait for room in the log */
+	/* Somebody waits for room: flush, write back, reclaim. */
+	void (*need_space)(void *arg);
+	void *arg;
+};
+
+/* What a step says. */
+enum wb_progress {
+	WB_PROGRESS_DONE,	/* request->error is the result */
+	WB_PROGRESS_WAITS,	/* parked or waiting for its own I/O */
+};
+
+enum wb_read_source { WB_SOURCE_RAM, WB_SOURCE_CACHE, WB_SOURCE_BACKING, WB_SOURCE_ZERO };
+
+/* Contiguous blocks of a read from one place. */
+struct wb_read_run {
+	enum wb_read_source source;
+	uint32_t first_index;		/* block of the request's span */
+	uint32_t count;
+	uint32_t slot;			/* RAM, CACHE: of the first block */
+	uint8_t mask;			/* of a run of one partial block, else full */
+	int8_t overlay;			/* index of the bounce block, or -1 */
+	int error;
+	struct wb_segment *segment;	/* pinned */
+	struct wb_request *request;
+	struct wb_io io;
+};
+
+#define WB_BOUNCE_COUNT 4	/* 4 KiB blocks of a request's own */
+
+struct wb_read_work {
+	uint64_t next_block;		/* first block not read yet */
+	uint64_t piece_end;		/* block behind the current piece */
+	bool is_moving;			/* the piece has I/O in flight */
+	unsigned run_count;
+	unsigned overlay_count;
+	unsigned attempts;		/* of the current piece */
+	struct wb_read_run runs[WB_READ_RUNS_MAX];
+};
+
+/* One partially written block of a piece (its first or last). */
+struct wb_edge {
+	bool is_used;
+	uint64_t address;
+	uint8_t covered, cut;		/* sectors written wholly, in part */
+	uint8_t base_mask;		/* sectors taken from the slot */
+	uint8_t mask;			/* of the new version */
+	uint32_t slot;			/* where the base is, or WB_NO_SLOT */
+	bool base_is_dirty;
+	bool needs_backing;		/* cut sectors that only the backing has */
+	bool has_backing;		/* they are in `raw` */
+	struct wb_segment *segment;	/* pinned while reading */
+	int error;
+	char *image;			/* 4 KiB: the new version */
+	char *raw;			/* 4 KiB: as read */
+	struct wb_request *request;
+	struct wb_io io;
+};
+
+struct wb_write_work {
+	enum { WB_WRITE_ENTER, WB_WRITE_BASE_READ, WB_WRITE_BACKING_READ,
+	       WB_WRITE_RESERVE } stage;
+	uint64_t first, last;		/* blocks of the piece, inclusive */
+	bool is_marked;
+	bool backing_was_read;
+	uint64_t change_count;		/* of the stripe, at the backing read */
+	unsigned base_failures;
+	struct wb_busy busy;
+	struct wb_edge edges[2];	/* of the first and the last block */
+};
+
+struct wb_zero_work {
+	enum { WB_ZERO_HEAD, WB_ZERO_MIDDLE, WB_ZERO_TAIL, WB_ZERO_END } stage;
+	uint64_t first_block, end_block;	/* whole blocks */
+	uint64_t end_bytes;
+	struct wb_busy busy;
+};
+
+struct wb_request {
+	struct wb_request_public pub;
+	struct wb_data_path *path;
+	struct wb_request *next_free;
+
+	bool is_async;			/* done() is to be called */
+	bool was_parked;		/* has its turn before newcomers */
+	int error;
+	uint64_t cursor_bytes;		/* absolute offset up to which it is done */
+	uint64_t sync_target;		/* highest record of its entries */
+	_Atomic uint32_t io_count;	/* own I/Os in flight, + 1 while starting */
+	struct wb_task task;
+	struct wb_parked parked;
+	struct wb_sync_waiter waiter;
+	char *bounce;			/* WB_BOUNCE_COUNT aligned blocks */
+	/* a write's piece, also used by the edges of a zero request */
+	struct wb_write_work write;
+	union {
+		struct wb_read_work read;
+		struct wb_zero_work zero;
+	};
+};
+
+/* The paths: run from where the request stands. */
+enum wb_progress wb_read_path_run(struct wb_request *request);
+enum wb_progress wb_write_path_run(struct wb_request *request);
+enum wb_progress wb_zero_path_run(struct wb_request *request);
+
+/* Writes [cursor, end) piece by piece; data NULL writes zeros. DONE when the
+ * cursor is at the end or request->error is set. */
+enum wb_progress wb_write_path_range(struct wb_request *request, uint64_t end_bytes,
+				     const char *data);
+
+/* Start of an operation in each path. */
+void wb_read_path_begin(struct wb_request *request);
+void wb_write_path_begin(struct wb_request *request);
+void wb_zero_path_begin(struct wb_request *request);
+
+/* A request fresh from its submitter; like wb_cache_submit(). */
+enum wb_submit_result wb_request_start(struct wb_request *request, int *error);
+
+/* Runs the request from any thread that brings what it waited for. */
+void wb_request_run(struct wb_request *request);
+/* The same, later, on an executor thread (data is copied there). */
+void wb_request_resume(struct wb_request *request);
+/* Parks for room in the log; FALSE: try again at once. */
+bool wb_request_park_for_space(struct wb_request *request, uint64_t generation);
+/* A newcomer goes behind those that wait for room already: TRUE when parked. */
+bool wb_request_queues_for_space(struct wb_request *request);
+
+/* Own I/O: begin with 1 in io_count, add one per I/O; each completion and the
+ * starter call this; the last one continues. TRUE for the last one. */
+bool wb_request_io_ended(struct wb_request *request);
+
+#endif

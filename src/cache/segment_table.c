@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "cache/segment_table.h"
+
+#include <glib.h>
+
+struct wb_segment_table {
+	/* constant after opening */
+	struct wb_geometry geometry;
+	struct wb_segment *segments;
+	void (*unpinned)(void *arg);
+	void *unpinned_arg;
+
+	/* atomic */
+	_Atomic uint64_t dirty_total;
+	atomic_bool wants_unpinned;
+};
+
+struct wb_segment_table *wb_segment_table_new(const struct wb_geometry *geometry)
+{
+	struct wb_segment_table *table = g_new0(struct wb_segment_table, 1);
+
+	table->geometry = *geometry;
+	table->segments = g_new0(struct wb_segment, geometry->segment_count);
+	for (uint64_t place = 0; place < geometry->segment_count; place++) {
+		table->segments[place].ram_index = WB_NO_RAM_BUFFER;
+		table->segments[place].ram_pins = WB_RAM_CLOSED;
+	}
+	return table;
+}
+
+void wb_segment_table_free(struct wb_segment_table *table)
+{
+	if (!table)
+		return;
+	g_free(table->segments);
+	g_free(table);
+}
+
+void wb_segment_table_set_unpinned(struct wb_segment_table *table,
+				   void (*unpinned)(void *arg), void *arg)
+{
+	table->unpinned = unpinned;
+	table->unpinned_arg = arg;
+}
+
+struct wb_segment *wb_segment_at(struct wb_segment_table *table, uint64_t place)
+{
+	g_assert(place < table->geometry.segment_count);
+	return &table->segments[place];
+}
+
+struct wb_segment *wb_segment_of_slot(struct wb_segment_table *table, uint32_t slot)
+{
+	return wb_segment_at(table, wb_geometry_slot_place(&table->geometry, slot));
+}
+
+struct wb_segment *wb_segment_of_id(struct wb_segment_table *table, uint64_t id)
+{
+	return wb_segment_at(table, wb_geometry_place(&table->geometry, id));
+}
+
+void wb_segment_add_dirty(struct wb_segment_table *table, struct wb_segment *segment)
+{
+	atomic_fetch_add(&segment->dirty_count, 1);
+	atomic_fetch_add(&table->dirty_total, 1);
+}
+
+void wb_segment_sub_dirty(struct wb_segment_table *table, struct wb_segment *segment)
+{
+	uint32_t old = atomic_fetch_sub(&segment->dirty_count, 1);
+
+	g_assert(old > 0);
+	atomic_fetch_sub(&table->dirty_total, 1);
+}
+
+uint64_t wb_segment_table_dirty(struct wb_segment_table *table)
+{
+	return atomic_load(&table->dirty_total);
+}
+
+static void tell_unpinned(struct wb_segment_table *table)
+{
+	if (atomic_load(&table->wants_unpinned) &&
+	    atomic_exchange(&table->wants_unpinned, false) && table->unpinned)
+		table->unpinned(table->unpinned_arg);
+}
+
+void wb_segment_table_want_unpinned(struct wb_segment_table *table)
+{
+	atomic_store(&table->wants_unpinned, true);
+}
+
+void wb_segment_pin(struct wb_segment *segment)
+{
+	atomic_fetch_add(&segment->pins, 1);
+}
+
+void wb_segment_unpin(struct wb_segment_table *table, struct wb_segment *segment)
+{
+	uint32_t old = atomic_fetch_sub(&segment->pins, 1);
+
+	g_assert(old > 0);
+	if (old == 1)
+		tell_unpinned(table);
+}
+
+bool wb_segment_try_ram_pin(struct wb_segment *segment)
+{
+	uint32_t old = atomic_load(&segment->ram_pins);
+
+	do {
+		if (old & WB_RAM_CLOSED)
+			return false;
+	} while (!atomic_compare_exchange_weak(&segment->ram_pins, &old, old + 1));
+	return true;
+}
+
+void wb_segment_ram_unpin(struct wb_segment_table *table, struct wb_segment *segment)
+{
+	uint32_t old = atomic_fetch_sub(&segment->ram_pins, 1);
+
+	g_assert((old & ~WB_RAM_CLOSED) > 0);
+	if (old == (WB_RAM_CLOSED | 1))
+		tell_unpinned(table);
+}
+
+bool wb_segment_ram_close(struct wb_segment *segment)
+{
+	return (atomic_fetch_or(&segment->ram_pins, WB_RAM_CLOSED) & ~WB_RAM_CLOSED) == 0;
+}

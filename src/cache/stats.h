@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Counters of one open cache. The engines add to `struct wb_stats` with
+ * relaxed atomics (WB_STAT_ADD); a snapshot adds the state of the ring.
+ */
+#ifndef WB_CACHE_STATS_H
+#define WB_CACHE_STATS_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+enum wb_stat {
+	WB_STAT_READ_REQUESTS, WB_STAT_WRITE_REQUESTS,
+	WB_STAT_SYNC_REQUESTS, WB_STAT_DISCARD_REQUESTS,
+	WB_STAT_READ_BYTES, WB_STAT_WRITTEN_BYTES, WB_STAT_DISCARDED_BYTES,
+	WB_STAT_READ_RAM_BYTES,		/* by source; zeros of a discard: ram */
+	WB_STAT_READ_CACHE_BYTES, WB_STAT_READ_BACKING_BYTES,
+	WB_STAT_SSD_WRITTEN_BYTES, WB_STAT_SSD_WRITES, WB_STAT_SSD_READ_BYTES,
+	WB_STAT_SSD_FLUSHES,
+	WB_STAT_BACKING_WRITTEN_BYTES, WB_STAT_BACKING_WRITES,
+	WB_STAT_BACKING_FLUSHES, WB_STAT_BACKING_ZEROED_BYTES,
+	WB_STAT_RECORDS, WB_STAT_MERGED_BLOCKS, WB_STAT_PARKED_REQUESTS,
+	WB_STAT_WRITEBACK_BATCHES, WB_STAT_WRITEBACK_BLOCKS,
+	WB_STAT_CHECKSUM_ERRORS, WB_STAT_CHECKSUM_REPAIRED,
+	WB_STAT_CACHE_ERRORS, WB_STAT_BACKING_ERRORS,
+	WB_STAT_COUNT
+};
+
+struct wb_stats {
+	_Atomic uint64_t counter[WB_STAT_COUNT];
+};
+
+#define WB_STAT_ADD(stats, which, n) \
+	atomic_fetch_add_explicit(&(stats)->counter[which], (uint64_t)(n), memory_order_relaxed)
+
+/* lower_case_name as in stats.json, e.g. "read_cache_bytes". */
+const char *wb_stat_name(enum wb_stat which);
+
+enum wb_cache_state {
+	WB_CACHE_RUNNING,
+	WB_CACHE_FAILED,	/* the cache takes no new data; reads and writeback go on */
+	WB_CACHE_STOPPING,
+};
+const char *wb_cache_state_name(enum wb_cache_state state);
+
+struct wb_stats_snapshot {
+	uint64_t counter[WB_STAT_COUNT];
+	enum wb_cache_state state;
+	uint64_t image_bytes;
+	uint64_t cache_blocks;		/* slots, headers included */
+	uint64_t dirty_blocks, cached_blocks /* dirty + clean */;
+	uint64_t pending_discards;	/* extents not punched yet */
+	uint64_t segments_total, segments_free, segments_dirty;
+	uint64_t segment_bytes;
+	uint64_t head_segment, tail_segment;	/* ids */
+	uint64_t head_sequence, durable_sequence, tail_sequence;
+	uint64_t epoch;
+	uint64_t ram_buffers_total, ram_buffers_free;
+	uint64_t recovered_records, recovered_dirty_blocks;
+	bool draining;			/* a drain was asked for and goes on */
+	/* Verbs of `control` (not device flushes): each one asked for is answered,
+	 * in order, by one more done or failed. */
+	uint64_t drains_asked, drains_done, drains_failed;
+	uint64_t flushes_asked, flushes_done, flushes_failed;
+	char last_error[256];		/* "" when there was none */
+};
+
+#endif

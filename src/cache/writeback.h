@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The writeback engine: brings dirty blocks from the log to the backing, in
+ * batches. One batch at a time, and it is the only writer of the backing, so
+ * an older version can never land on a newer one.
+ *
+ *   IDLE -> SELECT  the oldest durable segments' dirty blocks, pinned
+ *        -> ZERO    punch every durable discard: before the batch's writes,
+ *                   and before any of its blocks can become clean
+ *        -> READ    from RAM or in long runs from the SSD; check CRCs
+ *        -> MERGE   only where the backing cannot write single sectors: read
+ *                   the rest of partial blocks from it
+ *        -> WRITE   in address order, joined
+ *        -> FLUSH   the backing
+ *        -> COMMIT  clean where the map still names that slot -> IDLE
+ *
+ * A failure anywhere up to FLUSH leaves every block of the batch dirty.
+ *
+ * Memory: WB_BATCH_BLOCKS blocks of data and 40 bytes for each.
+ * Threads: step() on one worker; completions only count down and kick it.
+ */
+#ifndef WB_CACHE_WRITEBACK_H
+#define WB_CACHE_WRITEBACK_H
+
+#include <stdbool.h>
+
+#include "cache/extent_table.h"
+#include "cache/flush.h"
+
+struct wb_writeback_deps {
+	struct wb_geometry geometry;
+	struct wb_log *log;
+	struct wb_segment_table *segments;
+	struct wb_rambuf *rambuf;
+	struct wb_block_map *map;
+	struct wb_extent_table *extents;
+	struct wb_tail *tail;
+	struct wb_flush *flush;
+	struct wb_store *cache_store, *backing_store;
+	struct wb_clock *clock;
+	struct wb_stats *stats;
+	struct wb_message *message;
+};
+
+enum wb_writeback_wish {
+	WB_WRITEBACK_OFF,	/* finish the batch under way, begin none */
+	WB_WRITEBACK_CLOSED,	/* whole segments behind the head */
+	WB_WRITEBACK_ALL,	/* everything: drain, or no room is left */
+};
+
+struct wb_writeback;
+
+struct wb_writeback *wb_writeback_new(const struct wb_writeback_deps *deps, GError **error);
+void wb_writeback_free(struct wb_writeback *writeback);
+void wb_writeback_set_kick(struct wb_writeback *writeback, void (*kick)(void *arg), void *arg);
+
+/* TRUE when something was done. */
+bool wb_writeback_step(struct wb_writeback *writeback, enum wb_writeback_wish wish);
+bool wb_writeback_is_idle(struct wb_writeback *writeback);
+/* Batches that failed in a row; what a drain gives up by. */
+unsigned wb_writeback_failures(struct wb_writeback *writeback);
+/* The last SELECT found dirty blocks, but only such as cannot be read. */
+bool wb_writeback_is_stuck(struct wb_writeback *writeback);
+/* Drops the batch under way once its I/O has ended (WB_CLOSE_ABANDON). */
+void wb_writeback_abandon(struct wb_writeback *writeback);
+
+#endif

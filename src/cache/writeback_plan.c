@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "cache/writeback_plan.h"
+
+#include <stdlib.h>
+
+static int by_address(const void *a, const void *b)
+{
+	const struct wb_batch_block *x = a, *y = b;
+
+	return (x->address > y->address) - (x->address < y->address);
+}
+
+void wb_writeback_plan_sort(struct wb_batch_block *blocks, size_t count)
+{
+	qsort(blocks, count, sizeof *blocks, by_address);
+}
+
+size_t wb_writeback_plan_read(const struct wb_batch_block *blocks, size_t count, size_t from,
+			      uint32_t gap_blocks, uint32_t segment_blocks,
+			      uint32_t *span_blocks)
+{
+	uint32_t first = blocks[from].slot, last = first;
+	size_t n = 1;
+
+	while (from + n < count) {
+		uint32_t slot = blocks[from + n].slot;
+
+		if (slot / segment_blocks != first / segment_blocks || slot <= last ||
+		    slot - last - 1 > gap_blocks)
+			break;
+		last = slot;
+		n++;
+	}
+	*span_blocks = last - first + 1;
+	return n;
+}
+
+static bool is_whole(const struct wb_batch_block *block)
+{
+	return block->mask == block->full_mask;
+}
+
+static bool next_sectors(const struct wb_batch_block *block, unsigned *sector,
+			 struct wb_write_extent *extent)
+{
+	unsigned first = *sector, end;
+
+	while (first < 8 && !(block->mask & (1u << first)))
+		first++;
+	for (end = first; end < 8 && block->mask & (1u << end);)
+		end++;
+	*sector = end;
+	extent->first_sector = first;
+	extent->sector_count = end - first;
+	return end > first;
+}
+
+bool wb_writeback_plan_write(const struct wb_batch_block *blocks, size_t count,
+			     size_t *index, unsigned *sector, size_t join_blocks,
+			     struct wb_write_extent *extent)
+{
+	for (; *index < count; ++*index, *sector = 0) {
+		const struct wb_batch_block *block = &blocks[*index];
+
+		if (block->is_bad)
+			continue;
+		extent->first = *index;
+		extent->count = 1;
+		if (!is_whole(block)) {
+			if (next_sectors(block, sector, extent))
+				return true;
+			continue;
+		}
+		extent->first_sector = 0;
+		extent->sector_count = 0;
+		while (extent->count < join_blocks && *index + extent->count < count &&
+		       block[extent->count].address == block->address + extent->count &&
+		       !block[extent->count].is_bad && is_whole(&block[extent->count]))
+			extent->count++;
+		*index += extent->count;
+		*sector = 0;
+		return true;
+	}
+	return false;
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* How a batch is read and written: pure functions over an array of blocks. */
+#ifndef WB_CACHE_WRITEBACK_PLAN_H
+#define WB_CACHE_WRITEBACK_PLAN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct wb_batch_block {
+	uint64_t address;
+	uint32_t slot;
+	uint32_t buffer_block;	/* where its data is in the batch's memory */
+	uint8_t mask;
+	uint8_t full_mask;	/* of this block of the image */
+	bool is_bad;		/* left out of this batch */
+	bool is_in_memory;
+};
+
+/* By address; addresses are unique in a batch. */
+void wb_writeback_plan_sort(struct wb_batch_block *blocks, size_t count);
+
+/*
+ * From `blocks[from]`, in order of slots: how many blocks one read of the
+ * cache covers, where blocks whose slots lie at most `gap_blocks` apart inside
+ * one segment of `segment_blocks` share it. *span_blocks is the length of the
+ * read, gaps included.
+ */
+size_t wb_writeback_plan_read(const struct wb_batch_block *blocks, size_t count, size_t from,
+			      uint32_t gap_blocks, uint32_t segment_blocks,
+			      uint32_t *span_blocks);
+
+/* A stretch to write: whole blocks with adjacent addresses, or adjacent
+ * sectors of one partial block. */
+struct wb_write_extent {
+	size_t first;			/* index of its first block */
+	size_t count;
+	unsigned first_sector;		/* of the first block */
+	unsigned sector_count;		/* 0: whole blocks */
+};
+
+/* The next extent at or after block `*index`, sector `*sector`; advances both.
+ * FALSE at the end. Bad blocks are left out. */
+bool wb_writeback_plan_write(const struct wb_batch_block *blocks, size_t count,
+			     size_t *index, unsigned *sector, size_t join_blocks,
+			     struct wb_write_extent *extent);
+
+#endif
