@@ -32,13 +32,18 @@ static bool is_urgent(struct wb_cache *cache)
 	return wb_park_count(&cache->space) > 0;
 }
 
+/* Places are made ready before somebody has to wait for them. */
+static bool is_low(struct wb_cache *cache)
+{
+	return wb_log_ready_count(cache->path.log) < WB_READY_SEGMENTS / 2 + WB_RESERVE_DATA;
+}
+
 /* After every sync: the worker is woken only when there is something for it. */
 static bool has_writeback_work(struct wb_cache *cache)
 {
 	struct wb_log_head head;
 
-	if (is_urgent(cache) || cache->is_draining ||
-	    wb_log_ready_count(cache->path.log) < WB_READY_SEGMENTS / 2 + WB_RESERVE_DATA)
+	if (is_urgent(cache) || cache->is_draining || is_low(cache))
 		return true;
 	wb_log_get_head(cache->path.log, &head);
 	return cache->allow_writeback && wb_tail_current(&cache->tail).segment < head.segment_id;
@@ -127,7 +132,8 @@ bool wb_cache_writeback_step(void *arg)
 	bool any;
 
 	wb_flush_release_buffers(cache->path.flush);
-	any = wb_reclaim_step(cache->reclaim, is_urgent(cache) ? WB_URGENT : WB_CALM);
+	any = wb_reclaim_step(cache->reclaim, is_urgent(cache) || is_low(cache) ?
+			      WB_URGENT : WB_CALM);
 	any |= wb_writeback_step(cache->writeback, writeback_wish(cache));
 	look_after_drain(cache);
 	return any;
