@@ -89,7 +89,7 @@ static int check(struct wb_store *store, GError **error)
 	print_log(recovery);
 	wb_recovery_free(recovery);
 	if (problems)
-		printf("%" PRIu64 " problems were found\n", problems);
+		printf("problems found: %" PRIu64 "\n", problems);
 	else
 		puts("sound");
 	return problems ? WB_EXIT_FAILED : WB_EXIT_DONE;

@@ -6,9 +6,9 @@ int wb_cmd_drain(const struct wb_options *options)
 {
 	return wb_verb_run(options->argument, &(struct wb_verb){
 		.name = "drain",
+		.asked_key = "drains_asked",
 		.done_key = "drains_done",
 		.failed_key = "drains_failed",
-		.running_key = "draining",
 		.left_key = "dirty_blocks",
 	});
 }

@@ -73,20 +73,25 @@ static void print_superblock(const struct wb_superblock *s)
 	number("bad_count", s->bad_count);
 }
 
+static int read_superblock(struct dump *dump, unsigned copy)
+{
+	uint64_t offset = wb_superblock_offset(copy);
+
+	if (offset + WB_BLOCK_BYTES > dump->store->size_bytes)
+		return -ENODATA;
+	return wb_store_read_sync(dump->store, offset, dump->block, WB_BLOCK_BYTES);
+}
+
 static void dump_superblock(struct dump *dump, unsigned copy)
 {
-	struct wb_superblock *s = g_new0(struct wb_superblock, 1);
+	g_autofree struct wb_superblock *s = g_new0(struct wb_superblock, 1);
 	const char *field = NULL;
 	enum wb_superblock_verdict verdict;
-	int error = -EINVAL;
+	int error = read_superblock(dump, copy);
 
-	if (wb_superblock_offset(copy) + WB_BLOCK_BYTES <= dump->store->size_bytes)
-		error = wb_store_read_sync(dump->store, wb_superblock_offset(copy), dump->block,
-					   WB_BLOCK_BYTES);
 	printf("superblock %u at %" PRIu64 ": ", copy, wb_superblock_offset(copy));
 	if (error) {
-		printf("cannot be read: %s\n", g_strerror(-error));
-		g_free(s);
+		puts(error == -ENODATA ? "behind the end of the file" : g_strerror(-error));
 		return;
 	}
 	verdict = wb_superblock_decode(&dump->block->superblock, dump->store->size_bytes, s,
@@ -95,7 +100,6 @@ static void dump_superblock(struct dump *dump, unsigned copy)
 	       field ? field : "");
 	if (verdict == WB_SUPERBLOCK_VALID)
 		print_superblock(s);
-	g_free(s);
 }
 
 /* --- records ----------------------------------------------------------------------------- */

@@ -6,6 +6,7 @@ int wb_cmd_flush(const struct wb_options *options)
 {
 	return wb_verb_run(options->argument, &(struct wb_verb){
 		.name = "flush",
+		.asked_key = "flushes_asked",
 		.done_key = "flushes_done",
 		.failed_key = "flushes_failed",
 	});

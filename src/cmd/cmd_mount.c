@@ -9,12 +9,23 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "cmd/client.h"
 #include "cmd/commands.h"
 #include "cmd/daemon.h"
 #include "cmd/mount_table.h"
 #include "cmd/report.h"
 
 /* --- the mount point --------------------------------------------------------------- */
+
+/* Attributes of a dead mount may still be cached, so that only a read tells. */
+static void refuse_mounted(const char *mount_point, GError **error)
+{
+	g_autofree char *stats = wb_client_read_stats(mount_point, error);
+
+	if (stats)
+		wb_fail(error, "%s is mounted already: 'wbfs status %s' shows it", mount_point,
+			mount_point);
+}
 
 static char *check_mount_point(const char *path, GError **error)
 {
@@ -34,7 +45,7 @@ static char *check_mount_point(const char *path, GError **error)
 	else if (!S_ISDIR(st.st_mode))
 		wb_fail(error, "mount point %s is not a directory", path);
 	else if (wb_mount_table_has(resolved))
-		wb_fail(error, "%s is mounted already: 'wbfs status %s' shows it", path, path);
+		refuse_mounted(resolved, error);
 	else
 		return g_steal_pointer(&resolved);
 	return NULL;

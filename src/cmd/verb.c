@@ -25,50 +25,54 @@ static void end_left(const struct wb_verb *verb)
 		fputs("\r\033[K", stderr);
 }
 
-/* One that was under way when ours was written says nothing about what was
- * acknowledged in between: as long as one runs, it is not over. */
-static bool is_over(const struct wb_verb *verb, JsonNode *stats, uint64_t done, uint64_t failed)
+/* Every verb written is answered once, in order: ours is over when as many are
+ * answered as had been asked for just after it was written. Waiting for "one
+ * more" would take the end of somebody else's for ours. */
+static bool is_over(const struct wb_verb *verb, JsonNode *stats, uint64_t ticket)
 {
-	if (verb->running_key && wb_client_bool(stats, verb->running_key))
-		return false;
-	return wb_client_number(stats, verb->done_key) > done ||
-	       wb_client_number(stats, verb->failed_key) > failed;
+	return wb_client_number(stats, verb->done_key) +
+		       wb_client_number(stats, verb->failed_key) >= ticket;
 }
 
-static bool watch(const char *mount_point, const struct wb_verb *verb, GError **error)
+/* The last statistics, or NULL and an error. */
+static JsonNode *wait_for(const char *mount_point, const struct wb_verb *verb, GError **error)
 {
-	g_autoptr(JsonNode) stats = wb_client_get_stats(mount_point, error);
-	uint64_t done, failed;
+	JsonNode *stats = wb_client_get_stats(mount_point, error);
+	uint64_t ticket = stats ? wb_client_number(stats, verb->asked_key) : 0;
 	gulong pause_us = POLL_FIRST_US;
 
-	if (!stats)
-		return false;
-	done = wb_client_number(stats, verb->done_key);
-	failed = wb_client_number(stats, verb->failed_key);
-	if (!wb_client_write_verb(mount_point, verb->name, error))
-		return false;
-	for (;;) {
-		g_clear_pointer(&stats, json_node_unref);
-		stats = wb_client_get_stats(mount_point, error);
-		if (!stats)
-			return false;
-		if (is_over(verb, stats, done, failed))
-			break;
+	while (stats && !is_over(verb, stats, ticket)) {
 		show_left(verb, stats);
 		g_usleep(pause_us);
 		pause_us = MIN(pause_us * 2, POLL_MAX_US);
+		json_node_unref(stats);
+		stats = wb_client_get_stats(mount_point, error);
 	}
-	if (wb_client_number(stats, verb->failed_key) == failed)
+	return stats;
+}
+
+static bool start_and_wait(const char *mount_point, const struct wb_verb *verb, GError **error)
+{
+	g_autoptr(JsonNode) before = wb_client_get_stats(mount_point, error);
+	g_autoptr(JsonNode) after = NULL;
+
+	if (!before || !wb_client_write_verb(mount_point, verb->name, error))
+		return false;
+	after = wait_for(mount_point, verb, error);
+	if (!after)
+		return false;
+	if (wb_client_number(after, verb->failed_key) ==
+	    wb_client_number(before, verb->failed_key))
 		return true;
 	return wb_fail(error, "%s of %s failed: %s", verb->name, mount_point,
-		       wb_client_text(stats, "last_error"));
+		       wb_client_text(after, "last_error"));
 }
 
 int wb_verb_run(const char *mount_point, const struct wb_verb *verb)
 {
 	g_autoptr(GError) error = NULL;
 	g_autofree char *resolved = wb_mount_table_resolve(mount_point, &error);
-	bool ok = resolved && watch(resolved, verb, &error);
+	bool ok = resolved && start_and_wait(resolved, verb, &error);
 
 	end_left(verb);
 	return ok ? WB_EXIT_DONE : wb_report(error);

@@ -6,8 +6,7 @@
 
 struct wb_verb {
 	const char *name;
-	const char *done_key, *failed_key;	/* counters */
-	const char *running_key;	/* a truth value, or NULL */
+	const char *asked_key, *done_key, *failed_key;	/* counters */
 	const char *left_key;		/* shown as progress, or NULL */
 };
 

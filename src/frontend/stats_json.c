@@ -90,9 +90,11 @@ static void add_ring(JsonObject *root, const struct wb_stats_snapshot *s)
 
 static void add_verbs(JsonObject *root, const struct wb_stats_snapshot *s)
 {
+	set_number(root, "flushes_asked", s->flushes_asked);
 	set_number(root, "flushes_done", s->flushes_done);
 	set_number(root, "flushes_failed", s->flushes_failed);
 	json_object_set_boolean_member(root, "draining", s->draining);
+	set_number(root, "drains_asked", s->drains_asked);
 	set_number(root, "drains_done", s->drains_done);
 	set_number(root, "drains_failed", s->drains_failed);
 }
