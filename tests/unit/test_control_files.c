@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <criterion/criterion.h>
+#include <json-glib/json-glib.h>
+#include <string.h>
+
+#include "frontend/control_files.h"
+#include "frontend/stats_json.h"
+
+static const uint8_t uuid[16] = { 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 0xff };
+
+Test(control_files, take_a_verb_with_blanks_round_it)
+{
+	const struct wb_control_verb *flush = wb_control_find_verb("flush\n", 6);
+
+	cr_assert(flush);
+	cr_assert_str_eq(flush->name, "flush");
+	cr_assert_eq(wb_control_find_verb("  flush ", 8), flush);
+	cr_assert_str_eq(wb_control_find_verb("drain", 5)->name, "drain");
+}
+
+Test(control_files, take_nothing_else_for_a_verb)
+{
+	static const char *const bad[] = { "", "\n", "flu", "flushh", "flush drain", "FLUSH" };
+
+	for (unsigned i = 0; i < G_N_ELEMENTS(bad); i++)
+		cr_assert_null(wb_control_find_verb(bad[i], strlen(bad[i])), "\"%s\"", bad[i]);
+	cr_assert_null(wb_control_find_verb("flush\0", 6), "a NUL is no blank");
+}
+
+static JsonObject *stats_of(const struct wb_stats_snapshot *snapshot,
+			    const struct wb_mount_facts *facts)
+{
+	GString *text = g_string_new(NULL);
+	GError *error = NULL;
+	JsonObject *object;
+	JsonNode *node;
+
+	wb_stats_json_append(text, facts, uuid, snapshot);
+	cr_assert_eq(text->str[text->len - 1], '\n');
+	node = json_from_string(text->str, &error);
+	cr_assert(node, "%s", error ? error->message : "");
+	g_string_free(text, TRUE);
+	object = json_node_dup_object(node);
+	json_node_unref(node);
+	return object;
+}
+
+static struct wb_mount_facts facts = {
+	.version = "1", .mount_point = "/mnt/wb", .worker_pid = 42,
+	.cache = { .path = "/c", .is_direct = true, .size_bytes = 100 },
+	.backing = { .path = "/b", .buffered_reason = "tmpfs", .is_block_device = true },
+	.memory_locked = true,
+};
+
+Test(control_files, stats_json_has_the_state_and_every_counter_under_its_name)
+{
+	struct wb_stats_snapshot snapshot = {
+		.dirty_blocks = 5, .cache_blocks = 6, .segments_total = 7, .segments_free = 8,
+		.segments_dirty = 9, .last_error = "cache /c: flush: EIO",
+	};
+	JsonObject *stats, *segments;
+
+	for (unsigned i = 0; i < WB_STAT_COUNT; i++)
+		snapshot.counter[i] = 1000 + i;
+	stats = stats_of(&snapshot, &facts);
+	cr_assert_str_eq(json_object_get_string_member(stats, "state"), "running");
+	cr_assert_eq(json_object_get_int_member(stats, "worker_pid"), 42);
+	cr_assert_eq(json_object_get_int_member(stats, "dirty_blocks"), 5);
+	cr_assert_eq(json_object_get_int_member(stats, "cache_blocks"), 6);
+	segments = json_object_get_object_member(stats, "segments");
+	cr_assert_eq(json_object_get_int_member(segments, "total"), 7);
+	cr_assert_eq(json_object_get_int_member(segments, "free"), 8);
+	cr_assert_eq(json_object_get_int_member(segments, "dirty"), 9);
+	cr_assert_str_eq(json_object_get_string_member(stats, "last_error"),
+			 "cache /c: flush: EIO");
+	for (unsigned i = 0; i < WB_STAT_COUNT; i++)
+		cr_assert_eq(json_object_get_int_member(stats, wb_stat_name(i)), 1000 + i, "%s",
+			     wb_stat_name(i));
+	json_object_unref(stats);
+}
+
+Test(control_files, stats_json_says_how_each_disk_is_used)
+{
+	struct wb_stats_snapshot snapshot = { 0 };
+	JsonObject *stats = stats_of(&snapshot, &facts);
+	JsonObject *cache = json_object_get_object_member(stats, "cache");
+	JsonObject *backing = json_object_get_object_member(stats, "backing");
+
+	cr_assert_str_eq(json_object_get_string_member(cache, "io"), "direct");
+	cr_assert_str_eq(json_object_get_string_member(cache, "kind"), "file");
+	cr_assert_str_eq(json_object_get_string_member(backing, "io"), "buffered");
+	cr_assert_str_eq(json_object_get_string_member(backing, "buffered_reason"), "tmpfs");
+	cr_assert_str_eq(json_object_get_string_member(backing, "kind"), "device");
+	cr_assert(json_object_get_boolean_member(stats, "memory_locked"));
+	cr_assert_str_eq(json_object_get_string_member(stats, "uuid"),
+			 "01020304-0506-0708-090a-0b0c0d0e0fff");
+	json_object_unref(stats);
+}
+
+Test(control_files, stats_json_is_json_whatever_bytes_a_path_has)
+{
+	struct wb_mount_facts odd = facts;
+	struct wb_stats_snapshot snapshot = { .last_error = "\xff\"\\\n\x01" };
+
+	odd.cache.path = "/a\"b\\c\n\xfe";
+	json_object_unref(stats_of(&snapshot, &odd));
+}

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <criterion/criterion.h>
+#include <string.h>
+
+#include "cmd/identity.h"
+
+static const uint8_t uuid[16] = { 0x12, 0x34, 0x56, 0x78, 0x9a, 0xbc, 0x4e, 0xf0,
+				  0x81, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef };
+#define UUID_TEXT "12345678-9abc-4ef0-8123-456789abcdef"
+
+Test(identity, of_a_file_is_its_uuid_and_the_path_of_its_cache)
+{
+	struct wb_identity identity = { .cache_path = "/ssd/cache" }, again = { 0 };
+	char *text;
+
+	memcpy(identity.uuid, uuid, 16);
+	text = wb_identity_format(&identity);
+	cr_assert_str_eq(text, UUID_TEXT "\n/ssd/cache\n");
+	cr_assert(wb_identity_parse(text, &again));
+	cr_assert_arr_eq(again.uuid, uuid, 16);
+	cr_assert_str_eq(again.cache_path, "/ssd/cache");
+	wb_identity_clear(&again);
+	g_free(text);
+}
+
+Test(identity, may_lack_the_path)
+{
+	struct wb_identity identity = { 0 };
+
+	cr_assert(wb_identity_parse(UUID_TEXT, &identity));
+	cr_assert_null(identity.cache_path);
+	cr_assert(wb_identity_parse(UUID_TEXT "\n\n", &identity));
+	cr_assert_null(identity.cache_path);
+}
+
+Test(identity, that_does_not_begin_with_a_uuid_is_refused)
+{
+	static const char *const bad[] = {
+		"", "\n" UUID_TEXT, UUID_TEXT "x", " " UUID_TEXT,
+		"12345678-9abc-4ef0-8123-456789abcde",
+		"12345678-9abc-4ef0-8123-456789abcdeg",
+		"123456789-abc-4ef0-8123-456789abcdef",
+		"1234567-89abc-4ef0-8123-456789abcdef",
+		"123456789abc4ef08123456789abcdef0000",
+		"------------------------------------",
+	};
+	struct wb_identity identity = { 0 };
+
+	for (unsigned i = 0; i < G_N_ELEMENTS(bad); i++)
+		cr_assert_not(wb_identity_parse(bad[i], &identity), "\"%s\" was taken", bad[i]);
+}
+
+Test(identity, of_a_device_has_a_file_name_without_slashes)
+{
+	char *name = wb_identity_file_name("/dev/mapper/a b");
+
+	cr_assert_str_eq(name, "dev-mapper-a b");
+	g_free(name);
+}

@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <criterion/criterion.h>
+#include <string.h>
+
+#include "cmd/options.h"
+
+#define ARGS(...) (char *const[]){ "wbfs", __VA_ARGS__, NULL }
+
+static struct wb_options options;
+static enum wb_command_id command;
+static GError *error;
+
+static int count(char *const *argv)
+{
+	int n = 0;
+
+	while (argv[n])
+		n++;
+	return n;
+}
+
+static void tear_down(void)
+{
+	wb_options_clear(&options);
+	g_clear_error(&error);
+}
+
+TestSuite(options, .fini = tear_down);
+
+static void take(char *const *argv)
+{
+	bool ok = wb_options_parse(&options, &command, count(argv), argv, &error);
+
+	cr_assert(ok, "%s", ok ? "" : error->message);
+}
+
+/* Refused with all these words in the message. */
+static void refuse(char *const *argv, const char *word, const char *other)
+{
+	cr_assert_not(wb_options_parse(&options, &command, count(argv), argv, &error));
+	cr_assert(g_error_matches(error, WB_OPTIONS_ERROR, WB_OPTIONS_ERROR_USAGE));
+	cr_assert(strstr(error->message, word), "no \"%s\" in: %s", word, error->message);
+	cr_assert(strstr(error->message, other), "no \"%s\" in: %s", other, error->message);
+}
+
+Test(options, of_format_may_come_in_any_order_and_both_spellings)
+{
+	take(ARGS("format", "--size=1T", "--backing", "b", "--cache=c", "--cache-size", "2G",
+		  "--segment-size", "64K", "--no-zero", "--force"));
+	cr_assert_eq(command, WB_COMMAND_FORMAT);
+	cr_assert_str_eq(options.cache_path, "c");
+	cr_assert_str_eq(options.backing_path, "b");
+	cr_assert_eq(options.size_bytes, UINT64_C(1) << 40);
+	cr_assert_eq(options.cache_size_bytes, UINT64_C(2) << 30);
+	cr_assert_eq(options.segment_size_bytes, 64 << 10);
+	cr_assert(options.no_zero && options.force);
+}
+
+Test(options, of_mount_give_tunables_and_hand_kernel_words_on)
+{
+	take(ARGS("mount", "--cache", "c", "--backing", "b", "-f", "-o",
+		  "ram_buffer=16M,noatime,allow_writeback=off", "-osync_interval_s=7,nodev,rw",
+		  "/mnt"));
+	cr_assert_eq(command, WB_COMMAND_MOUNT);
+	cr_assert_eq(options.ram_buffer_bytes, 16 << 20);
+	cr_assert_not(options.tunables.allow_writeback);
+	cr_assert_eq(options.tunables.sync_interval_s, 7);
+	cr_assert_str_eq(options.kernel_options->str, "noatime,nodev");
+	cr_assert(options.foreground);
+	cr_assert_not(options.allow_other);
+	cr_assert_str_eq(options.argument, "/mnt");
+}
+
+Test(options, defaults_are_those_of_the_tunables)
+{
+	struct wb_tunables defaults = WB_TUNABLES_DEFAULT;
+
+	take(ARGS("mount", "--cache", "c", "--backing", "b", "m"));
+	cr_assert_eq(options.tunables.allow_writeback, defaults.allow_writeback);
+	cr_assert_eq(options.tunables.sync_interval_s, defaults.sync_interval_s);
+	cr_assert_eq(options.ram_buffer_bytes, 0);
+}
+
+Test(options, a_word_behind_two_dashes_is_an_argument)
+{
+	take(ARGS("umount", "--", "-f"));
+	cr_assert_str_eq(options.argument, "-f");
+}
+
+Test(options, a_command_that_is_nearly_right_is_named)
+{
+	refuse(ARGS("moutn"), "'moutn'", "did you mean 'mount'?");
+}
+
+Test(options, a_command_that_is_far_off_gets_no_guess)
+{
+	cr_assert_not(wb_options_parse(&options, &command, 2, ARGS("frobnicate"), &error));
+	cr_assert_not(strstr(error->message, "did you mean"));
+}
+
+Test(options, an_option_that_is_nearly_right_is_named)
+{
+	refuse(ARGS("status", "--jsno"), "'--jsno'", "'--json'");
+}
+
+Test(options, an_option_of_another_command_is_refused)
+{
+	refuse(ARGS("mount", "--cache", "c", "--backing", "b", "--no-zero", "m"), "--no-zero",
+	       "unknown");
+}
+
+Test(options, a_mount_option_that_is_nearly_right_is_named)
+{
+	refuse(ARGS("mount", "--cache", "c", "--backing", "b", "-o", "ram_bufer=1M", "m"),
+	       "'ram_bufer'", "'ram_buffer'");
+}
+
+Test(options, ro_is_refused_rather_than_taken_for_something_else)
+{
+	refuse(ARGS("mount", "--cache", "c", "--backing", "b", "-o", "ro", "m"), "'ro'",
+	       "not supported");
+}
+
+Test(options, a_missing_value_is_asked_for)
+{
+	refuse(ARGS("format", "--backing", "b", "--cache"), "--cache", "PATH");
+}
+
+Test(options, a_missing_option_is_asked_for)
+{
+	refuse(ARGS("format", "--backing", "b"), "--cache", "needs");
+}
+
+Test(options, a_missing_argument_is_asked_for)
+{
+	refuse(ARGS("drain"), "drain", "MOUNTPOINT");
+}
+
+Test(options, an_argument_too_many_is_refused)
+{
+	refuse(ARGS("check", "a", "b"), "'b'", "check");
+}
+
+Test(options, a_flag_takes_no_value)
+{
+	refuse(ARGS("status", "--json=yes"), "--json", "no value");
+}
+
+Test(options, a_size_that_is_no_multiple_of_512_is_refused)
+{
+	refuse(ARGS("format", "--cache", "c", "--backing", "b", "--size", "1000"), "--size",
+	       "512");
+}
+
+Test(options, numbers_and_switches_of_mount_are_checked)
+{
+	refuse(ARGS("mount", "-o", "allow_writeback=maybe", "m"), "allow_writeback", "'off'");
+	tear_down();
+	refuse(ARGS("mount", "-o", "sync_interval_s=-1", "m"), "sync_interval_s", "'-1'");
+	tear_down();
+	refuse(ARGS("mount", "-o", "sync_interval_s", "m"), "sync_interval_s", "SECONDS");
+	tear_down();
+	refuse(ARGS("mount", "-o", "allow_other=1", "m"), "allow_other", "no value");
+}
+
+Test(options, version_and_help_stand_in_place_of_a_command)
+{
+	take(ARGS("--version"));
+	cr_assert_eq(command, WB_COMMAND_HELP);
+	cr_assert_str_eq(options.argument, "--version");
+	tear_down();
+	take(ARGS("--help"));
+	cr_assert_eq(command, WB_COMMAND_HELP);
+	cr_assert_null(options.argument);
+	tear_down();
+	take(ARGS("mount", "--help"));
+	cr_assert_eq(command, WB_COMMAND_MOUNT);
+	cr_assert(options.help);
+}
+
+Test(options, help_names_every_command_and_every_option_of_it)
+{
+	char *text = wb_options_help_all();
+
+	for (unsigned i = 0; i < WB_COMMAND_COUNT; i++)
+		cr_assert(strstr(text, wb_options_command(i)->name));
+	g_free(text);
+	text = wb_options_help_command(WB_COMMAND_FORMAT);
+	cr_assert(strstr(text, "--cache PATH --backing PATH [--cache-size SIZE]"), "%s", text);
+	cr_assert(strstr(text, "[--segment-size SIZE] [--no-zero] [--force]"), "%s", text);
+	g_free(text);
+	text = wb_options_help_command(WB_COMMAND_MOUNT);
+	cr_assert(strstr(text, "[-f] [-o OPTIONS] MOUNTPOINT"), "%s", text);
+	cr_assert(strstr(text, "ram_buffer=SIZE"), "%s", text);
+	g_free(text);
+}

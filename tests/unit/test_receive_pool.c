@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <criterion/criterion.h>
+#include <glib.h>
+#include <string.h>
+
+#include "frontend/receive_pool.h"
+
+Test(receive_pool, gives_every_buffer_once_and_none_overlaps_another)
+{
+	struct wb_receive_pool *pool = wb_receive_pool_new(3, 2);
+	struct wb_receive_buffer *large[3], *small[2];
+
+	for (unsigned i = 0; i < 3; i++) {
+		large[i] = wb_receive_pool_take(pool);
+		cr_assert_not(large[i]->is_small);
+		memset(large[i]->memory, 'a' + (int)i, WB_RECEIVE_LARGE_BYTES);
+	}
+	for (unsigned i = 0; i < 2; i++) {
+		small[i] = wb_receive_pool_try_small(pool);
+		cr_assert(small[i] && small[i]->is_small);
+		memset(small[i]->memory, 'x' + (int)i, WB_RECEIVE_SMALL_BYTES);
+	}
+	cr_assert_null(wb_receive_pool_try_small(pool));
+	for (unsigned i = 0; i < 3; i++) {
+		const char *memory = large[i]->memory;
+
+		cr_assert(memory[0] == 'a' + (char)i && !memcmp(memory, memory + 1,
+							WB_RECEIVE_LARGE_BYTES - 1));
+		wb_receive_pool_put(pool, large[i]);
+	}
+	wb_receive_pool_put(pool, small[0]);
+	wb_receive_pool_put(pool, small[1]);
+	wb_receive_pool_free(pool);
+}
+
+Test(receive_pool, gives_the_one_that_came_back_last)
+{
+	struct wb_receive_pool *pool = wb_receive_pool_new(3, 0);
+	struct wb_receive_buffer *first = wb_receive_pool_take(pool);
+	struct wb_receive_buffer *second = wb_receive_pool_take(pool);
+
+	wb_receive_pool_put(pool, first);
+	wb_receive_pool_put(pool, second);
+	cr_assert_eq(wb_receive_pool_take(pool), second);
+	wb_receive_pool_put(pool, second);
+	wb_receive_pool_free(pool);
+}
+
+Test(receive_pool, is_low_when_less_than_a_third_is_left)
+{
+	struct wb_receive_pool *pool = wb_receive_pool_new(3, 0);
+	struct wb_receive_buffer *taken[3];
+
+	for (unsigned i = 0; i < 3; i++) {
+		cr_assert_not(wb_receive_pool_is_low(pool));
+		taken[i] = wb_receive_pool_take(pool);
+	}
+	cr_assert(wb_receive_pool_is_low(pool));
+	for (unsigned i = 0; i < 3; i++)
+		wb_receive_pool_put(pool, taken[i]);
+	wb_receive_pool_free(pool);
+}
+
+static gpointer take_one(gpointer arg)
+{
+	return wb_receive_pool_take(arg);
+}
+
+Test(receive_pool, makes_a_taker_wait_until_one_comes_back)
+{
+	struct wb_receive_pool *pool = wb_receive_pool_new(1, 0);
+	struct wb_receive_buffer *only = wb_receive_pool_take(pool);
+	GThread *waiter = g_thread_new("taker", take_one, pool);
+
+	wb_receive_pool_put(pool, only);
+	cr_assert_eq(g_thread_join(waiter), only);
+	wb_receive_pool_put(pool, only);
+	wb_receive_pool_free(pool);
+}
