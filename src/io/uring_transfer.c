@@ -139,8 +139,8 @@ static enum wb_transfer_verdict advance_zero(struct wb_uring_disk *disk, struct 
 
 static bool is_transient(int result)
 {
-	/* ECANCELED: the thread that submitted it is gone, and with it the
-	 * kernel's workers of that thread; the operation never began. */
+	/* ECANCELED: what waits for a kernel worker may be cancelled when the
+	 * thread that submitted it ends; the operation never began then. */
 	return result == -EINTR || result == -EAGAIN || result == -ECANCELED;
 }
 
