@@ -189,6 +189,7 @@ refused "$BACKING"
 CACHE=$good_cache
 
 case_is "a copy of the backing without its mark"
+rm -f "$BACKING"
 cp --sparse=always "$W/backing.good" "$BACKING"
 refused "$BACKING"
 

@@ -91,6 +91,7 @@ for sector in 512 4096; do
 	rm -f "$mark"
 	volume_format
 	volume_mount
+	truncate -s 128M "$W/mirror"
 	"$(helper mirror_io)" "$DISK" "$W/mirror" $((128 << 20)) 4 400 5
 	"$WBFS" flush "$MNT"
 	daemon_kill
