@@ -1,0 +1,110 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# The man pages are right mdoc, and say what the program can do: every command,
+# option and mount option of the table in src/cmd/options.c is in wbfs(1), every
+# key of stats.json, verb and control file in wbfs-control(7); and these pages
+# name none that there is not.
+set -eu
+top=$(cd "$(dirname "$0")/../.." && pwd)
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+export LC_ALL=C
+failures=0
+
+complain() {
+	echo "$*"
+	failures=$((failures + 1))
+}
+
+# --- what there is ------------------------------------------------------------
+
+# The linker drops what the tables do not need, and with it the cache.
+cat >"$work/print.c" <<'END'
+#include <stdio.h>
+#include <string.h>
+#include "cmd/options.h"
+#include "frontend/stats_json.h"
+
+int main(int argc, char **argv)
+{
+	struct wb_mount_facts facts = { .version = "", .mount_point = "",
+					.cache.path = "", .backing.path = "" };
+	struct wb_stats_snapshot snapshot = { 0 };
+	GString *text = g_string_new(NULL);
+	uint8_t uuid[16] = { 0 };
+
+	if (argc > 1 && !strcmp(argv[1], "options"))
+		g_string_append(text, wb_options_list());
+	else
+		wb_stats_json_append(text, &facts, uuid, &snapshot);
+	return fputs(text->str, stdout) < 0;
+}
+END
+# shellcheck disable=SC2046
+${CC:-cc} -std=gnu11 -D_GNU_SOURCE -I"$top/src" -o "$work/print" "$work/print.c" \
+	"$top/src/cmd/options.c" "$top/src/cmd/size_parse.c" \
+	"$top/src/frontend/stats_json.c" "$top/src/cache/stats.c" \
+	$(pkg-config --cflags --libs glib-2.0 json-glib-1.0)
+"$work/print" options >"$work/options"
+"$work/print" stats | grep -o '"[a-z_]*" :' | tr -d '": ' | sort -u >"$work/keys"
+sed -n 's/^\t{ "\([a-z]*\)", wb_cache_start_.*/\1/p' \
+	"$top/src/frontend/control_files.c" >"$work/verbs"
+sed -n 's/^\t{ "\([a-z.]*\)", 0[0-7]*, .*/\1/p' \
+	"$top/src/frontend/control_files.c" >"$work/files"
+for list in options keys verbs files; do
+	[ -s "$work/$list" ] || complain "this test found no $list in the sources"
+done
+
+# --- what the pages say ---------------------------------------------------------
+
+page=$top/man/wbfs.1
+section() {	# page, title: its lines
+	awk -v title="$2" '/^\.Sh / { on = $0 == ".Sh " title; next } on' "$1"
+}
+item_words() {	# the words of all list items, one per line
+	sed -n 's/^\.It [A-Z][a-z] //p' | tr ' ' '\n' | grep -v '^[,|]*$' | sort -u
+}
+
+section "$page" DESCRIPTION | sed -n 's/^\.It Cm //p' | sort >"$work/said.command"
+section "$page" DESCRIPTION | grep '^\.It Fl' | grep -o 'Fl Fl [a-z-]*' |
+	sed 's/Fl Fl /--/' | sort >"$work/said.option"
+section "$page" 'MOUNT OPTIONS' | grep '^\.It Cm' |
+	sed 's/^\.It Cm //; s/ Ns =.*//' | tr ' ' '\n' | grep -v '^,$' | sort >"$work/said.mount-option"
+for kind in command option mount-option; do
+	sed -n "s/^$kind //p" "$work/options" | sort >"$work/is.$kind"
+done
+echo --version >>"$work/is.option"	# stands in place of a command
+sort -o "$work/is.option" "$work/is.option"
+for kind in command option mount-option; do
+	diff "$work/is.$kind" "$work/said.$kind" >"$work/diff" && continue
+	complain "wbfs(1) and the table differ in ${kind}s (<: not in the page, >: not in the table):"
+	cat "$work/diff"
+done
+
+page=$top/man/wbfs-control.7
+{
+	section "$page" 'KEYS OF STATS.JSON' | item_words
+	printf '%s\n' total free dirty	# members of segments, in a sentence
+} | sort -u >"$work/said.keys"
+for word in total free dirty; do
+	section "$page" 'KEYS OF STATS.JSON' | grep -q "^\.Li $word\b" ||
+		complain "wbfs-control(7) does not explain segments.$word"
+done
+if ! diff "$work/keys" "$work/said.keys" >"$work/diff"; then
+	complain "wbfs-control(7) and stats.json differ (<: not in the page, >: not in stats.json):"
+	cat "$work/diff"
+fi
+section "$page" DESCRIPTION | sed -n 's/^\.It Li //p' | sort >"$work/said.verbs"
+sort "$work/verbs" | diff - "$work/said.verbs" || complain "wbfs-control(7) differs in verbs"
+section "$page" DESCRIPTION | sed -n 's/^\.It Pa //p' | sort >"$work/said.files"
+sort "$work/files" | diff - "$work/said.files" || complain "wbfs-control(7) differs in files"
+
+# --- right mdoc --------------------------------------------------------------------
+
+if command -v mandoc >/dev/null; then
+	for page in "$top"/man/*.[1-9]; do
+		mandoc -T lint -W warning "$page" 2>/dev/null || complain "mandoc objects to $page"
+	done
+fi
+
+[ "$failures" -eq 0 ]
