@@ -150,7 +150,8 @@ static gboolean run(struct wb_recovery_scan *scan, GError **error)
 	if (!wb_recovery_read_superblocks(scan, error))
 		return FALSE;
 	wb_recovery_image_init(&scan->segment, scan->geometry->segment_blocks);
-	wb_recovery_image_init(&scan->headers, WB_RECOVERY_BATCH_BLOCKS);
+	wb_recovery_image_init(&scan->headers, MIN(WB_RECOVERY_BATCH_BLOCKS,
+						   scan->geometry->segment_count));
 	return wb_recovery_read_firsts(scan, error) && walk_until_stable(scan, error) &&
 	       wb_recovery_judge_end(scan, error) && wb_recovery_check_data(scan, error);
 }

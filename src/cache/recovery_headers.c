@@ -89,7 +89,9 @@ const void *wb_recovery_load_first(struct wb_recovery_scan *scan, uint64_t id)
 	uint64_t first = scan->headers.first_id;
 
 	if (first == 0 || id < first || id >= first + scan->headers_count) {
-		scan->headers_count = MIN(WB_RECOVERY_BATCH_BLOCKS, scan->head_id - id + 1);
+		scan->headers_count = MIN(MIN(WB_RECOVERY_BATCH_BLOCKS,
+					      scan->geometry->segment_count),
+					  scan->head_id - id + 1);
 		read_first_blocks(scan, wb_geometry_place(scan->geometry, id),
 				  scan->headers_count);
 		scan->headers.first_id = first = id;

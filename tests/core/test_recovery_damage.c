@@ -194,6 +194,30 @@ Test(recovery_damage, a_wrong_link_of_the_chain_is_a_break)
 	expect_refused(WB_CACHE_ERROR_DAMAGED, "holds record 4 of segment 1");
 }
 
+Test(recovery_damage, the_chain_must_hold_across_the_tail_too)
+{
+	add_many(3, 3);
+	b.tail_sequence = 4;
+	b.prev ^= 1;
+	wb_log_builder_add(&b, 3);
+	expect_cut(3);
+	wb_log_builder_add(&b, 3);
+	expect_refused(WB_CACHE_ERROR_DAMAGED, "holds record 4 of segment 1");
+}
+
+/* Its recovery could not read record 3, and so did not know the link. */
+Test(recovery_damage, the_first_record_of_an_epoch_may_follow_nothing_known)
+{
+	add_many(3, 3);
+	b.epoch = 2;
+	b.epoch_start = b.tail_sequence = 4;
+	b.tail_segment = 2;
+	b.prev = 0;
+	wb_log_builder_next_segment(&b);
+	add_many(2, 3);
+	expect_cut(5);
+}
+
 Test(recovery_damage, an_entry_type_of_a_later_version_is_refused)
 {
 	const struct wb_entry entry = { .address = 1, .mask = 0xff, .type = 0x90,
@@ -478,4 +502,7 @@ Test(recovery_damage, a_bad_place_need_not_be_readable)
 	add_many(2, 15);
 	bad = make_bad(b.geometry->ring_offset + 2 * b.geometry->segment_bytes);
 	expect_cut_by(&bad.store, 4);
+	/* nor is it a reason to take a torn end for something else */
+	wb_log_builder_lose(&b, record(3));
+	expect_cut_by(&bad.store, 2);
 }
