@@ -463,9 +463,16 @@ int wb_cache_close(struct wb_cache *cache, enum wb_close_mode mode)
 	if (mode == WB_CLOSE_CLEAN) {
 		error = close_clean(cache);
 	} else {
+		/* Requests first: the news of the others would wake them. */
+		atomic_store(&cache->path.is_abandoned, true);
 		wb_flush_abandon(cache->path.flush);
 		wb_writeback_abandon(cache->writeback);
 		wait_until(cache, is_settled);
+		/* What they had at the disks still refers to them. */
+		while (cache->config.worker_mode == WB_WORKER_MANUAL &&
+		       (poll_store(cache->config.cache_store) ||
+			poll_store(cache->config.backing_store)))
+			;
 		wb_worker_stop(cache->flush_worker);
 		wb_worker_stop(cache->writeback_worker);
 	}
@@ -475,12 +482,13 @@ int wb_cache_close(struct wb_cache *cache, enum wb_close_mode mode)
 
 void wb_cache_free(struct wb_cache *cache)
 {
+	/* The executor runs what is queued, and that may kick the workers. */
+	if (cache->executor)
+		wb_executor_free(cache->executor);
 	if (cache->flush_worker)
 		wb_worker_free(cache->flush_worker);
 	if (cache->writeback_worker)
 		wb_worker_free(cache->writeback_worker);
-	if (cache->executor)
-		wb_executor_free(cache->executor);
 	if (cache->path.log)
 		wb_tail_clear(&cache->tail);
 	wb_writeback_free(cache->writeback);

@@ -84,6 +84,8 @@ static enum wb_progress run(struct wb_request *request)
 
 void wb_request_run(struct wb_request *request)
 {
+	if (atomic_load(&request->path->is_abandoned))
+		return;
 	if (run(request) == WB_PROGRESS_DONE)
 		request->pub.done(request, request->error);
 }

@@ -39,6 +39,9 @@ struct wb_data_path {
 	/* Somebody waits for room: flush, write back, reclaim. */
 	void (*need_space)(void *arg);
 	void *arg;
+
+	/* WB_CLOSE_ABANDON: requests under way stand still, as after a death. */
+	atomic_bool is_abandoned;
 };
 
 /* What a step says. */
