@@ -216,8 +216,6 @@ void wb_log_builder_prepare(struct wb_log_builder *b, const struct wb_recovery *
 	b->durable = recovery->cut_sequence;
 	b->tail_segment = recovery->tail_segment;
 	b->tail_sequence = recovery->tail_sequence;
-	if (recovery->record_count == 0)
-		b->tail_segment = b->segment_id;
 	s->epoch = b->epoch;
 	s->epoch_start = b->epoch_start;
 	s->cut_sequence = s->durable = recovery->cut_sequence;
