@@ -295,7 +295,8 @@ static void wire(struct wb_cache *cache)
 	wb_flush_set_advanced(cache->path.flush, wb_cache_on_advanced, cache);
 	wb_reclaim_set_callbacks(cache->reclaim, wb_cache_on_ready, wb_cache_kick_writeback,
 				 cache);
-	wb_writeback_set_kick(cache->writeback, wb_cache_kick_writeback, cache);
+	wb_writeback_set_callbacks(cache->writeback, wb_cache_kick_writeback,
+				   wb_cache_on_ready, cache);
 	/* The first places, before anybody asks. */
 	wb_reclaim_step(cache->reclaim, WB_CALM);
 	cache->flush_worker = wb_worker_new("wb-flush", cache->config.worker_mode,

@@ -384,8 +384,8 @@ static bool flush_is_due(const struct wb_flush *flush)
 		return true;
 	if (somebody_waits_below(flush, flush->completed))
 		return true;
-	/* A FUA write under way makes its record durable by itself. */
-	return free_buffers <= wb_rambuf_count(flush->deps.rambuf) / 2;
+	return free_buffers <= wb_rambuf_count(flush->deps.rambuf) / 2 ||
+	       flush->completed - durable >= WB_RECORDS_IN_FLIGHT_MAX / 2;
 }
 
 static bool step_flush(struct wb_flush *flush)

@@ -324,6 +324,7 @@ void wb_log_get_head(struct wb_log *log, struct wb_log_head *head)
 	wb_lock_acquire(&log->lock);
 	head->segment_id = log->head_id;
 	head->last_sequence = log->next_sequence - 1;
+	head->next_block = log->head_is_open ? log->next_block : log->geometry.segment_blocks;
 	head->has_open_record = log->open != NULL;
 	wb_lock_release(&log->lock);
 }

@@ -115,6 +115,7 @@ uint64_t wb_log_record_offset(struct wb_log *log, const struct wb_record *record
 struct wb_log_head {
 	uint64_t segment_id;		/* newest opened; 0 = none ever */
 	uint64_t last_sequence;		/* last record that exists, open included */
+	uint32_t next_block;		/* of that segment: where its records end */
 	bool has_open_record;
 };
 void wb_log_get_head(struct wb_log *log, struct wb_log_head *head);

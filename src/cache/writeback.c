@@ -32,7 +32,8 @@ struct wb_writeback {
 	/* constant after new */
 	struct wb_writeback_deps deps;
 	void (*kick)(void *arg);
-	void *kick_arg;
+	void (*zeros_done)(void *arg);
+	void *arg;
 	char *memory;			/* WB_BATCH_BLOCKS blocks, then scratch */
 	struct iovec *iovs;
 	struct wb_batch_block *blocks;
@@ -93,10 +94,12 @@ void wb_writeback_free(struct wb_writeback *writeback)
 	g_free(writeback);
 }
 
-void wb_writeback_set_kick(struct wb_writeback *writeback, void (*kick)(void *arg), void *arg)
+void wb_writeback_set_callbacks(struct wb_writeback *writeback, void (*kick)(void *arg),
+				void (*zeros_done)(void *arg), void *arg)
 {
 	writeback->kick = kick;
-	writeback->kick_arg = arg;
+	writeback->zeros_done = zeros_done;
+	writeback->arg = arg;
 }
 
 bool wb_writeback_is_idle(struct wb_writeback *writeback)
@@ -131,7 +134,7 @@ static void io_done(struct wb_io *io, int error)
 	atomic_store(&batch_io->has_ended, true);
 	/* From here on the worker may use it again. */
 	if (writeback->kick)
-		writeback->kick(writeback->kick_arg);
+		writeback->kick(writeback->arg);
 }
 
 static struct batch_io *take_io(struct wb_writeback *writeback)
@@ -199,21 +202,33 @@ static void backing_ended(struct wb_writeback *writeback, struct batch_io *io)
 
 /* --- SELECT -------------------------------------------------------------------- */
 
-static bool may_take(struct wb_writeback *writeback, struct wb_segment *segment, uint64_t id)
+/* How many blocks of the segment may be looked at: only durable records. The
+ * head may get a new record at any moment; what it had when `durable` covered
+ * all of it ends at the head's next block of that time. */
+static uint32_t blocks_to_take(struct wb_writeback *writeback, uint64_t id,
+			       const struct wb_log_head *head)
 {
-	return atomic_load(&segment->id) == id && atomic_load(&segment->dirty_count) > 0 &&
-	       segment->last_sequence <= writeback->durable;
+	struct wb_segment *segment = wb_segment_of_id(writeback->deps.segments, id);
+
+	if (atomic_load(&segment->id) != id || atomic_load(&segment->dirty_count) == 0)
+		return 0;
+	if (id == head->segment_id)
+		return !head->has_open_record && head->last_sequence <= writeback->durable ?
+		       head->next_block : 0;
+	return segment->last_sequence <= writeback->durable ?
+	       writeback->deps.geometry.segment_blocks : 0;
 }
 
-/* Takes the dirty blocks of a segment as far as memory goes, with the gaps
- * that one long read brings along. FALSE: full. */
-static bool take_segment(struct wb_writeback *writeback, uint64_t id, bool *has_bad)
+/* Takes the dirty blocks among the first `limit` of a segment as far as memory
+ * goes, with the gaps that one long read brings along. FALSE: full. */
+static bool take_segment(struct wb_writeback *writeback, uint64_t id, uint32_t limit,
+			 bool *has_bad)
 {
 	const struct wb_geometry *g = &writeback->deps.geometry;
 	uint32_t first = wb_geometry_slot(g, wb_geometry_place(g, id), 0);
 	uint32_t last_slot = WB_NO_SLOT;
 
-	for (uint32_t i = 0; i < g->segment_blocks; i++) {
+	for (uint32_t i = 0; i < limit; i++) {
 		struct wb_batch_block *block = &writeback->blocks[writeback->block_count];
 		struct wb_mapping mapping;
 		uint32_t step = 1;
@@ -263,14 +278,15 @@ static bool select_batch(struct wb_writeback *writeback, enum wb_writeback_wish 
 	writeback->buffer_used = 0;
 	for (; id <= head.segment_id && writeback->pinned_count < SEGMENTS_PER_BATCH_MAX; id++) {
 		struct wb_segment *segment = wb_segment_of_id(writeback->deps.segments, id);
+		uint32_t limit = blocks_to_take(writeback, id, &head);
 
 		if (id == head.segment_id && wish != WB_WRITEBACK_ALL)
 			break;
-		if (!may_take(writeback, segment, id))
+		if (limit == 0)
 			continue;
 		wb_segment_pin(segment);
 		writeback->pinned[writeback->pinned_count++] = segment;
-		if (!take_segment(writeback, id, &has_bad))
+		if (!take_segment(writeback, id, limit, &has_bad))
 			break;
 	}
 	writeback->has_zeros = wb_extent_table_next_zero(writeback->deps.extents, 0,
@@ -583,7 +599,9 @@ static void commit(struct wb_writeback *writeback)
 	unsigned failures = writeback->failures;
 
 	if (!writeback->error) {
-		wb_extent_table_finish_zeros(writeback->deps.extents, writeback->durable);
+		if (wb_extent_table_finish_zeros(writeback->deps.extents, writeback->durable) &&
+		    writeback->zeros_done)
+			writeback->zeros_done(writeback->arg);
 		mark_clean(writeback);
 		writeback->failures = 0;
 	} else {

@@ -52,7 +52,10 @@ struct wb_writeback;
 
 struct wb_writeback *wb_writeback_new(const struct wb_writeback_deps *deps, GError **error);
 void wb_writeback_free(struct wb_writeback *writeback);
-void wb_writeback_set_kick(struct wb_writeback *writeback, void (*kick)(void *arg), void *arg);
+/* `kick`: step should run again (any thread); `zeros_done`: discards left the
+ * extent table. */
+void wb_writeback_set_callbacks(struct wb_writeback *writeback, void (*kick)(void *arg),
+				void (*zeros_done)(void *arg), void *arg);
 
 /* TRUE when something was done. */
 bool wb_writeback_step(struct wb_writeback *writeback, enum wb_writeback_wish wish);
