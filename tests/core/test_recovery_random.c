@@ -293,7 +293,9 @@ static void check_against(const struct image *image, const struct wb_recovery *r
 
 	cr_assert_geq(r->cut_sequence, image->claimed);
 	cr_assert_leq(r->cut_sequence, sound->cut_sequence);
-	cr_assert_eq(r->tail_sequence, sound->tail_sequence);
+	/* When the only header rots that told of the last move of the tail, more
+	 * of the log is live: written back twice, in the same order. */
+	cr_assert_leq(r->tail_sequence, sound->tail_sequence);
 	cr_assert_leq(r->records->len, sound->records->len);
 	skipped -= (guint)(sound->cut_sequence - r->cut_sequence);
 	for (guint i = 0; i < r->records->len; i++) {
@@ -305,7 +307,7 @@ static void check_against(const struct image *image, const struct wb_recovery *r
 		cr_assert_eq(x->sequence, y->sequence);
 		cr_assert_eq(x->segment_id, y->segment_id);
 		cr_assert_eq(x->block_offset, y->block_offset);
-		cr_assert_eq(x->is_live, y->is_live);
+		cr_assert_eq(x->is_live, x->sequence >= r->tail_sequence);
 		cr_assert_eq(x->entry_count, y->entry_count);
 		cr_assert_arr_eq(&g_array_index(r->entries, struct wb_entry_disk, x->first_entry),
 				 &g_array_index(sound->entries, struct wb_entry_disk,
