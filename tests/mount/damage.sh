@@ -64,12 +64,12 @@ holds() {	# BLOCK LETTER
 	[ "$found" -eq 0 ] || fail "block $1 is not all $2"
 }
 
-# A volume with a long log after a SIGKILL: 40 MiB of synced data, then the
+# A volume with a long log after a SIGKILL: 12 MiB of synced data, then the
 # blocks 0..4 with a..e, one record each. Kept, to be damaged in many ways.
 make_dirty_volume() {
-	volume_make 64M 128M
+	volume_make 24M 48M
 	volume_mount -o $keep
-	random_file "$W/data" $((40 << 20))
+	random_file "$W/data" $((12 << 20))
 	dd if="$W/data" of="$DISK" bs=1M seek=16 oflag=direct conv=notrunc,fdatasync status=none
 	put_block 0 a; put_block 1 b; put_block 2 c; put_block 3 d; put_block 4 e
 	daemon_kill
@@ -92,7 +92,7 @@ all_is_there() {
 		holds $n $letter
 		n=$((n + 1))
 	done
-	cmp -n $((40 << 20)) -i $((16 << 20)):0 "$DISK" "$W/data"
+	cmp -n $((12 << 20)) -i $((16 << 20)):0 "$DISK" "$W/data"
 }
 
 mounts_with_everything() {
@@ -152,13 +152,13 @@ refused "$CACHE"
 
 case_is "the cache is a foreign file"
 fresh_copy
-random_file "$CACHE" $((64 << 20))
+random_file "$CACHE" $((24 << 20))
 refused "$CACHE"
 
 case_is "the cache is a file of zeros"
 fresh_copy
 truncate -s 0 "$CACHE"
-truncate -s 64M "$CACHE"
+truncate -s 24M "$CACHE"
 refused "$CACHE"
 
 case_is "the cache does not exist"
@@ -179,7 +179,7 @@ case_is "the cache belongs to another backing"
 fresh_copy
 good_backing=$BACKING
 BACKING=$W/backing.other
-"$WBFS" format --cache "$W/cache.other" --backing "$BACKING" --cache-size 32M --size 128M
+"$WBFS" format --cache "$W/cache.other" --backing "$BACKING" --cache-size 24M --size 48M
 refused "$BACKING"
 case_is "the backing belongs to another cache"
 BACKING=$good_backing
@@ -229,6 +229,7 @@ volume_umount
 
 # Only the newest record can be torn by a power cut. Every 512 bytes of it.
 case_is "the newest record is torn: all before it is there"
+fresh_copy
 last=$(records | tail -n 1 | cut -d' ' -f2)
 for part in 0 512 1024 2048 3584 4096 4608 6144 7680; do
 	fresh_copy
@@ -243,7 +244,7 @@ for part in 0 512 1024 2048 3584 4096 4608 6144 7680; do
 	wreck_clear_mount
 	volume_mount -o $keep
 	holds 3 d; holds 4 f
-	cmp -n $((40 << 20)) -i $((16 << 20)):0 "$DISK" "$W/data"
+	cmp -n $((12 << 20)) -i $((16 << 20)):0 "$DISK" "$W/data"
 	volume_umount
 done
 
@@ -251,7 +252,7 @@ case_is "noise all over the cache never crashes the program"
 for n in 1 2 3 4 5 6 7 8; do
 	fresh_copy
 	for ((i = 0; i < 20 * n; i++)); do
-		scribble "$CACHE" $(((RANDOM * 32768 + RANDOM) % (62 << 20) + 4096)) $((RANDOM % 600 + 1))
+		scribble "$CACHE" $(((RANDOM * 32768 + RANDOM) % (22 << 20) + 4096)) $((RANDOM % 600 + 1))
 	done
 	state_of >"$W/state"
 	check_does_not_crash

@@ -20,7 +20,7 @@ case_is "drain with nothing dirty returns"
 "$WBFS" drain "$MNT"
 
 case_is "writes and discards, drain: nothing is dirty"
-"$mirror" "$DISK" "$W/reference" $((192 << 20)) 4 1200 11
+"$mirror" "$DISK" "$W/reference" $((192 << 20)) 4 900 11
 "$WBFS" drain "$MNT"
 [ "$(stat_of dirty_blocks)" -eq 0 ] || fail "dirty blocks after a drain"
 same_bytes "$DISK" "$W/reference"
@@ -31,7 +31,7 @@ same_bytes "$BACKING" "$W/reference"
 
 case_is "undrained data comes back after a remount, and drains then"
 volume_mount
-"$mirror" "$DISK" "$W/reference" $((192 << 20)) 4 800 12
+"$mirror" "$DISK" "$W/reference" $((192 << 20)) 4 500 12
 volume_remount
 same_bytes "$DISK" "$W/reference"
 "$WBFS" drain "$MNT"
@@ -40,7 +40,7 @@ same_bytes "$BACKING" "$W/reference"
 
 case_is "drain while writers go on returns, and loses nothing"
 volume_mount
-run_in_background "$mirror" "$DISK" "$W/reference" $((192 << 20)) 4 1200 13
+run_in_background "$mirror" "$DISK" "$W/reference" $((192 << 20)) 4 800 13
 "$WBFS" drain "$MNT"
 wait "$JOB"
 "$WBFS" flush "$MNT"

@@ -7,7 +7,7 @@
 
 needs fuse loop fio jq
 start
-volume_make 64M 512M
+volume_make 64M 384M
 volume_mount
 mirror=$(helper mirror_io)
 
@@ -30,7 +30,7 @@ verified rewrite "$DISK" "${deep[@]}" --rw=randwrite --bssplit="$mixed" --blocka
 
 case_is "offsets and lengths that are not multiples of a sector"
 verified unaligned "$DISK" --ioengine=psync --direct=0 --rw=randwrite --bsrange=600-100000 \
-	--bs_unaligned=1 --blockalign=1 --size=130m --offset_increment=160m --numjobs=3
+	--bs_unaligned=1 --blockalign=1 --size=110m --offset_increment=128m --numjobs=3
 
 case_is "sequential 1 MiB writes with O_DSYNC"
 verified dsync "$DISK" --ioengine=libaio --iodepth=8 --direct=1 --sync=dsync --rw=write --bs=1m
@@ -45,13 +45,12 @@ verified loopbuf "$LOOP" --ioengine=psync --direct=0 --invalidate=1 --rw=randwri
 loop_detach
 
 case_is "any byte offset, discards and zero-ranges: reads equal those of a plain file"
-truncate -s 512M "$W/reference"
 cp --sparse=always "$DISK" "$W/reference"
-"$mirror" "$DISK" "$W/reference" $((320 << 20)) 4 2500 1
+"$mirror" "$DISK" "$W/reference" $((320 << 20)) 4 1200 1
 same_bytes "$DISK" "$W/reference"
 
 case_is "the same by whole sectors with O_DIRECT"
-"$mirror" "$DISK" "$W/reference" $((320 << 20)) 8 1200 2 512
+"$mirror" "$DISK" "$W/reference" $((320 << 20)) 8 500 2 512
 same_bytes "$DISK" "$W/reference"
 
 case_is "after a clean stop and a new mount the image is the same"

@@ -21,7 +21,7 @@ fio_load() {
 	cd "$W" && exec fio --name=load --filename="$DISK" --offset=$area --size=96m \
 		--rw=randrw --rwmixread=20 --bssplit=4k/80:64k/15:1m/5 --direct=1 \
 		--ioengine=libaio --iodepth=32 --time_based --runtime=600 --norandommap \
-		--randrepeat=0 --fdatasync=50 >"$W/fio.log" 2>&1
+		--randrepeat=0 --fdatasync=$((round % 4 / 2 * 50)) >"$W/fio.log" 2>&1
 }
 
 # Small segments and small RAM buffers make wraps, waits for space and many
@@ -30,20 +30,25 @@ volume_make 40M 256M --segment-size 256K
 for ((round = 1; round <= ROUNDS; round++)); do
 	case_is "SIGKILL under load, round $round of $ROUNDS"
 	volume_mount
-	threads=4
-	run_in_background "$writer" write "$DISK" "$W/book" $area $threads \
-		$((SEED * 1000 + round))
+	# Killed by the writer as one of its syncs returns, or at any moment.
+	killer=()
+	if ((round % 2 == 0)); then killer=("$WORKER"); fi
+	run_in_background "$writer" write "$DISK" "$W/book" $area 4 \
+		$((SEED * 1000 + round / 2)) "${killer[@]}"
 	writing=$JOB
 	loading=''
 	if ((round % 3 != 0)); then
 		run_in_background fio_load
 		loading=$JOB
 	fi
-	sleep "$((RANDOM % 2)).$((RANDOM % 10))$((RANDOM % 10))"
-	daemon_kill
+	if [ ${#killer[@]} -eq 0 ]; then
+		sleep "$((RANDOM % 2)).$((RANDOM % 10))$((RANDOM % 10))"
+		kill -9 "$WORKER"
+	fi
 	status=0
 	wait "$writing" || status=$?
 	[ $status -eq 3 ] || fail "the writer ended with $status, not by the death of the daemon"
+	gone_within 60 "$WORKER" || fail "the daemon does not die of SIGKILL"
 	[ -z "$loading" ] || wait "$loading" || :
 	wreck_clear
 

@@ -4,7 +4,7 @@
  * acknowledged and synced; after a crash of the file's server it says whether
  * what is found is allowed.
  *
- *   synced_writer write  FILE BOOK SIZE_BYTES THREADS SEED
+ *   synced_writer write  FILE BOOK SIZE_BYTES THREADS SEED [PID]
  *   synced_writer verify FILE BOOK
  *   synced_writer check  FILE BOOK     as verify, but the book stays as it is,
  *                                      and nothing acknowledged may be missing
@@ -22,6 +22,9 @@
  * The writing side checks by reads, while it runs, that its newest
  * acknowledged data are returned.
  *
+ * With PID it kills that process itself, in the very moment in which one of its
+ * syncs returns: the sharpest test of what that sync said.
+ *
  * Exit status of `write`: 3 when the server died (that is what is hoped for),
  * 1 for anything wrong. The book is a mapped file: it survives a SIGKILL of
  * either side, not of the machine.
@@ -29,6 +32,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -81,6 +85,8 @@ static struct write_entry *log_entries;
 static int file_fd, dsync_fd;
 static uint64_t run_seed;
 static atomic_bool server_died, found_wrong;
+static pid_t victim;			/* 0: somebody else kills */
+static atomic_int syncs_to_live;
 
 static struct write_entry *log_of(unsigned thread)
 {
@@ -248,6 +254,13 @@ static void mark_synced(const uint32_t acknowledged[THREADS_MAX])
 	}
 }
 
+static void sync_returned(const uint32_t acknowledged[THREADS_MAX])
+{
+	if (victim && atomic_fetch_sub(&syncs_to_live, 1) == 1)
+		kill(victim, SIGKILL);
+	mark_synced(acknowledged);
+}
+
 static struct write_entry *log_write(struct writer *w, uint64_t first, uint32_t count,
 				     bool is_zero)
 {
@@ -303,7 +316,7 @@ static bool do_write(struct writer *w, bool is_zero, bool is_dsync)
 	atomic_fetch_add(&mine->acknowledged, 1);
 	if (is_dsync) {
 		acknowledged[w->thread] = atomic_load(&mine->acknowledged);
-		mark_synced(acknowledged);
+		sync_returned(acknowledged);
 	}
 	for (uint32_t i = 0; i < count; i++)
 		w->expected[first + i] = is_zero ? ZERO_FLAG : entry->sequence;
@@ -317,7 +330,7 @@ static bool do_sync(void)
 	snapshot(acknowledged);
 	if (!went_well(fdatasync(file_fd) == 0, "fdatasync"))
 		return false;
-	mark_synced(acknowledged);
+	sync_returned(acknowledged);
 	return true;
 }
 
@@ -377,25 +390,51 @@ static bool do_read(struct writer *w)
 	return true;
 }
 
+/*
+ * Per mille of the operations, by seed. With many syncs nearly everything has
+ * to be there after a crash; with few, the order of what is there is tested.
+ */
+static const struct mix {
+	unsigned reads, syncs, dsync_writes, zeros;
+} mixes[] = {
+	{ 150, 70, 80, 40 },
+	{ 100, 4, 0, 40 },
+	{ 100, 0, 8, 40 },
+	{ 50, 1, 0, 60 },
+};
+
+static struct mix mix_of_run(void)
+{
+	return mixes[run_seed % (sizeof(mixes) / sizeof(*mixes))];
+}
+
+static void choose_moment_of_death(void)
+{
+	struct mix mix = mix_of_run();
+	uint64_t state = run_seed;
+
+	syncs_to_live = 1 + (int)(next_random(&state) %
+				  (1 + 2 * (mix.syncs + mix.dsync_writes)));
+}
+
 static void *writer_main(void *arg)
 {
 	struct writer *w = arg;
+	struct mix mix = mix_of_run();
 
 	while (!atomic_load(&server_died) && !atomic_load(&found_wrong) &&
 	       atomic_load(&book->threads[w->thread].logged) < LOG_MAX) {
-		unsigned what = next_random(&w->random) % 100;
+		unsigned what = next_random(&w->random) % 1000;
 		bool fine;
 
-		if (what < 15)
+		if (what < mix.reads)
 			fine = do_read(w);
-		else if (what < 22)
+		else if ((what -= mix.reads) < mix.syncs)
 			fine = do_sync();
-		else if (what < 30)
+		else if ((what -= mix.syncs) < mix.dsync_writes)
 			fine = do_write(w, false, true);
-		else if (what < 34)
-			fine = do_write(w, true, false);
 		else
-			fine = do_write(w, false, false);
+			fine = do_write(w, what - mix.dsync_writes < mix.zeros, false);
 		if (!fine)
 			break;
 	}
@@ -636,8 +675,11 @@ static int verify(const char *file, bool only_check)
 
 int main(int argc, char **argv)
 {
-	if (argc == 7 && strcmp(argv[1], "write") == 0) {
+	if ((argc == 7 || argc == 8) && strcmp(argv[1], "write") == 0) {
 		run_seed = strtoull(argv[6], NULL, 0);
+		if (argc == 8)
+			victim = (pid_t)strtol(argv[7], NULL, 10);
+		choose_moment_of_death();
 		if (access(argv[3], F_OK) == 0)
 			open_book(argv[3]);
 		else
@@ -653,7 +695,7 @@ int main(int argc, char **argv)
 		open_book(argv[3]);
 		return verify(argv[2], strcmp(argv[1], "check") == 0);
 	}
-	fprintf(stderr, "usage: %s write FILE BOOK SIZE THREADS SEED\n"
+	fprintf(stderr, "usage: %s write FILE BOOK SIZE THREADS SEED [PID]\n"
 			"       %s verify|check FILE BOOK\n", argv[0], argv[0]);
 	return 2;
 }
