@@ -34,23 +34,13 @@ bool wb_disk_refresh(struct wb_disk *disk, GError **error)
 	return true;
 }
 
-/* O_EXCL claims a device for us alone. It is also busy while I/O of a killed
- * process is landing, so a short wait comes before the refusal. */
-static int open_path(const struct wb_disk *disk, bool is_device)
+static bool refuse_held(const struct wb_disk *disk, const char *role,
+			const struct wb_lock_holder *holder, GError **error)
 {
-	gint64 deadline = g_get_monotonic_time() + CLAIM_WAIT_US;
-	int flags = O_CLOEXEC;
-	int fd;
-
-	flags |= disk->access == WB_DISK_READ_ONLY ? O_RDONLY : O_RDWR;
-	if (is_device && disk->access == WB_DISK_READ_WRITE)
-		flags |= O_EXCL;
-	for (;;) {
-		fd = open(disk->path, flags);
-		if (fd >= 0 || errno != EBUSY || g_get_monotonic_time() >= deadline)
-			return fd;
-		g_usleep(POLL_US);
-	}
+	g_set_error(error, WB_COMMAND_ERROR, WB_COMMAND_ERROR_IN_USE,
+		    "%s %s is in use by %s (pid %d)", role, disk->path, holder->program,
+		    (int)holder->pid);
+	return false;
 }
 
 static bool open_failed(const struct wb_disk *disk, const char *role, GError **error)
@@ -61,16 +51,30 @@ static bool open_failed(const struct wb_disk *disk, const char *role, GError **e
 	return wb_fail_errno(error, "cannot open %s %s", role, disk->path);
 }
 
-/* --- lock ---------------------------------------------------------------------- */
-
-static bool refuse_held(const struct wb_disk *disk, const char *role,
-			const struct wb_lock_holder *holder, GError **error)
+/* O_EXCL claims a device for us alone. It is also busy while I/O of a killed
+ * process is landing, so a short wait comes before the refusal. */
+static bool open_path(struct wb_disk *disk, const char *role, GError **error)
 {
-	g_set_error(error, WB_COMMAND_ERROR, WB_COMMAND_ERROR_IN_USE,
-		    "%s %s is in use by %s (pid %d)", role, disk->path, holder->program,
-		    (int)holder->pid);
-	return false;
+	gint64 deadline = g_get_monotonic_time() + CLAIM_WAIT_US;
+	struct wb_lock_holder holder;
+	int flags = O_CLOEXEC;
+
+	flags |= disk->access == WB_DISK_READ_ONLY ? O_RDONLY : O_RDWR;
+	if (S_ISBLK(disk->st.st_mode) && disk->access == WB_DISK_READ_WRITE)
+		flags |= O_EXCL;
+	for (;;) {
+		disk->fd = open(disk->path, flags);
+		if (disk->fd >= 0)
+			return true;
+		if (errno != EBUSY || g_get_monotonic_time() >= deadline)
+			return open_failed(disk, role, error);
+		if (wb_lock_holder_find(&disk->st, &holder))
+			return refuse_held(disk, role, &holder, error);
+		g_usleep(POLL_US);
+	}
 }
+
+/* --- lock ---------------------------------------------------------------------- */
 
 static bool lock(struct wb_disk *disk, const char *role, GError **error)
 {
@@ -112,20 +116,17 @@ bool wb_disk_open(struct wb_disk *disk, const char *role, const char *path,
 		  enum wb_disk_access access, GError **error)
 {
 	g_autofree char *resolved = realpath(path, NULL);
-	struct stat st;
 
 	*disk = (struct wb_disk){ .path = g_strdup(path), .fd = -1, .access = access };
-	if (!resolved || stat(resolved, &st) < 0)
+	if (!resolved || stat(resolved, &disk->st) < 0)
 		return open_failed(disk, role, error);
 	g_free(disk->path);
 	disk->path = g_strdup(resolved);
-	if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
+	if (!S_ISREG(disk->st.st_mode) && !S_ISBLK(disk->st.st_mode))
 		return wb_fail(error, "%s %s is neither a regular file nor a block device",
 			       role, disk->path);
-	disk->fd = open_path(disk, S_ISBLK(st.st_mode));
-	if (disk->fd < 0)
-		return open_failed(disk, role, error);
-	return wb_disk_refresh(disk, error) && lock(disk, role, error);
+	return open_path(disk, role, error) && wb_disk_refresh(disk, error) &&
+	       lock(disk, role, error);
 }
 
 void wb_disk_close(struct wb_disk *disk)
