@@ -78,6 +78,9 @@ same_start
 loop_detach
 volume_umount
 
+# The marks of devices are kept outside of the work directory.
+# shellcheck disable=SC2034
+at_exit='rm -f /var/lib/wbfs/*"${W##*/}"*; rmdir /var/lib/wbfs 2>/dev/null'
 for sector in 512 4096; do
 	case_is "cache and backing are block devices with $sector-byte sectors"
 	truncate -s 64M "$W/cache-disk"
@@ -86,9 +89,6 @@ for sector in 512 4096; do
 	CACHE=$LOOP
 	loop_attach "$W/backing-disk" -b $sector
 	BACKING=$LOOP
-	# Where the mark of a device is kept; not ours to leave behind.
-	mark=/var/lib/wbfs/dev-$(basename "$BACKING")
-	rm -f "$mark"
 	volume_format
 	volume_mount
 	truncate -s 128M "$W/mirror"
@@ -102,7 +102,6 @@ for sector in 512 4096; do
 	"$WBFS" drain "$MNT"
 	volume_umount
 	same_bytes "$W/backing-disk" "$W/mirror" $((128 << 20))
-	rm -f "$mark"
 	loop_detach "$CACHE"
 	loop_detach "$BACKING"
 	rm -f "$W/cache-disk" "$W/backing-disk" "$W/mirror"
