@@ -241,6 +241,7 @@ static gboolean make_engines(struct wb_cache *cache, const struct wb_log_start *
 	struct wb_reclaim_deps reclaim_deps = {
 		.segments = path->segments, .map = path->map, .tail = &cache->tail,
 		.recorder = cache->recorder, .geometry = &path->geometry,
+		.clock = cache->config.clock,
 	};
 	struct wb_writeback_deps writeback_deps = {
 		.geometry = path->geometry, .segments = path->segments,

@@ -16,6 +16,9 @@ struct wb_reclaim {
 	struct wb_tail_position judged;
 	uint64_t judged_sequence;	/* durable must cover this */
 	struct wb_tail_position recording;	/* in the superblocks under way */
+	/* of the update under way, or of whoever starts the next one */
+	unsigned failures;		/* in a row */
+	uint64_t retry_at_ns;
 };
 
 struct wb_reclaim *wb_reclaim_new(const struct wb_reclaim_deps *deps)
@@ -112,8 +115,15 @@ static void recorded(void *arg, int error)
 {
 	struct wb_reclaim *reclaim = arg;
 
-	if (!error)
+	if (!error) {
 		wb_tail_is_durable(reclaim->deps.tail, reclaim->recording);
+		reclaim->failures = 0;
+		return;
+	}
+	/* A disk that fails at once would otherwise keep a processor busy. */
+	reclaim->retry_at_ns = wb_clock_now_ns(reclaim->deps.clock) +
+		MIN(WB_RETRY_FIRST_NS << MIN(reclaim->failures, 10u), WB_RETRY_LAST_NS);
+	reclaim->failures++;
 }
 
 static void recorder_idle(void *arg)
@@ -133,6 +143,8 @@ static bool record_tail(struct wb_reclaim *reclaim)
 	struct wb_recorder_callbacks callbacks = { recorded, recorder_idle, reclaim };
 
 	if (wb_recorder_is_busy(reclaim->deps.recorder) || durable.segment >= current.segment)
+		return false;
+	if (reclaim->failures > 0 && wb_clock_now_ns(reclaim->deps.clock) < reclaim->retry_at_ns)
 		return false;
 	fill_superblock(reclaim, 0);
 	wb_recorder_start(reclaim->deps.recorder, &callbacks);

@@ -26,6 +26,7 @@ struct wb_reclaim_deps {
 	struct wb_flush *flush;
 	struct wb_recorder *recorder;
 	const struct wb_geometry *geometry;
+	struct wb_clock *clock;
 };
 
 struct wb_reclaim;
