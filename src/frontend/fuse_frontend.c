@@ -194,13 +194,15 @@ static void open_control(fuse_req_t req, const struct wb_control_file *file,
 			 struct fuse_file_info *fi)
 {
 	GString *text = g_string_new(NULL);
+	GBytes *snapshot;
 
 	if (file->show && (fi->flags & O_ACCMODE) != O_WRONLY)
 		file->show(&fuse_of(req)->control, text);
-	fi->fh = (uintptr_t)text;
+	snapshot = g_string_free_to_bytes(text);
+	fi->fh = (uintptr_t)snapshot;
 	fi->direct_io = 1;
 	if (fuse_reply_open(req, fi) == -ENOENT)
-		g_string_free(text, TRUE);	/* interrupted: no release will come */
+		g_bytes_unref(snapshot);	/* interrupted: no release will come */
 }
 
 static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -218,20 +220,25 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	if (wb_fuse_tree_control(ino))
-		g_string_free((GString *)(uintptr_t)fi->fh, TRUE);
+		g_bytes_unref((GBytes *)(uintptr_t)fi->fh);
 	fuse_reply_err(req, 0);
 }
 
 /* --- data ------------------------------------------------------------------------------------- */
 
+/* Referenced while it is sent: the reader may have its answer, and release may
+ * run on another thread, before the reply function returns here. */
 static void read_control(fuse_req_t req, size_t size, off_t offset, struct fuse_file_info *fi)
 {
-	const GString *text = (const GString *)(uintptr_t)fi->fh;
+	GBytes *snapshot = g_bytes_ref((GBytes *)(uintptr_t)fi->fh);
+	gsize length;
+	const char *text = g_bytes_get_data(snapshot, &length);
 
-	if (offset < 0 || (uint64_t)offset >= text->len)
+	if (offset < 0 || (uint64_t)offset >= length)
 		fuse_reply_buf(req, NULL, 0);
 	else
-		fuse_reply_buf(req, text->str + offset, MIN(size, text->len - (size_t)offset));
+		fuse_reply_buf(req, text + offset, MIN(size, length - (size_t)offset));
+	g_bytes_unref(snapshot);
 }
 
 static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
