@@ -1,0 +1,463 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "crash_run.h"
+
+#include <string.h>
+
+#include "oracle.h"
+#include "support/store_memory.h"
+
+#define OPENS_MAX 12u		/* power cuts in a row while opening */
+
+struct run {
+	const struct crash_options *options;
+	struct crash_report *report;
+	struct wb_sim sim;
+	struct wb_oracle *oracle;
+	struct wb_prng prng;		/* of the script */
+	uint64_t least_cut;		/* an opened volume never goes back */
+	uint64_t fill;			/* makes all data different */
+	unsigned deaths;
+	bool has_failing_flush;		/* the cache disk, in this life */
+};
+
+static uint64_t below(struct run *run, uint64_t limit)
+{
+	return wb_prng_below(&run->prng, limit);
+}
+
+static bool one_in(struct run *run, uint64_t n)
+{
+	return below(run, n) == 0;
+}
+
+static bool is_dead(const struct run *run)
+{
+	return run->sim.crash_clock.has_crashed;
+}
+
+static void object(struct run *run, char *objection)
+{
+	if (run->report->objection)
+		g_free(objection);
+	else
+		run->report->objection = objection;
+}
+
+static bool goes_on(const struct run *run)
+{
+	return !run->report->objection && !is_dead(run);
+}
+
+/* --- the shape of the volume ---------------------------------------------------------- */
+
+static void make_volume(struct run *run)
+{
+	struct wb_sim_params params = { .seed = run->options->seed };
+	uint64_t blocks = 64 + below(run, 449);
+
+	params.seed = params.seed ? params.seed : 1;
+	params.segment_count = 8 + (unsigned)below(run, 5);
+	params.ram_segments = 4 + (unsigned)below(run, 3);
+	params.request_count = one_in(run, 4) ? 3 : 12;
+	params.cache_alignment_bytes = one_in(run, 2) ? 512 : 4096;
+	params.backing_alignment_bytes = one_in(run, 2) ? 512 : 4096;
+	params.image_bytes = blocks * 4096;
+	if (params.backing_alignment_bytes == 512 && one_in(run, 2))
+		params.image_bytes -= 512 * (1 + below(run, 7));
+	params.no_writeback = one_in(run, 5);
+	wb_sim_init(&run->sim, &params);
+}
+
+/* --- requests ------------------------------------------------------------------------- */
+
+static void choose_range(struct run *run, uint64_t *offset, uint64_t *length)
+{
+	uint64_t image = run->sim.params.image_bytes;
+	/* Half of all in a corner, so that things meet. */
+	uint64_t area = one_in(run, 2) ? MIN(image, 96 * 1024) : image;
+
+	switch (below(run, 4)) {
+	case 0:
+		*offset = below(run, (area + 4095) / 4096) * 4096;
+		*length = 4096 * (1 + below(run, 20));
+		break;
+	case 1:
+		*offset = below(run, (area + 4095) / 4096) * 4096;
+		*length = 4096;
+		break;
+	case 2:
+		*offset = below(run, area / 512) * 512;
+		*length = 512 * (1 + below(run, 20));
+		break;
+	default:
+		*offset = below(run, area);
+		*length = 1 + below(run, 9000);
+		break;
+	}
+	*length = MIN(*length, image - *offset);
+}
+
+static void fill(struct run *run, struct wb_sim_op *op)
+{
+	struct wb_prng prng;
+
+	wb_prng_init(&prng, ++run->fill);
+	for (uint64_t i = 0; i < op->length_bytes; i++)
+		op->data[i] = (uint8_t)(wb_prng_next(&prng) >> 32);
+}
+
+static void submit_one(struct run *run)
+{
+	static const enum wb_request_op kinds[] = {
+		WB_WRITE, WB_WRITE, WB_WRITE, WB_WRITE, WB_WRITE, WB_WRITE,
+		WB_READ, WB_READ, WB_SYNC, WB_ZERO,
+	};
+	enum wb_request_op kind = kinds[below(run, G_N_ELEMENTS(kinds))];
+	unsigned flags = 0;
+	uint64_t offset = 0, length = 0;
+	struct wb_sim_op *op;
+
+	if (kind != WB_SYNC)
+		choose_range(run, &offset, &length);
+	if (kind == WB_ZERO && one_in(run, 4))
+		length = MIN(length * 30, run->sim.params.image_bytes - offset);
+	if (kind == WB_ZERO && one_in(run, 40)) {
+		offset = 0;
+		length = run->sim.params.image_bytes;
+	}
+	if ((kind == WB_WRITE || kind == WB_ZERO) && one_in(run, 8))
+		flags = WB_REQUEST_FUA;
+	op = wb_sim_prepare(&run->sim, kind, flags, offset, length);
+	if (!op)
+		return;
+	if (kind == WB_WRITE)
+		fill(run, op);
+	run->report->requests++;
+	wb_sim_submit(op);
+}
+
+static void on_progress(void *arg, struct wb_sim_op *op, const struct wb_sim_progress *progress)
+{
+	struct run *run = arg;
+
+	wb_oracle_progress(run->oracle, op, progress);
+}
+
+static void on_finish(void *arg, struct wb_sim_op *op)
+{
+	struct run *run = arg;
+
+	if (!op->error)
+		wb_oracle_acknowledged(run->oracle, op);
+	else if (!is_dead(run))
+		object(run, g_strdup_printf("request %lu (operation %d at %lu) failed with %d on "
+					    "sound disks", op->id, op->op, op->offset_bytes,
+					    op->error));
+}
+
+static void harvest(struct run *run)
+{
+	for (unsigned i = 0; i < run->sim.params.request_count; i++) {
+		struct wb_sim_op *op = &run->sim.ops[i];
+		char *objection;
+
+		if (!op->request || !op->is_finished)
+			continue;
+		if (op->op == WB_READ && !op->error) {
+			objection = wb_oracle_check_read(run->oracle, op);
+			if (objection)
+				object(run, objection);
+		}
+		wb_sim_release(op);
+	}
+}
+
+static void finish_all(struct run *run)
+{
+	for (unsigned i = 0; i < run->sim.params.request_count && goes_on(run); i++) {
+		struct wb_sim_op *op = &run->sim.ops[i];
+
+		while (goes_on(run) && op->request && !op->is_finished) {
+			if (!wb_sim_finishes(op) && goes_on(run))
+				object(run, g_strdup_printf("request %lu (operation %d at %lu) "
+							    "never ends", op->id, op->op,
+							    op->offset_bytes));
+		}
+	}
+	harvest(run);
+}
+
+/* --- lives ------------------------------------------------------------------------------ */
+
+static void set_lies(struct run *run)
+{
+	wb_store_crashy_set_lies(run->sim.cache_disk.crashy, run->options->cache_lies);
+	wb_store_crashy_set_lies(run->sim.backing_disk.crashy, run->options->backing_lies);
+}
+
+static void cut_power(struct run *run)
+{
+	run->report->power_cuts++;
+	run->sim.crash_clock.has_crashed = true;
+	wb_sim_cut_power(&run->sim);
+	run->sim.crash_clock.crash_at = 0;
+	set_lies(run);
+}
+
+/* What the dying process still does must do no harm to the program: its
+ * requests get errors or wait for ever. */
+static void die(struct run *run)
+{
+	struct wb_stats_snapshot stats;
+
+	for (unsigned i = 0; i < 200 && wb_sim_step(&run->sim); i++)
+		;
+	if (one_in(run, 4)) {
+		wb_sim_pass_time(&run->sim, 1000000000);
+		for (unsigned i = 0; i < 200 && wb_sim_step(&run->sim); i++)
+			;
+	}
+	wb_sim_stats(&run->sim, &stats);
+	run->report->batches += stats.counter[WB_STAT_WRITEBACK_BATCHES];
+	run->report->parked += stats.counter[WB_STAT_PARKED_REQUESTS];
+	run->report->segments = MAX(run->report->segments, stats.head_segment);
+	wb_sim_kill(&run->sim);
+}
+
+static void set_crash_point(struct run *run)
+{
+	struct wb_crash_clock *clock = &run->sim.crash_clock;
+	uint64_t range = one_in(run, 6) ? 70 : one_in(run, 2) ? 600 : 4000;
+
+	if (run->options->point && run->deaths == 0)
+		clock->crash_at = run->options->point;
+	else if (run->options->point && run->deaths > 2)
+		clock->crash_at = 0;
+	else if (run->options->point)
+		clock->crash_at = clock->point_count + 1 + below(run, 40);
+	else
+		clock->crash_at = clock->point_count + 1 + below(run, range);
+}
+
+/* Reads the whole image and compares; FALSE when that ended otherwise. */
+static bool check_recovered(struct run *run)
+{
+	uint64_t image = run->sim.params.image_bytes;
+	g_autofree uint8_t *data = g_malloc(image);
+	struct wb_stats_snapshot stats;
+	uint64_t at = 0;
+
+	wb_sim_stats(&run->sim, &stats);
+	if (stats.head_sequence < run->least_cut) {
+		object(run, g_strdup_printf("P2: opened at record %lu, but an earlier opening had "
+					    "promised record %lu", stats.head_sequence,
+					    run->least_cut));
+		return false;
+	}
+	run->least_cut = stats.head_sequence;
+	while (at < image) {
+		uint64_t bytes = MIN(image - at, WB_REQUEST_BYTES_MAX);
+		int error = wb_sim_read(&run->sim, at, data + at, bytes);
+
+		if (error && is_dead(run))
+			return false;
+		if (error) {
+			object(run, g_strdup_printf("reading the image at %lu failed with %d",
+						    at, error));
+			return false;
+		}
+		at += bytes;
+	}
+	object(run, wb_oracle_check_recovered(run->oracle, data, stats.head_sequence));
+	if (run->report->objection)
+		return false;
+	wb_oracle_rebase(run->oracle, data);
+	return true;
+}
+
+/* TRUE when the volume is open and its image was what it may be. */
+static bool open_volume(struct run *run)
+{
+	g_autoptr(GError) error = NULL;
+
+	if (!wb_sim_open(&run->sim, &error)) {
+		if (is_dead(run))
+			run->report->cuts_while_opening++;
+		else
+			object(run, g_strdup_printf("refused: %s", error->message));
+		return false;
+	}
+	/* Nothing of the old life calls back; the check is no part of the log. */
+	if (!check_recovered(run))
+		return false;
+	run->sim.arg = run;
+	run->sim.on_progress = on_progress;
+	run->sim.on_finish = on_finish;
+	return true;
+}
+
+static void change_something(struct run *run)
+{
+	struct wb_tunables tunables = WB_TUNABLES_DEFAULT;
+
+	switch (below(run, 5)) {
+	case 0:
+		wb_cache_start_drain(run->sim.cache);
+		break;
+	case 1:
+		tunables.allow_writeback = one_in(run, 2);
+		wb_cache_set_tunables(run->sim.cache, &tunables);
+		break;
+	case 2:
+		wb_cache_start_flush(run->sim.cache);
+		break;
+	case 3:
+		run->has_failing_flush = true;
+		wb_store_crashy_fail_flush(run->sim.cache_disk.crashy, 1 + below(run, 4));
+		break;
+	case 4:
+		wb_store_crashy_fail_flush(run->sim.backing_disk.crashy, 1 + below(run, 2));
+		break;
+	}
+}
+
+static void work(struct run *run)
+{
+	unsigned steps = run->options->steps ? run->options->steps :
+			 (unsigned)(one_in(run, 2) ? below(run, 300) : below(run, 3000));
+	/* Bursts of requests make the ring full; pauses let it drain. */
+	unsigned eagerness = 1 + (unsigned)below(run, 6);
+
+	for (unsigned i = 0; i < steps && goes_on(run); i++) {
+		harvest(run);
+		if (one_in(run, eagerness))
+			submit_one(run);
+		for (uint64_t n = below(run, 6); n > 0 && goes_on(run); n--)
+			wb_sim_step(&run->sim);
+		if (one_in(run, 50))
+			wb_sim_pass_time(&run->sim, 100000000);
+		if (one_in(run, 200) && goes_on(run))
+			change_something(run);
+	}
+	harvest(run);
+}
+
+static void end_life(struct run *run)
+{
+	int error;
+
+	run->deaths++;
+	if (is_dead(run)) {
+		die(run);
+		cut_power(run);
+		return;
+	}
+	switch (below(run, 4)) {
+	case 0:		/* the process alone */
+		run->report->kills++;
+		die(run);
+		return;
+	case 1:		/* the power, in the middle of it all */
+		run->sim.crash_clock.has_crashed = true;
+		die(run);
+		cut_power(run);
+		return;
+	default:
+		break;
+	}
+	finish_all(run);
+	if (run->report->objection || is_dead(run)) {
+		die(run);
+		if (is_dead(run))
+			cut_power(run);
+		return;
+	}
+	error = wb_sim_close(&run->sim);
+	if (is_dead(run)) {
+		cut_power(run);
+	} else if (error && run->has_failing_flush) {
+		run->report->kills++;	/* that is what a stop that failed is */
+	} else if (error) {
+		object(run, g_strdup_printf("a clean stop failed with %d", error));
+	} else {
+		run->report->clean_stops++;
+		wb_oracle_promise_all(run->oracle, run->sim.step_count);
+		if (one_in(run, 2))
+			cut_power(run);
+	}
+}
+
+static void live(struct run *run)
+{
+	set_crash_point(run);
+	run->has_failing_flush = false;
+	wb_store_crashy_fail_flush(run->sim.cache_disk.crashy, 0);
+	for (unsigned opens = 0; !open_volume(run); opens++) {
+		if (run->sim.cache)
+			wb_sim_kill(&run->sim);
+		if (run->report->objection)
+			return;
+		cut_power(run);
+		run->deaths++;
+		if (opens < OPENS_MAX)
+			set_crash_point(run);
+	}
+	work(run);
+	if (run->report->objection)
+		die(run);
+	else
+		end_life(run);
+	if (run->report->points == 0)
+		run->report->points = run->sim.crash_clock.point_count;
+}
+
+/* After all that the backing alone is the image, power cut or not. */
+static void drain_and_compare(struct run *run)
+{
+	struct wb_store *survives;
+
+	run->sim.crash_clock.crash_at = 0;
+	wb_store_crashy_fail_flush(run->sim.cache_disk.crashy, 0);
+	if (!open_volume(run)) {
+		if (run->sim.cache)
+			wb_sim_kill(&run->sim);
+		return;
+	}
+	if (wb_sim_drain(&run->sim))
+		object(run, g_strdup("a drain failed on sound disks"));
+	survives = wb_store_crashy_crash_losing_all(run->sim.backing_disk.crashy);
+	object(run, wb_oracle_check_newest(run->oracle, wb_store_memory_bytes(survives)));
+	wb_store_close(survives);
+	if (wb_sim_close(&run->sim))
+		object(run, g_strdup("the last stop failed"));
+}
+
+void crash_run(const struct crash_options *options, struct crash_report *report)
+{
+	struct run run = { .options = options, .report = report };
+	unsigned lives;
+
+	*report = (struct crash_report){ 0 };
+	wb_prng_init(&run.prng, options->seed * 7919 + options->point);
+	/* The script of a first life does not depend on where it ends. */
+	if (options->point)
+		wb_prng_init(&run.prng, options->seed * 7919);
+	make_volume(&run);
+	set_lies(&run);
+	run.oracle = wb_oracle_new(run.sim.params.image_bytes);
+	lives = options->lives ? options->lives : 3 + (unsigned)below(&run, 10);
+	for (unsigned i = 0; i < lives && !report->objection; i++)
+		live(&run);
+	if (!report->objection)
+		drain_and_compare(&run);
+	wb_oracle_free(run.oracle);
+	wb_sim_clear(&run.sim);
+}
+
+char *crash_options_text(const struct crash_options *options)
+{
+	return g_strdup_printf("crash-sim SEED=%lu POINT=%lu OPTIONS=--steps %u --lives %u "
+			       "--cache-lies %u --backing-lies %u", options->seed,
+			       options->point, options->steps, options->lives,
+			       options->cache_lies, options->backing_lies);
+}

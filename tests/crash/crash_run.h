@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * One simulated history of a volume: it is opened, worked on, and loses power,
+ * is killed or stopped, many times over, everything decided by one seed; then
+ * it is drained and its backing compared with what was written.
+ */
+#ifndef WB_TESTS_CRASH_RUN_H
+#define WB_TESTS_CRASH_RUN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct crash_options {
+	uint64_t seed;
+	/* The power goes at this point (a submit or an answer of either disk,
+	 * counted from 1) of the first life, which ends there or after `steps`;
+	 * 0: many lives, and the seed decides. */
+	uint64_t point;
+	unsigned steps;		/* of work in each life; 0: the seed decides */
+	unsigned lives;		/* 0: the seed decides */
+	unsigned cache_lies, backing_lies;	/* WB_CRASHY_... */
+};
+
+struct crash_report {
+	char *objection;	/* NULL: nothing to object to; to be freed */
+	uint64_t points;	/* passed in the first life */
+	uint64_t power_cuts, cuts_while_opening, kills, clean_stops;
+	uint64_t requests, segments, batches, parked;
+};
+
+void crash_run(const struct crash_options *options, struct crash_report *report);
+
+/* What replays it: "crash-sim SEED=... ", to be freed. */
+char *crash_options_text(const struct crash_options *options);
+
+#endif

@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * crash_sim: the crash simulation as a program that prints TAP.
+ *
+ *   crash_sim                     what `make check` runs
+ *   crash_sim --seeds A-B         histories of these seeds
+ *   crash_sim --exhaustive A-B    short histories, the power cut at every point
+ *   crash_sim --replay SEED:POINT one of them again, with --steps, --lives,
+ *                                 --cache-lies and --backing-lies as printed
+ */
+#include <glib.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "crash_run.h"
+#include "support/store_crashy.h"
+
+#define SHORT_STEPS 40u
+
+static struct {
+	char *seeds, *exhaustive, *replay;
+	int steps, lives, cache_lies, backing_lies;
+} arguments;
+
+static const GOptionEntry entries[] = {
+	{ "seeds", 0, 0, G_OPTION_ARG_STRING, &arguments.seeds, "histories", "A-B" },
+	{ "exhaustive", 0, 0, G_OPTION_ARG_STRING, &arguments.exhaustive,
+	  "short histories, cut at every point", "A-B" },
+	{ "replay", 0, 0, G_OPTION_ARG_STRING, &arguments.replay, "one again", "SEED:POINT" },
+	{ "steps", 0, 0, G_OPTION_ARG_INT, &arguments.steps, "of work in a life", "N" },
+	{ "lives", 0, 0, G_OPTION_ARG_INT, &arguments.lives, "of a history", "N" },
+	{ "cache-lies", 0, 0, G_OPTION_ARG_INT, &arguments.cache_lies,
+	  "1: no FLUSH, 2: no FUA", "BITS" },
+	{ "backing-lies", 0, 0, G_OPTION_ARG_INT, &arguments.backing_lies, "likewise", "BITS" },
+	{ 0 },
+};
+
+static int test_count, failure_count;
+static struct crash_report total;
+static uint64_t histories;
+
+static void tell(bool is_right, const char *name)
+{
+	printf("%sok %d - %s\n", is_right ? "" : "not ", ++test_count, name);
+	fflush(stdout);
+	failure_count += !is_right;
+}
+
+static struct crash_options given(uint64_t seed, uint64_t point)
+{
+	return (struct crash_options){
+		.seed = seed, .point = point, .steps = (unsigned)arguments.steps,
+		.lives = (unsigned)arguments.lives,
+		.cache_lies = (unsigned)arguments.cache_lies,
+		.backing_lies = (unsigned)arguments.backing_lies,
+	};
+}
+
+static void add_up(const struct crash_report *report)
+{
+	histories++;
+	total.power_cuts += report->power_cuts;
+	total.cuts_while_opening += report->cuts_while_opening;
+	total.kills += report->kills;
+	total.clean_stops += report->clean_stops;
+	total.requests += report->requests;
+	total.batches += report->batches;
+	total.parked += report->parked;
+}
+
+/* TRUE when nothing was objected to; says what otherwise. */
+static bool run_one(const struct crash_options *options, struct crash_report *report)
+{
+	g_autofree char *text = crash_options_text(options);
+	g_autofree char *objection = NULL;
+
+	/* An assertion ends the program: the line that replays it has to be
+	 * out by then. */
+	g_setenv("WB_CRASH_SIM", text, TRUE);
+	crash_run(options, report);
+	objection = report->objection;
+	add_up(report);
+	if (objection)
+		printf("# %s\n# %s\n", text, objection);
+	return !objection;
+}
+
+static bool run_seeds(uint64_t first, uint64_t last)
+{
+	bool all_right = true;
+
+	for (uint64_t seed = first; seed <= last; seed++) {
+		struct crash_options options = given(seed, 0);
+		struct crash_report report;
+
+		all_right &= run_one(&options, &report);
+	}
+	return all_right;
+}
+
+/* One life of few steps, once for each point in it, and then whatever the seed
+ * does to the recovery. */
+static bool run_exhaustive(uint64_t first, uint64_t last)
+{
+	bool all_right = true;
+
+	for (uint64_t seed = first; seed <= last; seed++) {
+		struct crash_options options = given(seed, UINT64_MAX);
+		struct crash_report report;
+		uint64_t points;
+
+		options.steps = options.steps ? options.steps : SHORT_STEPS;
+		options.lives = 2;
+		all_right &= run_one(&options, &report);
+		points = report.points;
+		for (uint64_t point = 1; point <= points; point++) {
+			options.point = point;
+			all_right &= run_one(&options, &report);
+		}
+	}
+	return all_right;
+}
+
+/* The oracle has to object to disks that lie: how many histories does it take? */
+static bool is_found_out(unsigned cache_lies, unsigned backing_lies)
+{
+	for (uint64_t seed = 1; seed <= 60; seed++) {
+		struct crash_options options = { .seed = seed, .cache_lies = cache_lies,
+						 .backing_lies = backing_lies };
+		struct crash_report report;
+
+		crash_run(&options, &report);
+		if (report.objection) {
+			printf("# found out by seed %lu: %.60s...\n", seed, report.objection);
+			g_free(report.objection);
+			return true;
+		}
+	}
+	return false;
+}
+
+static bool parse_range(const char *text, uint64_t *first, uint64_t *last)
+{
+	char *end;
+
+	*first = *last = g_ascii_strtoull(text, &end, 10);
+	if (*end == '-' || *end == ':')
+		*last = g_ascii_strtoull(end + 1, &end, 10);
+	return *end == '\0' && end != text;
+}
+
+static void tell_totals(void)
+{
+	printf("# %lu histories, %lu requests (%lu parked), %lu batches; %lu power cuts, %lu of "
+	       "them while opening, %lu kills, %lu clean stops\n", histories, total.requests,
+	       total.parked, total.batches, total.power_cuts, total.cuts_while_opening,
+	       total.kills, total.clean_stops);
+}
+
+static void print_replay_on_abort(const char *domain, GLogLevelFlags level,
+				  const char *message, gpointer data)
+{
+	printf("# %s\n", g_getenv("WB_CRASH_SIM"));
+	fflush(stdout);
+	g_log_default_handler(domain, level, message, data);
+}
+
+static void run_check(void)
+{
+	tell(run_seeds(1, 250), "random histories");
+	tell(run_exhaustive(1, 3), "short histories cut at every point");
+	tell(is_found_out(WB_CRASHY_SWALLOWS_FLUSH, 0),
+	     "a cache disk that swallows FLUSH is found out");
+	tell(is_found_out(WB_CRASHY_IGNORES_FUA, 0), "a cache disk that ignores FUA is found out");
+	tell(is_found_out(0, WB_CRASHY_SWALLOWS_FLUSH),
+	     "a backing that swallows FLUSH is found out");
+}
+
+int main(int argc, char **argv)
+{
+	g_autoptr(GOptionContext) context = g_option_context_new(NULL);
+	g_autoptr(GError) error = NULL;
+	uint64_t first, last;
+
+	g_option_context_add_main_entries(context, entries, NULL);
+	g_log_set_default_handler(print_replay_on_abort, NULL);
+	if (!g_option_context_parse(context, &argc, &argv, &error)) {
+		fprintf(stderr, "crash_sim: %s\n", error->message);
+		return 2;
+	}
+	if (arguments.replay && parse_range(arguments.replay, &first, &last)) {
+		struct crash_options options = given(first, last);
+		struct crash_report report;
+
+		tell(run_one(&options, &report), "replay");
+	} else if (arguments.seeds && parse_range(arguments.seeds, &first, &last)) {
+		tell(run_seeds(first, last), "random histories");
+	} else if (arguments.exhaustive && parse_range(arguments.exhaustive, &first, &last)) {
+		tell(run_exhaustive(first, last), "short histories cut at every point");
+	} else {
+		run_check();
+	}
+	tell_totals();
+	printf("1..%d\n", test_count);
+	return failure_count > 0;
+}

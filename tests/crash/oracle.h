@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What an image may hold. The oracle keeps, for every sector, all versions in
+ * the order in which they got their place in the log, each with the bounds of
+ * its record's sequence, when it was acknowledged, and whether a sync has
+ * promised it.
+ *
+ * A read may return any version that was the newest at some moment between its
+ * submit and its answer (P1). After a crash that cut the log at sequence c the
+ * image is that prefix of the log: of each sector the last version with a
+ * sequence <= c (P3, also for records as units), and no version that a sync or
+ * a FUA write has promised lies beyond c (P2). Discards are versions like any
+ * other (P7), and what came back from the backing shows in the same way (P5).
+ */
+#ifndef WB_TESTS_ORACLE_H
+#define WB_TESTS_ORACLE_H
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "support/volume_sim.h"
+
+struct wb_oracle;
+
+struct wb_oracle *wb_oracle_new(uint64_t image_bytes);
+void wb_oracle_free(struct wb_oracle *oracle);
+
+/* A stretch of a WRITE (its data) or ZERO has its place in the log. */
+void wb_oracle_progress(struct wb_oracle *oracle, const struct wb_sim_op *op,
+			const struct wb_sim_progress *progress);
+/* It has ended without an error: data, and promises by SYNC and FUA. */
+void wb_oracle_acknowledged(struct wb_oracle *oracle, const struct wb_sim_op *op);
+/* Everything acknowledged so far is promised (a clean stop). */
+void wb_oracle_promise_all(struct wb_oracle *oracle, uint64_t step);
+
+/* NULL when the READ returned what it may, else the objection (to be freed). */
+char *wb_oracle_check_read(const struct wb_oracle *oracle, const struct wb_sim_op *op);
+/* The same for the image after a crash, where the log was cut at `cut`. */
+char *wb_oracle_check_recovered(const struct wb_oracle *oracle, const uint8_t *image,
+				uint64_t cut);
+/* This is the image now, all of it promised: the history is forgotten. */
+void wb_oracle_rebase(struct wb_oracle *oracle, const uint8_t *image);
+/* The newest version of everything. */
+char *wb_oracle_check_newest(const struct wb_oracle *oracle, const uint8_t *image);
+
+#endif
