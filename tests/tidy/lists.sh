@@ -14,9 +14,8 @@ for file in $files; do
 	case $file in
 	# automake adds these by itself
 	configure.ac | *.am | README | .gitignore) continue ;;
-	# a test program is listed without its suffix
-	tests/*/test_*.c | tests/race/*.c | tests/mount/*.c) file=${file%.c} ;;
 	esac
-	grep -qxF "$file" <<<"$words" || { echo "$file is in no build list"; status=1; }
+	# a test program is listed without its suffix
+	grep -qxF -e "$file" -e "${file%.c}" <<<"$words" || { echo "$file is in no build list"; status=1; }
 done
 exit $status
