@@ -137,7 +137,8 @@ static bool check_contents(struct format *format, GError **error)
 		return true;
 	return (format->cache_is_new || wb_format_guard_cache(format->cache_store, error)) &&
 	       (format->backing_is_new ||
-		wb_format_guard_backing(&v->backing, &format->old_identity, &v->cache, error));
+		wb_format_guard_backing(&v->backing, &format->old_identity, &v->cache,
+					format->cache_store, error));
 }
 
 static bool make_uuid(uint8_t uuid[16], GError **error)
@@ -149,22 +150,13 @@ static bool make_uuid(uint8_t uuid[16], GError **error)
 	return true;
 }
 
-static bool mark_backing(struct format *format, GError **error)
-{
-	format->identity.cache_path = g_strdup(format->volume.cache.path);
-	if (!make_uuid(format->identity.uuid, error))
-		return false;
-	format->is_marked = true;
-	return wb_identity_write(&format->volume.backing, &format->identity, error);
-}
-
 static bool lay_out(struct format *format, GError **error)
 {
 	struct wb_progress progress;
 	struct wb_create_params params = {
 		.segment_bytes = segment_bytes(format->options),
 		.backing_bytes = format->volume.backing.size_bytes,
-		.backing_mark_kind = format->identity.kind,
+		.backing_mark_kind = wb_identity_probe(&format->volume.backing),
 		.backing_path = format->volume.backing.path,
 		.zero_mode = format->options->no_zero ? WB_ZERO_HEADERS : WB_ZERO_ALL,
 		.progress = wb_progress_update,
@@ -172,6 +164,9 @@ static bool lay_out(struct format *format, GError **error)
 	};
 	bool ok;
 
+	format->identity.cache_path = g_strdup(format->volume.cache.path);
+	if (!make_uuid(format->identity.uuid, error))
+		return false;
 	memcpy(params.uuid, format->identity.uuid, 16);
 	memcpy(params.backing_mark, format->identity.uuid, 16);
 	wb_progress_begin(&progress, "zeroing the cache");
@@ -180,13 +175,21 @@ static bool lay_out(struct format *format, GError **error)
 	return ok;
 }
 
+/* Last: a format that is cut off before leaves a cache that is none, and a
+ * backing that another format takes without being forced. */
+static bool mark_backing(struct format *format, GError **error)
+{
+	format->is_marked = true;
+	return wb_identity_write(&format->volume.backing, &format->identity, error);
+}
+
 static bool run(struct format *format, GError **error)
 {
 	if (!open_both(format, error) || !check_geometry(format, error))
 		return false;
 	format->cache_store = wb_disk_open_store(&format->volume.cache, error);
 	return format->cache_store && check_contents(format, error) &&
-	       mark_backing(format, error) && lay_out(format, error);
+	       lay_out(format, error) && mark_backing(format, error);
 }
 
 /* --- end --------------------------------------------------------------------------------- */

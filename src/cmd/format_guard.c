@@ -127,15 +127,27 @@ static bool is_path_of(const char *path, const struct wb_disk *disk)
 	return wb_disk_is_same(&other, disk);
 }
 
+/* That a file stands where the cache was proves nothing: the SSD with the real
+ * one may just not be mounted. */
+static bool is_other_drained(const struct wb_identity *identity, const struct wb_disk *cache,
+			     struct wb_store *cache_store, GError **error)
+{
+	if (!identity->cache_path)
+		return false;
+	if (is_path_of(identity->cache_path, cache))
+		return is_drained(identity, cache_store, error);
+	return check_other_cache(identity, error);
+}
+
 static bool guard_mark(const struct wb_identity *identity, const struct wb_disk *backing,
-		       const struct wb_disk *cache, GError **error)
+		       const struct wb_disk *cache, struct wb_store *cache_store,
+		       GError **error)
 {
 	g_autoptr(GError) problem = NULL;
 	char uuid[WB_UUID_TEXT_BYTES];
 
-	if (identity->kind == WB_MARK_NONE || is_path_of(identity->cache_path, cache))
-		return true;	/* the cache itself is looked at in any case */
-	if (identity->cache_path && check_other_cache(identity, &problem))
+	if (identity->kind == WB_MARK_NONE ||
+	    is_other_drained(identity, cache, cache_store, &problem))
 		return true;
 	wb_uuid_format(identity->uuid, uuid);
 	return wb_fail(error, "backing %s belongs to volume %s, whose cache (%s) may hold data "
@@ -147,7 +159,8 @@ static bool guard_mark(const struct wb_identity *identity, const struct wb_disk 
 
 bool wb_format_guard_backing(const struct wb_disk *backing,
 			     const struct wb_identity *identity,
-			     const struct wb_disk *cache, GError **error)
+			     const struct wb_disk *cache, struct wb_store *cache_store,
+			     GError **error)
 {
 	g_autofree uint8_t *first = g_malloc0(LOOKED_AT_BYTES);
 	ssize_t length = pread(backing->fd, first, LOOKED_AT_BYTES, 0);
@@ -157,5 +170,5 @@ bool wb_format_guard_backing(const struct wb_disk *backing,
 	if (has_our_magic(first, (size_t)length))
 		return wb_fail(error, "backing %s is a cache: were --cache and --backing "
 			       "swapped? --force makes it a backing", backing->path);
-	return guard_mark(identity, backing, cache, error);
+	return guard_mark(identity, backing, cache, cache_store, error);
 }

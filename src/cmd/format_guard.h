@@ -14,10 +14,11 @@
 bool wb_format_guard_cache(struct wb_store *cache_store, GError **error);
 
 /* FALSE when the backing is a cache itself, or is marked by a volume whose
- * cache may still be dirty. `identity` is its mark, `cache` the cache that is
- * about to be formatted. */
+ * cache may still be dirty. `identity` is its mark; `cache` and its store are
+ * the cache that is about to be formatted. */
 bool wb_format_guard_backing(const struct wb_disk *backing,
 			     const struct wb_identity *identity,
-			     const struct wb_disk *cache, GError **error);
+			     const struct wb_disk *cache, struct wb_store *cache_store,
+			     GError **error);
 
 #endif

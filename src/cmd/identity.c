@@ -289,6 +289,18 @@ bool wb_identity_write(const struct wb_disk *backing, struct wb_identity *identi
 	return true;
 }
 
+enum wb_mark_kind wb_identity_probe(const struct wb_disk *backing)
+{
+	static const char probe[] = "user.wbfs.probe";
+
+	if (backing->is_block_device)
+		return WB_MARK_STATE_DIRECTORY;
+	if (fsetxattr(backing->fd, probe, "1", 1, 0))
+		return WB_MARK_SIDECAR;
+	fremovexattr(backing->fd, probe);
+	return WB_MARK_XATTR;
+}
+
 void wb_identity_remove(const struct wb_disk *backing)
 {
 	remove_others(backing, WB_MARK_NONE);

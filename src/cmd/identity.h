@@ -29,6 +29,8 @@ bool wb_identity_read(const struct wb_disk *backing, struct wb_identity *identit
  * removes marks from the other places; sets identity->kind. */
 bool wb_identity_write(const struct wb_disk *backing, struct wb_identity *identity,
 		       GError **error);
+/* Where wb_identity_write() will probably put it; changes nothing. */
+enum wb_mark_kind wb_identity_probe(const struct wb_disk *backing);
 /* Removes all marks, as far as possible. */
 void wb_identity_remove(const struct wb_disk *backing);
 void wb_identity_clear(struct wb_identity *identity);

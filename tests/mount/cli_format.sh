@@ -104,6 +104,8 @@ same_bytes "$W/data" b 100000 || fail "formatting changed the backing"
 case_is "a backing whose other cache is gone is kept, until it is forced"
 rm c2
 refused 'belongs to volume' '--force' -- --cache c --backing b
+# A new file in its place is not it: the real one may be on a disk that is away.
+refused 'belongs to volume' '--force' -- --cache c2 --cache-size 32M --backing b
 format --force --no-zero --cache c --backing b
 
 case_is "dirty data is overwritten by force alone"
