@@ -9,22 +9,31 @@
 /* --- the tables ------------------------------------------------------------ */
 
 static const struct wb_command commands[WB_COMMAND_COUNT] = {
-	[WB_COMMAND_FORMAT] = { "format", NULL, false, "make a new volume of a cache and a backing",
+	[WB_COMMAND_FORMAT] = { "format", NULL, false,
+		"make a new volume of a cache and a backing",
 		"Without --cache-size and --size both must exist and are used at their size.\n"
 		"Never overwrites a cache with dirty data, a backing whose other cache is\n"
 		"still dirty, or a file that is something else, without --force." },
-	[WB_COMMAND_MOUNT] = { "mount", "MOUNTPOINT", true, "mount a volume; the image is MOUNTPOINT/disk",
+	[WB_COMMAND_MOUNT] = { "mount", "MOUNTPOINT", true,
+		"mount a volume; the image is MOUNTPOINT/disk",
 		"Recovers the cache when it was not stopped cleanly. Returns when the image\n"
 		"can be used." },
-	[WB_COMMAND_UMOUNT] = { "umount", "MOUNTPOINT", true, "stop a mounted volume",
+	[WB_COMMAND_UMOUNT] = { "umount", "MOUNTPOINT", true,
+		"stop a mounted volume",
 		"Everything acknowledged is made durable on the cache; dirty data stays there.\n"
 		"Returns when the daemon is gone and both files are free." },
-	[WB_COMMAND_STATUS] = { "status", "MOUNTPOINT", false, "show one mounted volume, or list all", NULL },
-	[WB_COMMAND_FLUSH] = { "flush", "MOUNTPOINT", true, "make all acknowledged data durable", NULL },
-	[WB_COMMAND_DRAIN] = { "drain", "MOUNTPOINT", true, "write back until nothing is dirty", NULL },
-	[WB_COMMAND_CHECK] = { "check", "CACHE", true, "verify an unmounted cache; changes nothing", NULL },
-	[WB_COMMAND_DUMP] = { "dump", "CACHE", true, "print superblocks and records of an unmounted cache", NULL },
-	[WB_COMMAND_HELP] = { "help", "COMMAND", false, "explain all commands, or one", NULL },
+	[WB_COMMAND_STATUS] = { "status", "MOUNTPOINT", false,
+		"show one mounted volume, or list all", NULL },
+	[WB_COMMAND_FLUSH] = { "flush", "MOUNTPOINT", true,
+		"make all acknowledged data durable", NULL },
+	[WB_COMMAND_DRAIN] = { "drain", "MOUNTPOINT", true,
+		"write back until nothing is dirty", NULL },
+	[WB_COMMAND_CHECK] = { "check", "CACHE", true,
+		"verify an unmounted cache; changes nothing", NULL },
+	[WB_COMMAND_DUMP] = { "dump", "CACHE", true,
+		"print superblocks and records of an unmounted cache", NULL },
+	[WB_COMMAND_HELP] = { "help", "COMMAND", false,
+		"explain all commands, or one", NULL },
 };
 
 enum option_type { FLAG, STRING, SIZE, MOUNT_OPTIONS };
