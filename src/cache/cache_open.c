@@ -86,6 +86,18 @@ static void replay_extent(struct wb_data_path *path, const struct wb_recovery_re
 	wb_extent_table_insert(path->extents, &extent);
 }
 
+/* Lost data that was written again is lost no more. Pending zeros stay: what is
+ * written over them holds the whole block. If it does not, then nothing was
+ * pending any more when it was written: the punch was on the backing, and
+ * perhaps later data of the block, which a second punch would destroy. */
+static void carve_overwritten(struct wb_data_path *path, const struct wb_entry *entry)
+{
+	bool is_whole = entry->mask == wb_geometry_block_mask(&path->geometry, entry->address);
+
+	wb_extent_table_carve(path->extents, entry->address, 1,
+			      is_whole ? WB_EXTENT_BAD : WB_EXTENT_NONE);
+}
+
 static void replay_record(struct wb_data_path *path, const struct wb_recovery *recovery,
 			  const struct wb_recovery_record *record)
 {
@@ -113,7 +125,7 @@ static void replay_record(struct wb_data_path *path, const struct wb_recovery *r
 		if (entry.type == WB_ENTRY_DATA && record->is_live) {
 			put(path, &entry, wb_geometry_slot(&path->geometry, place, block),
 			    WB_SLOT_DIRTY);
-			wb_extent_table_carve(path->extents, entry.address, 1, WB_EXTENT_BAD);
+			carve_overwritten(path, &entry);
 		} else if (entry.type != WB_ENTRY_VOID) {
 			put(path, &entry, wb_geometry_slot(&path->geometry, place, block),
 			    WB_SLOT_CLEAN);
@@ -122,16 +134,20 @@ static void replay_record(struct wb_data_path *path, const struct wb_recovery *r
 	}
 }
 
-static size_t count_extents(const struct wb_recovery *recovery)
+/* Fragments that replaying can make: an extent itself and the half that it cuts
+ * off another one; a half for each entry that carves. */
+static size_t count_fragments(const struct wb_recovery *recovery)
 {
-	size_t count = 0;
+	size_t extents = 0, blocks = 0;
 
 	for (size_t i = 0; i < recovery->entries->len; i++) {
-		if (!wb_entry_has_block(g_array_index(recovery->entries, struct wb_entry_disk,
-						      i).type))
-			count++;
+		if (wb_entry_has_block(g_array_index(recovery->entries, struct wb_entry_disk,
+						     i).type))
+			blocks++;
+		else
+			extents++;
 	}
-	return count;
+	return extents > 0 ? 4 * extents + blocks : 0;
 }
 
 static void replay(struct wb_cache *cache, const struct wb_recovery *recovery)
@@ -156,11 +172,22 @@ static gboolean io_error(struct wb_cache *cache, const char *what, int error, GE
  * could take it back: it is flushed before anything builds on it. Then the
  * superblocks of the new epoch, before its first record: they make all that
  * lies beyond the cut DEAD for every later recovery. */
-static gboolean begin_epoch(struct wb_cache *cache, const struct wb_recovery *recovery,
-			    struct wb_log_start *start, GError **error)
+static gboolean begin_epoch(struct wb_cache *cache, GError **error)
+{
+	int result = wb_store_flush_sync(cache->config.cache_store);
+
+	if (result)
+		return io_error(cache, "flushing", result, error);
+	result = wb_recorder_write_sync(cache->recorder);
+	if (result)
+		return io_error(cache, "writing the superblocks", result, error);
+	return TRUE;
+}
+
+static void make_recorder(struct wb_cache *cache, const struct wb_recovery *recovery,
+			  const struct wb_log_start *start)
 {
 	struct wb_superblock superblock = recovery->superblock;
-	int result;
 
 	superblock.epoch = start->epoch;
 	superblock.epoch_start = start->epoch_start;
@@ -173,16 +200,9 @@ static gboolean begin_epoch(struct wb_cache *cache, const struct wb_recovery *re
 	superblock.state_flags = 0;
 	superblock.checkpoint_used = 0;
 	superblock.checkpoint_crc = 0;
-	result = wb_store_flush_sync(cache->config.cache_store);
-	if (result)
-		return io_error(cache, "flushing", result, error);
 	cache->recorder = wb_recorder_new(cache->config.cache_store, &cache->stats,
 					  &cache->message, &superblock,
 					  recovery->newest_copy ^ 1);
-	result = wb_recorder_write_sync(cache->recorder);
-	if (result)
-		return io_error(cache, "writing the superblocks", result, error);
-	return TRUE;
 }
 
 /* --- assembly ---------------------------------------------------------------------- */
@@ -213,7 +233,7 @@ static gboolean make_state(struct wb_cache *cache, const struct wb_recovery *rec
 	if (!path->rambuf)
 		return FALSE;
 	path->extents = wb_extent_table_new(path->segments,
-		MAX(WB_EXTENTS_MAX, 4 * count_extents(recovery) + 2));
+		WB_EXTENTS_MAX + count_fragments(recovery));
 	cache->executor = wb_executor_new("wb-request", cache->config.worker_mode, 2);
 	path->executor = cache->executor;
 	path->exclusion = wb_exclusion_new(path->map, cache->executor);
@@ -256,6 +276,7 @@ static gboolean make_engines(struct wb_cache *cache, const struct wb_log_start *
 	path->log = wb_log_new(&path->geometry, path->segments, path->rambuf, start);
 	flush_deps.log = reclaim_deps.log = writeback_deps.log = path->log;
 	path->flush = wb_flush_new(&flush_deps, start->last_segment + 1, start->last_crc);
+	wb_recorder_set_flush(cache->recorder, path->flush);
 	reclaim_deps.flush = writeback_deps.flush = path->flush;
 	cache->reclaim = wb_reclaim_new(&reclaim_deps);
 	cache->writeback = wb_writeback_new(&writeback_deps, error);
@@ -327,8 +348,8 @@ static gboolean open_recovered(struct wb_cache *cache, const struct wb_recovery 
 	    !make_state(cache, recovery, error) || !make_requests(cache, error))
 		return FALSE;
 	replay(cache, recovery);
-	return begin_epoch(cache, recovery, &start, error) &&
-	       make_engines(cache, &start, error);
+	make_recorder(cache, recovery, &start);
+	return make_engines(cache, &start, error) && begin_epoch(cache, error);
 }
 
 struct wb_cache *wb_cache_open(const struct wb_cache_config *config, GError **error)

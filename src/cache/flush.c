@@ -21,15 +21,19 @@ struct wb_flush {
 	uint64_t next_write;		/* first sequence that is not at the SSD yet */
 	uint64_t completed;		/* all records <= this are WRITTEN */
 	uint32_t writes_in_flight;
+	bool fua_in_flight;
 	bool flush_in_flight;
 	uint64_t flush_covers;		/* of the flush in flight */
-	bool must_rewrite;		/* a flush failed */
+	bool must_rewrite;		/* a flush, or a write with FUA, failed */
+	struct wb_device_waiter *device_waiting, *device_covered;
 	uint64_t sync_target;		/* highest sequence that anybody wants durable */
 	struct wb_sync_waiter *waiters;
 	uint64_t release_id;		/* first segment whose RAM buffer is kept */
 	_Atomic uint32_t failures;	/* in a row; read without the lock too */
 	uint64_t retry_at_ns;
 	struct wb_io flush_io;
+	/* atomic: threads inside a completion of ours */
+	_Atomic uint32_t completions;
 	/* runner only */
 	uint32_t last_crc;		/* of the last READY record: the chain */
 };
@@ -89,6 +93,16 @@ static struct wb_sync_waiter *take_waiters_locked(struct wb_flush *flush, uint64
 		}
 	}
 	return taken;
+}
+
+static void answer_device(struct wb_device_waiter *waiter, int error)
+{
+	while (waiter) {
+		struct wb_device_waiter *next = waiter->next;
+
+		waiter->done(waiter, error);
+		waiter = next;
+	}
 }
 
 static void answer(struct wb_sync_waiter *waiter, int error)
@@ -177,12 +191,18 @@ static void count_failure_locked(struct wb_flush *flush, const char *what, int e
 static void give_up_and_unlock(struct wb_flush *flush)
 {
 	struct wb_sync_waiter *waiters = NULL;
+	struct wb_device_waiter *device_waiters = NULL;
 	bool gives_up_now = flush->failures == WB_LOG_FAILURES_MAX || flush->is_abandoned;
 
 	if (flush->failures >= WB_LOG_FAILURES_MAX || flush->is_abandoned)
 		waiters = take_waiters_locked(flush, 0, true);
+	if (flush->failures >= WB_LOG_FAILURES_MAX || flush->is_abandoned) {
+		device_waiters = flush->device_waiting;
+		flush->device_waiting = NULL;
+	}
 	wb_lock_release(&flush->lock);
 	answer(waiters, -EIO);
+	answer_device(device_waiters, -EIO);
 	/* Parked requests must hear of it too. */
 	if (gives_up_now && flush->advanced)
 		flush->advanced(flush->advanced_arg);
@@ -199,26 +219,37 @@ static void advance_completed_locked(struct wb_flush *flush)
 	}
 }
 
+static void write_failed_and_unlock(struct wb_flush *flush, struct wb_record *record,
+				    int error)
+{
+	atomic_store(&record->state, WB_RECORD_READY);
+	flush->next_write = MIN(flush->next_write, record->sequence);
+	/* With FUA the error may be the flush's, and concern others. */
+	if (record->io.flags & WB_IO_FUA)
+		flush->must_rewrite = true;
+	count_failure_locked(flush, "writing the log", error);
+	give_up_and_unlock(flush);
+}
+
 static void write_done(struct wb_io *io, int error)
 {
 	struct wb_record *record =
 		(struct wb_record *)((char *)io - offsetof(struct wb_record, io));
 	struct wb_flush *flush = record->owner;
+	bool is_fua = io->flags & WB_IO_FUA;
 
+	atomic_fetch_add(&flush->completions, 1);
 	wb_lock_acquire(&flush->lock);
 	flush->writes_in_flight--;
+	if (is_fua)
+		flush->fua_in_flight = false;
 	if (error) {
-		atomic_store(&record->state, WB_RECORD_READY);
-		flush->next_write = MIN(flush->next_write, record->sequence);
-		count_failure_locked(flush, "writing the log", error);
-		give_up_and_unlock(flush);
+		write_failed_and_unlock(flush, record, error);
 	} else {
-		bool is_durable = io->flags & WB_IO_FUA && !flush->must_rewrite &&
-				  record->sequence == wb_log_durable(flush->deps.log) + 1;
-
 		atomic_store(&record->state, WB_RECORD_WRITTEN);
 		advance_completed_locked(flush);
-		if (is_durable) {
+		if (is_fua && !flush->must_rewrite) {
+			/* All before it were durable when it was submitted. */
 			flush->failures = 0;
 			set_durable_and_unlock(flush, record->sequence);
 		} else {
@@ -226,14 +257,19 @@ static void write_done(struct wb_io *io, int error)
 		}
 	}
 	wb_flush_run(flush);
+	atomic_fetch_sub(&flush->completions, 1);
 }
 
 static void flush_done(struct wb_io *io, int error)
 {
 	struct wb_flush *flush = owner_of_flush_io(io);
+	struct wb_device_waiter *covered;
 
+	atomic_fetch_add(&flush->completions, 1);
 	wb_lock_acquire(&flush->lock);
 	flush->flush_in_flight = false;
+	covered = flush->device_covered;
+	flush->device_covered = NULL;
 	if (error) {
 		/* The next one may succeed without the data being there. */
 		flush->must_rewrite = true;
@@ -246,7 +282,9 @@ static void flush_done(struct wb_io *io, int error)
 		else
 			wb_lock_release(&flush->lock);
 	}
+	answer_device(covered, error);
 	wb_flush_run(flush);
+	atomic_fetch_sub(&flush->completions, 1);
 }
 
 /* --- steps: called by the runner with the lock held, may drop it ---------- */
@@ -255,11 +293,17 @@ static void flush_done(struct wb_io *io, int error)
 static bool step_rewrite(struct wb_flush *flush)
 {
 	uint64_t durable = wb_log_durable(flush->deps.log);
+	uint64_t sealed = wb_log_sealed_sequence(flush->deps.log);
 
 	if (!flush->must_rewrite || flush->writes_in_flight > 0 || flush->flush_in_flight)
 		return false;
-	for (uint64_t s = durable + 1; s < flush->next_write; s++)
-		atomic_store(&wb_log_record(flush->deps.log, s)->state, WB_RECORD_READY);
+	/* Not only below next_write: a failed write may have set that back. */
+	for (uint64_t s = durable + 1; s <= sealed; s++) {
+		struct wb_record *record = wb_log_record(flush->deps.log, s);
+
+		if (atomic_load(&record->state) == WB_RECORD_WRITTEN)
+			atomic_store(&record->state, WB_RECORD_READY);
+	}
 	flush->next_write = durable + 1;
 	flush->completed = durable;
 	flush->must_rewrite = false;
@@ -318,7 +362,8 @@ static bool fua_is_enough(const struct wb_flush *flush, const struct wb_record *
 	return record->sequence == wb_log_durable(flush->deps.log) + 1 &&
 	       record->sequence == wb_log_sealed_sequence(flush->deps.log) &&
 	       flush->sync_target >= record->sequence &&
-	       flush->writes_in_flight == 0 && !flush->flush_in_flight;
+	       flush->writes_in_flight == 0 && !flush->flush_in_flight &&
+	       !flush->device_waiting;
 }
 
 static bool step_write(struct wb_flush *flush)
@@ -327,6 +372,7 @@ static bool step_write(struct wb_flush *flush)
 	uint64_t sealed = wb_log_sealed_sequence(log);
 	struct wb_record *record;
 	enum wb_record_state state;
+	bool is_fua;
 
 	if (flush->must_rewrite || flush->writes_in_flight >= WB_RECORD_WRITES_MAX)
 		return false;
@@ -340,10 +386,12 @@ static bool step_write(struct wb_flush *flush)
 	}
 	if (atomic_load(&record->copies) > 0)
 		return false;
+	is_fua = fua_is_enough(flush, record);
 	flush->writes_in_flight++;
+	flush->fua_in_flight |= is_fua;
 	wb_io_prepare(&record->io, WB_IO_WRITE, WB_IO_CLASS_LOG, 0, record->header,
 		      (uint64_t)(1 + record->block_count) * WB_BLOCK_BYTES, write_done);
-	record->io.flags = fua_is_enough(flush, record) ? WB_IO_FUA : 0;
+	record->io.flags = is_fua ? WB_IO_FUA : 0;
 	flush->next_write++;
 	wb_lock_release(&flush->lock);
 
@@ -354,7 +402,7 @@ static bool step_write(struct wb_flush *flush)
 	WB_STAT_ADD(flush->deps.stats, WB_STAT_RECORDS, 1);
 	WB_STAT_ADD(flush->deps.stats, WB_STAT_SSD_WRITES, 1);
 	WB_STAT_ADD(flush->deps.stats, WB_STAT_SSD_WRITTEN_BYTES, record->io.length_bytes);
-	if (record->io.flags & WB_IO_FUA)
+	if (is_fua)
 		WB_STAT_ADD(flush->deps.stats, WB_STAT_SSD_FLUSHES, 1);
 	atomic_store(&record->state, WB_RECORD_WRITING);
 	wb_store_submit(flush->deps.store, &record->io);
@@ -378,7 +426,11 @@ static bool flush_is_due(const struct wb_flush *flush)
 	uint64_t durable = wb_log_durable(flush->deps.log);
 	uint32_t free_buffers = wb_rambuf_free_count(flush->deps.rambuf);
 
-	if (flush->flush_in_flight || flush->must_rewrite || flush->completed <= durable)
+	if (flush->flush_in_flight || flush->fua_in_flight || flush->must_rewrite)
+		return false;
+	if (flush->device_waiting)
+		return true;
+	if (flush->completed <= durable)
 		return false;
 	if (flush->sync_target > durable && flush->completed >= flush->sync_target)
 		return true;
@@ -394,6 +446,8 @@ static bool step_flush(struct wb_flush *flush)
 		return false;
 	flush->flush_in_flight = true;
 	flush->flush_covers = flush->completed;
+	flush->device_covered = flush->device_waiting;
+	flush->device_waiting = NULL;
 	wb_lock_release(&flush->lock);
 	wb_io_prepare(&flush->flush_io, WB_IO_FLUSH, WB_IO_CLASS_LOG, 0, NULL, 0, flush_done);
 	WB_STAT_ADD(flush->deps.stats, WB_STAT_SSD_FLUSHES, 1);
@@ -408,6 +462,7 @@ static bool step_locked(struct wb_flush *flush)
 		return false;
 	if (flush->failures > 0 && wb_clock_now_ns(flush->deps.clock) < flush->retry_at_ns)
 		return false;
+	advance_completed_locked(flush);
 	return step_rewrite(flush) || step_seal(flush) || step_write(flush) ||
 	       step_flush(flush);
 }
@@ -460,6 +515,18 @@ void wb_flush_want(struct wb_flush *flush, uint64_t target)
 	wb_flush_run(flush);
 }
 
+void wb_flush_device(struct wb_flush *flush, struct wb_device_waiter *waiter)
+{
+	wb_lock_acquire(&flush->lock);
+	waiter->next = flush->device_waiting;
+	flush->device_waiting = waiter;
+	if (flush->is_abandoned)
+		give_up_and_unlock(flush);
+	else
+		wb_lock_release(&flush->lock);
+	wb_flush_run(flush);
+}
+
 bool wb_flush_note(struct wb_flush *flush)
 {
 	bool is_running;
@@ -481,7 +548,8 @@ bool wb_flush_is_idle(struct wb_flush *flush)
 	bool idle;
 
 	wb_lock_acquire(&flush->lock);
-	idle = flush->writes_in_flight == 0 && !flush->flush_in_flight && !flush->is_running;
+	idle = flush->writes_in_flight == 0 && !flush->flush_in_flight && !flush->is_running &&
+	       atomic_load(&flush->completions) == 0;
 	wb_lock_release(&flush->lock);
 	return idle;
 }

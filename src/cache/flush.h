@@ -56,6 +56,19 @@ void wb_flush_set_advanced(struct wb_flush *flush, void (*advanced)(void *arg), 
 int wb_flush_sync(struct wb_flush *flush, struct wb_sync_waiter *waiter);
 /* The same without anybody waiting. */
 void wb_flush_want(struct wb_flush *flush, uint64_t target);
+/*
+ * One flush of the device, for writes to it that are not records (superblocks).
+ * All flushes go through here, one at a time: the kernel tells an error of a
+ * file only to the first flush that asks, and two askers would each believe
+ * that what the other was told does not concern them.
+ */
+struct wb_device_waiter {
+	struct wb_device_waiter *next;
+	void (*done)(struct wb_device_waiter *waiter, int error);
+};
+/* The writes to cover have completed. done() is always called, later. */
+void wb_flush_device(struct wb_flush *flush, struct wb_device_waiter *waiter);
+
 /* Does all that can be done now. Any thread. */
 void wb_flush_run(struct wb_flush *flush);
 /* Gives back RAM buffers that became free of readers. */

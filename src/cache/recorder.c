@@ -11,6 +11,7 @@ struct wb_recorder {
 	struct wb_store *store;
 	struct wb_stats *stats;
 	struct wb_message *message;
+	struct wb_flush *flush;		/* set once, before the first start */
 
 	/* of the update in progress, or of whoever starts the next one */
 	struct wb_superblock superblock;
@@ -18,9 +19,11 @@ struct wb_recorder {
 	unsigned copies_left;
 	struct wb_recorder_callbacks callbacks;
 	struct wb_io io;
+	struct wb_device_waiter device_waiter;
 	struct wb_superblock_disk *disk;	/* aligned */
 
-	atomic_bool is_busy;		/* set by the starter, cleared last */
+	atomic_bool is_busy;		/* set by the starter */
+	_Atomic uint32_t completions;	/* threads inside finish() */
 };
 
 static struct wb_recorder *recorder_of(struct wb_io *io)
@@ -60,6 +63,16 @@ struct wb_superblock *wb_recorder_superblock(struct wb_recorder *recorder)
 	return &recorder->superblock;
 }
 
+void wb_recorder_set_flush(struct wb_recorder *recorder, struct wb_flush *flush)
+{
+	recorder->flush = flush;
+}
+
+bool wb_recorder_is_idle(struct wb_recorder *recorder)
+{
+	return !wb_recorder_is_busy(recorder) && atomic_load(&recorder->completions) == 0;
+}
+
 bool wb_recorder_is_busy(struct wb_recorder *recorder)
 {
 	return atomic_load(&recorder->is_busy);
@@ -75,18 +88,21 @@ static void finish(struct wb_recorder *recorder, int error)
 			       recorder->store->label, recorder->next_copy,
 			       g_strerror(-error));
 	}
+	atomic_fetch_add(&recorder->completions, 1);
 	if (callbacks.done)
 		callbacks.done(callbacks.arg, error);
 	atomic_store(&recorder->is_busy, false);
 	if (callbacks.idle)
 		callbacks.idle(callbacks.arg);
+	atomic_fetch_sub(&recorder->completions, 1);
 }
 
 static void write_copy(struct wb_recorder *recorder);
 
-static void flushed(struct wb_io *io, int error)
+static void flushed(struct wb_device_waiter *waiter, int error)
 {
-	struct wb_recorder *recorder = recorder_of(io);
+	struct wb_recorder *recorder = (struct wb_recorder *)((char *)waiter -
+					offsetof(struct wb_recorder, device_waiter));
 
 	if (!error) {
 		recorder->next_copy ^= 1;
@@ -106,9 +122,8 @@ static void written(struct wb_io *io, int error)
 		finish(recorder, error);
 		return;
 	}
-	wb_io_prepare(io, WB_IO_FLUSH, WB_IO_CLASS_LOG, 0, NULL, 0, flushed);
-	WB_STAT_ADD(recorder->stats, WB_STAT_SSD_FLUSHES, 1);
-	wb_store_submit(recorder->store, io);
+	recorder->device_waiter.done = flushed;
+	wb_flush_device(recorder->flush, &recorder->device_waiter);
 }
 
 static void write_copy(struct wb_recorder *recorder)

@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 
+#include "cache/flush.h"
 #include "cache/message.h"
 #include "cache/stats.h"
 #include "format/superblock_codec.h"
@@ -23,6 +24,8 @@ struct wb_recorder *wb_recorder_new(struct wb_store *store, struct wb_stats *sta
 				    const struct wb_superblock *superblock,
 				    unsigned first_copy);
 void wb_recorder_free(struct wb_recorder *recorder);
+/* Before the first wb_recorder_start(): who flushes the device. */
+void wb_recorder_set_flush(struct wb_recorder *recorder, struct wb_flush *flush);
 
 /* What to write next time; the generation is the recorder's. Only while
  * !wb_recorder_is_busy(), by the one thread that starts updates. */
@@ -43,7 +46,10 @@ void wb_recorder_start(struct wb_recorder *recorder,
 		       const struct wb_recorder_callbacks *callbacks);
 bool wb_recorder_is_busy(struct wb_recorder *recorder);
 
-/* Start and wait (opening only). */
+/* No thread is inside its callbacks any more either (for closing). */
+bool wb_recorder_is_idle(struct wb_recorder *recorder);
+
+/* Start and wait (opening and closing only, when nothing else runs). */
 int wb_recorder_write_sync(struct wb_recorder *recorder);
 
 #endif
