@@ -29,7 +29,7 @@ void wb_cache_on_sealed(void *arg)
 
 static bool is_urgent(struct wb_cache *cache)
 {
-	return wb_park_count(&cache->space) > 0;
+	return wb_park_count(&cache->space) > 0 || wb_park_count(&cache->extent_room) > 0;
 }
 
 /* Places are made ready before somebody has to wait for them. */
@@ -63,6 +63,13 @@ void wb_cache_on_ready(void *arg)
 	struct wb_cache *cache = arg;
 
 	wb_park_wake_all(&cache->space);
+}
+
+void wb_cache_on_zeros_done(void *arg)
+{
+	struct wb_cache *cache = arg;
+
+	wb_park_wake_all(&cache->extent_room);
 }
 
 void wb_cache_on_need_space(void *arg)
@@ -112,12 +119,15 @@ static void look_after_drain(struct wb_cache *cache)
 
 	if (!cache->is_draining)
 		return;
+	/* Under the lock: a drain asked for after the look is not answered by it. */
+	wb_lock_acquire(&cache->lock);
 	is_clean = wb_segment_table_dirty(cache->path.segments) == 0 &&
 		   wb_writeback_is_idle(cache->writeback);
-	has_failed = wb_writeback_is_stuck(cache->writeback) ||
-		     wb_writeback_failures(cache->writeback) >= WB_DRAIN_FAILURES_MAX ||
+	has_failed = (wb_writeback_is_stuck(cache->writeback) &&
+		      wb_writeback_bad_tries(cache->writeback) >= WB_DRAIN_FAILURES_MAX) ||
+		     wb_writeback_failures(cache->writeback) >=
+			     cache->drain_failures + WB_DRAIN_FAILURES_MAX ||
 		     wb_flush_has_failed(cache->path.flush);
-	wb_lock_acquire(&cache->lock);
 	is_beyond = wb_tail_current(&cache->tail).segment > cache->drain_segment;
 	if (is_clean || is_beyond || has_failed) {
 		end_verb_locked(&cache->drain, is_clean || is_beyond ? 0 : -EIO);
@@ -210,8 +220,10 @@ void wb_cache_start_drain(struct wb_cache *cache)
 	cache->drain.asked++;
 	cache->drain.is_running = true;
 	cache->drain_segment = head.segment_id;
+	cache->drain_failures = wb_writeback_failures(cache->writeback);
 	cache->is_draining = true;
 	wb_lock_release(&cache->lock);
+	wb_writeback_retry_bad(cache->writeback);
 	wb_flush_want(cache->path.flush, last);
 	wb_cache_kick_writeback(cache);
 }
@@ -281,6 +293,9 @@ void wb_cache_tick(struct wb_cache *cache)
 		wb_flush_want(cache->path.flush, wb_log_last_sequence(cache->path.log));
 	else
 		wb_flush_run(cache->path.flush);	/* what was paused after an error */
+	/* Parked requests look again: the disks' state may have changed. */
+	wb_park_wake_all(&cache->space);
+	wb_park_wake_all(&cache->extent_room);
 	wb_cache_kick_writeback(cache);
 }
 
@@ -367,25 +382,31 @@ bool wb_cache_run_one(struct wb_cache *cache, unsigned choice)
 	return false;
 }
 
-/* Waits until `is_reached`; threads do the work, or we do it here. */
-static void wait_until(struct wb_cache *cache, bool (*is_reached)(struct wb_cache *))
-{
-	while (!is_reached(cache)) {
-		if (cache->config.worker_mode == WB_WORKER_THREAD) {
-			wb_cache_kick_writeback(cache);
-			g_usleep(1000);	/* at most a few times, only when closing */
-		} else if (!wb_cache_run_one(cache, 0)) {
-			wb_worker_kick(cache->writeback_worker);
-			if (!wb_cache_run_one(cache, 0) && is_reached(cache))
-				break;
-		}
-	}
-}
-
 static bool is_settled(struct wb_cache *cache)
 {
-	return wb_writeback_is_idle(cache->writeback) &&
-	       !wb_recorder_is_busy(cache->recorder) && wb_flush_is_idle(cache->path.flush);
+	return wb_writeback_is_settled(cache->writeback) &&
+	       wb_recorder_is_idle(cache->recorder) && wb_flush_is_idle(cache->path.flush);
+}
+
+/* Ends the batch under way and begins nothing new. The worker is stopped first:
+ * from then on only this thread steps, so "settled" stays true. Completions
+ * still come on the stores' threads. */
+static void settle(struct wb_cache *cache)
+{
+	bool is_manual = cache->config.worker_mode == WB_WORKER_MANUAL;
+
+	wb_worker_stop(cache->writeback_worker);
+	while (!is_settled(cache)) {
+		bool any = wb_writeback_step(cache->writeback, WB_WRITEBACK_OFF);
+
+		if (is_manual)
+			any |= wb_executor_run_one(cache->executor) |
+			       poll_store(cache->config.cache_store) |
+			       poll_store(cache->config.backing_store);
+		if (!any)
+			g_usleep(is_manual ? 0 : 500);
+	}
+	wb_worker_stop(cache->flush_worker);
 }
 
 struct close_sync {
@@ -412,12 +433,13 @@ static int sync_all(struct wb_cache *cache)
 {
 	struct close_sync sync = { .waiter.done = close_sync_done };
 	bool is_manual = cache->config.worker_mode == WB_WORKER_MANUAL;
+	int result;
 
 	wb_lock_init(&sync.lock, WB_RANK_CACHE);
 	wb_cond_init(&sync.cond);
 	sync.waiter.target = wb_log_last_sequence(cache->path.log);
-	sync.error = wb_flush_sync(cache->path.flush, &sync.waiter);
-	if (sync.error == 1) {
+	result = wb_flush_sync(cache->path.flush, &sync.waiter);
+	if (result == 1) {
 		wb_lock_acquire(&sync.lock);
 		while (!sync.is_done) {
 			if (!is_manual) {
@@ -433,20 +455,19 @@ static int sync_all(struct wb_cache *cache)
 			wb_flush_run(cache->path.flush);
 			wb_lock_acquire(&sync.lock);
 		}
+		result = sync.error;
 		wb_lock_release(&sync.lock);
 	}
 	wb_lock_clear(&sync.lock);
 	wb_cond_clear(&sync.cond);
-	return sync.error;
+	return result;
 }
 
 static int close_clean(struct wb_cache *cache)
 {
 	int error = sync_all(cache);
 
-	wait_until(cache, is_settled);
-	wb_worker_stop(cache->flush_worker);
-	wb_worker_stop(cache->writeback_worker);
+	settle(cache);
 	if (error)
 		return error;
 	/* The newest tail is known only now that everything is durable. */
@@ -467,14 +488,12 @@ int wb_cache_close(struct wb_cache *cache, enum wb_close_mode mode)
 		atomic_store(&cache->path.is_abandoned, true);
 		wb_flush_abandon(cache->path.flush);
 		wb_writeback_abandon(cache->writeback);
-		wait_until(cache, is_settled);
+		settle(cache);
 		/* What they had at the disks still refers to them. */
 		while (cache->config.worker_mode == WB_WORKER_MANUAL &&
 		       (poll_store(cache->config.cache_store) ||
 			poll_store(cache->config.backing_store)))
 			;
-		wb_worker_stop(cache->flush_worker);
-		wb_worker_stop(cache->writeback_worker);
 	}
 	wb_cache_free(cache);
 	return error;
@@ -501,8 +520,10 @@ void wb_cache_free(struct wb_cache *cache)
 	wb_rambuf_free(cache->path.rambuf);
 	wb_block_map_free(cache->path.map);
 	wb_segment_table_free(cache->path.segments);
-	if (cache->path.space)
+	if (cache->path.space) {
 		wb_park_list_clear(&cache->space);
+		wb_park_list_clear(&cache->extent_room);
+	}
 	if (cache->bounce_memory)
 		munmap(cache->bounce_memory, cache->bounce_bytes);
 	g_free(cache->requests);

@@ -238,7 +238,9 @@ static gboolean make_state(struct wb_cache *cache, const struct wb_recovery *rec
 	path->executor = cache->executor;
 	path->exclusion = wb_exclusion_new(path->map, cache->executor);
 	wb_park_list_init(&cache->space, cache->executor);
+	wb_park_list_init(&cache->extent_room, cache->executor);
 	path->space = &cache->space;
+	path->extent_room = &cache->extent_room;
 	path->cache_store = cache->config.cache_store;
 	path->backing_store = cache->config.backing_store;
 	path->stats = &cache->stats;
@@ -318,7 +320,7 @@ static void wire(struct wb_cache *cache)
 	wb_reclaim_set_callbacks(cache->reclaim, wb_cache_on_ready, wb_cache_kick_writeback,
 				 cache);
 	wb_writeback_set_callbacks(cache->writeback, wb_cache_kick_writeback,
-				   wb_cache_on_ready, cache);
+				   wb_cache_on_zeros_done, cache);
 	/* The first places, before anybody asks. */
 	wb_reclaim_step(cache->reclaim, WB_CALM);
 	cache->flush_worker = wb_worker_new("wb-flush", cache->config.worker_mode,

@@ -24,7 +24,7 @@ struct wb_cache {
 	struct wb_tail tail;
 	struct wb_stats stats;
 	struct wb_message message;
-	struct wb_park_list space;
+	struct wb_park_list space, extent_room;
 	struct wb_recorder *recorder;
 	struct wb_reclaim *reclaim;
 	struct wb_writeback *writeback;
@@ -41,6 +41,7 @@ struct wb_cache {
 	/* under lock */
 	struct wb_verb drain, flush_verb;
 	uint64_t drain_segment;		/* done when the tail is beyond it */
+	unsigned drain_failures;	/* of writeback, when it began */
 	struct wb_sync_waiter flush_waiter;
 	uint64_t next_sync_ns;
 
@@ -58,6 +59,7 @@ bool wb_cache_writeback_step(void *arg);
 void wb_cache_on_sealed(void *arg);
 void wb_cache_on_advanced(void *arg);
 void wb_cache_on_ready(void *arg);
+void wb_cache_on_zeros_done(void *arg);
 void wb_cache_kick_writeback(void *arg);
 void wb_cache_on_need_space(void *arg);
 void wb_cache_free(struct wb_cache *cache);

@@ -227,19 +227,27 @@ bool wb_extent_table_next_zero(struct wb_extent_table *table, uint64_t from,
 	return found;
 }
 
-size_t wb_extent_table_finish_zeros(struct wb_extent_table *table, uint64_t durable)
+size_t wb_extent_table_finish_zeros(struct wb_extent_table *table, uint64_t end,
+				    uint64_t durable)
 {
 	size_t kept = 0, gone;
 
 	wb_lock_acquire(&table->lock);
 	for (size_t i = 0; i < table->count; i++) {
-		struct wb_extent *extent = &table->extents[i];
+		struct wb_extent extent = table->extents[i];
+		bool is_done = extent.kind == WB_EXTENT_ZERO && extent.sequence <= durable &&
+			       extent.first < end;
 
-		if (extent->kind == WB_EXTENT_ZERO && extent->sequence <= durable)
+		if (is_done && extent.count > end - extent.first) {
+			extent.count -= end - extent.first;
+			extent.first = end;
+			is_done = false;
+		}
+		if (is_done)
 			wb_segment_sub_dirty(table->segments,
-				wb_segment_of_id(table->segments, extent->segment_id));
+				wb_segment_of_id(table->segments, extent.segment_id));
 		else
-			table->extents[kept++] = *extent;
+			table->extents[kept++] = extent;
 	}
 	gone = table->count - kept;
 	table->count = kept;

@@ -57,11 +57,13 @@ size_t wb_extent_table_count(struct wb_extent_table *table);
 void wb_extent_table_carve(struct wb_extent_table *table, uint64_t first,
 			   uint64_t count, enum wb_extent_kind kind);
 
-/* The first ZERO fragment at or after `from` with sequence <= `durable`. */
+/* The first ZERO fragment that ends behind `from`, with sequence <= `durable`. */
 bool wb_extent_table_next_zero(struct wb_extent_table *table, uint64_t from,
 			       uint64_t durable, struct wb_extent *extent);
-/* The backing reads as zeros in all ZERO extents with sequence <= `durable`,
- * durably: they are done. Returns how many went. */
-size_t wb_extent_table_finish_zeros(struct wb_extent_table *table, uint64_t durable);
+/* The backing reads as zeros, durably, in all ZERO extents with sequence <=
+ * `durable` as far as they lie before block `end`: that is done. Returns how
+ * many went entirely. */
+size_t wb_extent_table_finish_zeros(struct wb_extent_table *table, uint64_t end,
+				    uint64_t durable);
 
 #endif

@@ -95,14 +95,14 @@ void wb_request_resume(struct wb_request *request)
 	wb_executor_post(request->path->executor, &request->task);
 }
 
-static bool park(struct wb_request *request, uint64_t generation)
+static bool park(struct wb_request *request, struct wb_park_list *list, uint64_t generation)
 {
 	struct wb_data_path *path = request->path;
 	bool was_async = request->is_async;
 
 	request->is_async = true;
 	request->was_parked = true;
-	if (!wb_park(path->space, &request->parked, generation)) {
+	if (!wb_park(list, &request->parked, generation)) {
 		request->is_async = was_async;
 		return false;
 	}
@@ -114,7 +114,12 @@ static bool park(struct wb_request *request, uint64_t generation)
 
 bool wb_request_park_for_space(struct wb_request *request, uint64_t generation)
 {
-	return park(request, generation);
+	return park(request, request->path->space, generation);
+}
+
+bool wb_request_park_for_extent(struct wb_request *request, uint64_t generation)
+{
+	return park(request, request->path->extent_room, generation);
 }
 
 bool wb_request_queues_for_space(struct wb_request *request)
@@ -122,7 +127,7 @@ bool wb_request_queues_for_space(struct wb_request *request)
 	uint64_t generation = wb_park_generation(request->path->space);
 
 	return !request->was_parked && wb_park_count(request->path->space) > 0 &&
-	       park(request, generation);
+	       park(request, request->path->space, generation);
 }
 
 bool wb_request_io_ended(struct wb_request *request)

@@ -36,6 +36,7 @@ struct wb_data_path {
 	struct wb_message *message;
 	struct wb_executor *executor;
 	struct wb_park_list *space;	/* requests that wait for room in the log */
+	struct wb_park_list *extent_room;	/* discards: in the extent table */
 	/* Somebody waits for room: flush, write back, reclaim. */
 	void (*need_space)(void *arg);
 	void *arg;
@@ -103,7 +104,9 @@ struct wb_write_work {
 	uint64_t first, last;		/* blocks of the piece, inclusive */
 	bool is_marked;
 	bool backing_was_read;
+	bool keeps_mark;		/* during a backing read */
 	uint64_t change_count;		/* of the stripe, at the backing read */
+	unsigned backing_reads;		/* of this piece; see enter() */
 	unsigned base_failures;
 	struct wb_busy busy;
 	struct wb_edge edges[2];	/* of the first and the last block */
@@ -163,6 +166,7 @@ void wb_request_run(struct wb_request *request);
 void wb_request_resume(struct wb_request *request);
 /* Parks for room in the log; FALSE: try again at once. */
 bool wb_request_park_for_space(struct wb_request *request, uint64_t generation);
+bool wb_request_park_for_extent(struct wb_request *request, uint64_t generation);
 /* A newcomer goes behind those that wait for room already: TRUE when parked. */
 bool wb_request_queues_for_space(struct wb_request *request);
 

@@ -22,12 +22,14 @@
 
 #define SECTOR WB_SECTOR_BYTES
 #define BLOCK WB_BLOCK_BYTES
+#define BACKING_READS_MAX 4u	/* without the mark, for one piece */
 
 void wb_write_path_begin(struct wb_request *request)
 {
 	request->cursor_bytes = request->pub.offset_bytes;
 	request->write.stage = WB_WRITE_ENTER;
 	request->write.backing_was_read = false;
+	request->write.backing_reads = 0;
 	request->write.base_failures = 0;
 }
 
@@ -303,7 +305,12 @@ static bool enter(struct wb_request *request, uint64_t end_bytes)
 		request->error = error;
 	} else if (wants_backing(request, &work->edges[0]) ||
 		   wants_backing(request, &work->edges[1])) {
-		leave(request);
+		/* The mark is kept only after several copies came to nothing
+		 * because of other writers in the stripe: then those of this
+		 * very block wait for the disk. */
+		work->keeps_mark = ++work->backing_reads > BACKING_READS_MAX;
+		if (!work->keeps_mark)
+			leave(request);
 		work->stage = WB_WRITE_BACKING_READ;
 		work->backing_was_read = true;
 		return read_edges(request, wants_backing, submit_backing_read) ==
@@ -323,6 +330,14 @@ static bool after_backing_read(struct wb_request *request)
 			WB_STAT_ADD(request->path->stats, WB_STAT_BACKING_ERRORS, 1);
 			request->error = -EIO;
 		}
+	}
+	if (request->write.keeps_mark && request->error) {
+		leave(request);
+	} else if (request->write.keeps_mark) {
+		/* Nobody else could change these blocks. */
+		request->write.stage = WB_WRITE_BASE_READ;
+		return read_edges(request, wants_base, submit_base_read) ==
+		       WB_PROGRESS_DONE;
 	}
 	request->write.stage = WB_WRITE_ENTER;
 	return true;
@@ -484,6 +499,7 @@ static bool reserve_and_publish(struct wb_request *request, uint64_t end_bytes,
 	request->cursor_bytes = end;
 	work->stage = WB_WRITE_ENTER;
 	work->backing_was_read = false;
+	work->backing_reads = 0;
 	work->base_failures = 0;
 	return true;
 }

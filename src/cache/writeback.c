@@ -13,7 +13,8 @@
 
 #define BLOCK WB_BLOCK_BYTES
 #define SEGMENTS_PER_BATCH_MAX 64u
-#define READ_FAILURES_MAX 2u	/* then blocks that cannot be read are left out */
+#define ZERO_PIECE_BYTES (UINT64_C(1) << 30)	/* where zeros may have to be written */
+#define ZERO_TIME_NS (UINT64_C(1000) * 1000 * 1000)	/* of one batch */
 
 enum stage { IDLE, ZERO, READ, MERGE, WRITE, FLUSH, COMMIT };
 
@@ -47,13 +48,20 @@ struct wb_writeback {
 	unsigned pinned_count;
 	size_t next;			/* next block of the stage */
 	unsigned next_sector;
-	uint64_t next_zero;
+	uint64_t next_zero;		/* discards before this block are done */
+	uint64_t zeros_until_ns;	/* no new punch after this */
 	bool has_zeros;
+	bool has_bad;			/* blocks that failed before are in it */
+	bool found_bad;			/* and this time */
+	uint64_t bad_retry_at_ns;
 	int error;			/* of the batch */
 	uint64_t retry_at_ns;
 	atomic_bool is_abandoned;
 	_Atomic unsigned failures;
+	_Atomic unsigned bad_tries;	/* in a row that found bad blocks */
 	atomic_bool is_stuck;
+	atomic_bool retry_bad_now;
+	_Atomic unsigned completions;	/* threads inside io_done() */
 	struct batch_io ios[WB_WRITEBACK_DEPTH];
 };
 
@@ -117,6 +125,22 @@ bool wb_writeback_is_stuck(struct wb_writeback *writeback)
 	return atomic_load(&writeback->is_stuck);
 }
 
+bool wb_writeback_is_settled(struct wb_writeback *writeback)
+{
+	return wb_writeback_is_idle(writeback) && atomic_load(&writeback->completions) == 0;
+}
+
+void wb_writeback_retry_bad(struct wb_writeback *writeback)
+{
+	atomic_store(&writeback->bad_tries, 0);
+	atomic_store(&writeback->retry_bad_now, true);
+}
+
+unsigned wb_writeback_bad_tries(struct wb_writeback *writeback)
+{
+	return atomic_load(&writeback->bad_tries);
+}
+
 void wb_writeback_abandon(struct wb_writeback *writeback)
 {
 	atomic_store(&writeback->is_abandoned, true);
@@ -130,11 +154,13 @@ static void io_done(struct wb_io *io, int error)
 		(struct batch_io *)((char *)io - offsetof(struct batch_io, io));
 	struct wb_writeback *writeback = batch_io->writeback;
 
+	atomic_fetch_add(&writeback->completions, 1);
 	batch_io->error = error;
 	atomic_store(&batch_io->has_ended, true);
 	/* From here on the worker may use it again. */
 	if (writeback->kick)
 		writeback->kick(writeback->arg);
+	atomic_fetch_sub(&writeback->completions, 1);
 }
 
 static struct batch_io *take_io(struct wb_writeback *writeback)
@@ -202,6 +228,11 @@ static void backing_ended(struct wb_writeback *writeback, struct batch_io *io)
 
 /* --- SELECT -------------------------------------------------------------------- */
 
+/* Blocks that failed their check are tried again after growing pauses. */
+struct bad_policy {
+	bool are_taken, were_seen;
+};
+
 /* How many blocks of the segment may be looked at: only durable records. The
  * head may get a new record at any moment; what it had when `durable` covered
  * all of it ends at the head's next block of that time. */
@@ -222,7 +253,7 @@ static uint32_t blocks_to_take(struct wb_writeback *writeback, uint64_t id,
 /* Takes the dirty blocks among the first `limit` of a segment as far as memory
  * goes, with the gaps that one long read brings along. FALSE: full. */
 static bool take_segment(struct wb_writeback *writeback, uint64_t id, uint32_t limit,
-			 bool *has_bad)
+			 struct bad_policy *bad)
 {
 	const struct wb_geometry *g = &writeback->deps.geometry;
 	uint32_t first = wb_geometry_slot(g, wb_geometry_place(g, id), 0);
@@ -235,9 +266,11 @@ static bool take_segment(struct wb_writeback *writeback, uint64_t id, uint32_t l
 
 		wb_block_map_peek(writeback->deps.map, first + i, &mapping);
 		if (mapping.state == WB_SLOT_BAD)
-			*has_bad = true;
-		if (mapping.state != WB_SLOT_DIRTY)
+			bad->were_seen = true;
+		if (mapping.state != WB_SLOT_DIRTY &&
+		    !(mapping.state == WB_SLOT_BAD && bad->are_taken))
 			continue;
+		writeback->has_bad |= mapping.state == WB_SLOT_BAD;
 		if (last_slot != WB_NO_SLOT &&
 		    first + i - last_slot - 1 <= WB_WRITEBACK_GAP_BLOCKS)
 			step = first + i - last_slot;
@@ -270,8 +303,13 @@ static bool select_batch(struct wb_writeback *writeback, enum wb_writeback_wish 
 	struct wb_log_head head;
 	uint64_t id = wb_tail_current(writeback->deps.tail).segment;
 	struct wb_extent extent;
-	bool has_bad = false;
+	struct bad_policy bad = {
+		.are_taken = atomic_exchange(&writeback->retry_bad_now, false) ||
+			     wb_clock_now_ns(writeback->deps.clock) >=
+				     writeback->bad_retry_at_ns,
+	};
 
+	writeback->has_bad = false;
 	writeback->durable = wb_log_durable(writeback->deps.log);
 	wb_log_get_head(writeback->deps.log, &head);
 	writeback->block_count = 0;
@@ -286,12 +324,12 @@ static bool select_batch(struct wb_writeback *writeback, enum wb_writeback_wish 
 			continue;
 		wb_segment_pin(segment);
 		writeback->pinned[writeback->pinned_count++] = segment;
-		if (!take_segment(writeback, id, limit, &has_bad))
+		if (!take_segment(writeback, id, limit, &bad))
 			break;
 	}
 	writeback->has_zeros = wb_extent_table_next_zero(writeback->deps.extents, 0,
 							 writeback->durable, &extent);
-	atomic_store(&writeback->is_stuck, has_bad && writeback->block_count == 0 &&
+	atomic_store(&writeback->is_stuck, bad.were_seen && writeback->block_count == 0 &&
 		     !writeback->has_zeros);
 	if (writeback->block_count > 0 || writeback->has_zeros)
 		return true;
@@ -301,32 +339,77 @@ static bool select_batch(struct wb_writeback *writeback, enum wb_writeback_wish 
 
 /* --- ZERO ------------------------------------------------------------------------ */
 
+static void submit_zero(struct wb_writeback *writeback, struct batch_io *io,
+			enum wb_io_op op, uint64_t offset, uint64_t length)
+{
+	wb_io_prepare(&io->io, op, WB_IO_CLASS_WRITEBACK, offset,
+		      op == WB_IO_WRITE ? io->scratch : NULL, length, io_done);
+	WB_STAT_ADD(writeback->deps.stats, WB_STAT_BACKING_ZEROED_BYTES, length);
+	wb_store_submit(writeback->deps.backing_store, &io->io);
+}
+
+/* The next piece of the extent that begins at or covers next_zero. FALSE: all
+ * I/O is taken. A piece is bounded, and so is the time of a batch: on a disk
+ * that cannot punch, zeros are written, and nothing else would go on. */
+static bool zero_piece(struct wb_writeback *writeback, const struct wb_extent *extent)
+{
+	uint64_t size = writeback->deps.geometry.backing_bytes;
+	uint64_t first = MAX(extent->first, writeback->next_zero);
+	uint64_t count = MIN(extent->first + extent->count - first, ZERO_PIECE_BYTES / BLOCK);
+	uint64_t offset = first * BLOCK, end = (first + count) * BLOCK;
+	struct batch_io *io = take_io(writeback);
+
+	if (!io)
+		return false;
+	if (end <= size || size == writeback->deps.backing_store->size_bytes) {
+		submit_zero(writeback, io, WB_IO_ZERO, offset, MIN(end, size) - offset);
+	} else if (offset + BLOCK <= size) {
+		/* The image ends inside its last block, and the backing does
+		 * not: that block is for the next piece. */
+		count = size / BLOCK - first;
+		submit_zero(writeback, io, WB_IO_ZERO, offset, count * BLOCK);
+	} else {
+		memset(io->scratch, 0, BLOCK);
+		submit_zero(writeback, io, WB_IO_WRITE, offset, size - offset);
+	}
+	writeback->next_zero = first + count;
+	return true;
+}
+
+/* Blocks under a discard that is not punched yet stay dirty: the punch must
+ * never come after them. */
+static void leave_out_held(struct wb_writeback *writeback)
+{
+	for (size_t i = 0; i < writeback->block_count; i++) {
+		struct wb_batch_block *block = &writeback->blocks[i];
+		uint64_t until;
+
+		if (block->address >= writeback->next_zero &&
+		    wb_extent_table_lookup(writeback->deps.extents, block->address, &until) ==
+			    WB_EXTENT_ZERO)
+			block->is_left_out = true;
+	}
+}
+
 /* The extent is not narrowed by what the map has in it: those blocks are newer,
  * whole, and dirty (none can be clean before this punch is flushed), so they
  * will be written over the hole. */
 static bool zero_step(struct wb_writeback *writeback)
 {
-	const struct wb_geometry *g = &writeback->deps.geometry;
 	struct wb_extent extent;
-	struct batch_io *io;
 	bool any = collect(writeback, backing_ended);
 
-	while (writeback->has_zeros && !writeback->error && (io = take_io(writeback))) {
-		uint64_t offset, end;
-
+	while (writeback->has_zeros && !writeback->error) {
 		if (!wb_extent_table_next_zero(writeback->deps.extents, writeback->next_zero,
 					       writeback->durable, &extent)) {
-			io->is_used = false;
 			writeback->has_zeros = false;
+			writeback->next_zero = UINT64_MAX;
+		} else if (wb_clock_now_ns(writeback->deps.clock) > writeback->zeros_until_ns) {
+			writeback->has_zeros = false;
+			leave_out_held(writeback);
+		} else if (!zero_piece(writeback, &extent)) {
 			break;
 		}
-		writeback->next_zero = extent.first + extent.count;
-		offset = extent.first * BLOCK;
-		end = MIN(writeback->next_zero * BLOCK, g->backing_bytes);
-		wb_io_prepare(&io->io, WB_IO_ZERO, WB_IO_CLASS_WRITEBACK, offset, NULL,
-			      end - offset, io_done);
-		WB_STAT_ADD(writeback->deps.stats, WB_STAT_BACKING_ZEROED_BYTES, end - offset);
-		wb_store_submit(writeback->deps.backing_store, &io->io);
 		any = true;
 	}
 	if (!has_io(writeback) && (!writeback->has_zeros || writeback->error)) {
@@ -339,16 +422,27 @@ static bool zero_step(struct wb_writeback *writeback)
 
 /* --- READ ------------------------------------------------------------------------ */
 
-/* It stays dirty, is left out, and the rest goes on. */
-static void mark_bad(struct wb_writeback *writeback, struct wb_batch_block *block)
+static void set_state(struct wb_writeback *writeback, const struct wb_batch_block *block,
+		      enum wb_slot_state state)
 {
 	struct wb_stripe *stripe = wb_block_map_stripe(writeback->deps.map, block->address);
 
-	block->is_bad = true;
 	wb_lock_acquire(&stripe->lock);
-	wb_block_map_set_state_locked(writeback->deps.map, block->address, block->slot,
-				      WB_SLOT_BAD);
+	wb_block_map_set_state_locked(writeback->deps.map, block->address, block->slot, state);
 	wb_lock_release(&stripe->lock);
+}
+
+/* It stays dirty, is left out of the batch, and is read again after a pause,
+ * alone; the rest goes on. */
+static void mark_bad(struct wb_writeback *writeback, struct wb_batch_block *block)
+{
+	unsigned tries = writeback->bad_tries;
+
+	block->is_left_out = true;
+	set_state(writeback, block, WB_SLOT_BAD);
+	writeback->bad_retry_at_ns = wb_clock_now_ns(writeback->deps.clock) +
+		MIN(WB_RETRY_FIRST_NS << MIN(tries, 10u), WB_RETRY_LAST_NS);
+	writeback->found_bad = true;
 }
 
 static void check_block(struct wb_writeback *writeback, struct wb_batch_block *block)
@@ -367,19 +461,13 @@ static void check_block(struct wb_writeback *writeback, struct wb_batch_block *b
 static void read_ended(struct wb_writeback *writeback, struct batch_io *io)
 {
 	for (size_t i = io->first_block; i < io->first_block + io->block_count; i++) {
-		struct wb_batch_block *block = &writeback->blocks[i];
-
-		if (!io->error)
-			check_block(writeback, block);
-		else if (writeback->failures >= READ_FAILURES_MAX)
-			mark_bad(writeback, block);
+		if (io->error)
+			mark_bad(writeback, &writeback->blocks[i]);
+		else
+			check_block(writeback, &writeback->blocks[i]);
 	}
 	if (!io->error)
 		return;
-	/* The whole batch again after a pause; when that does not help, single
-	 * blocks are given up, so that the others reach the backing. */
-	if (writeback->failures < READ_FAILURES_MAX)
-		writeback->error = io->error;
 	WB_STAT_ADD(writeback->deps.stats, WB_STAT_CACHE_ERRORS, 1);
 	wb_message_set(writeback->deps.message, "cache %s: reading the log failed: %s",
 		       writeback->deps.cache_store->label, g_strerror(-io->error));
@@ -420,8 +508,8 @@ static bool read_step(struct wb_writeback *writeback)
 		const struct wb_batch_block *block = &writeback->blocks[writeback->next];
 		uint32_t span;
 		/* After a failure one by one, to tell the bad ones. */
-		size_t most = writeback->failures > 0 ? writeback->next + 1 :
-							writeback->block_count;
+		size_t most = writeback->has_bad ? writeback->next + 1 :
+						   writeback->block_count;
 		size_t count = wb_writeback_plan_read(writeback->blocks, most,
 						      writeback->next, WB_WRITEBACK_GAP_BLOCKS,
 						      g->segment_blocks, &span);
@@ -482,7 +570,7 @@ static bool merge_step(struct wb_writeback *writeback)
 	     writeback->next++) {
 		const struct wb_batch_block *block = &writeback->blocks[writeback->next];
 
-		if (block->is_bad || block->mask == block->full_mask)
+		if (block->is_left_out || block->mask == block->full_mask)
 			continue;
 		io = take_io(writeback);
 		if (!io)
@@ -574,21 +662,17 @@ static bool flush_step(struct wb_writeback *writeback)
 
 static void mark_clean(struct wb_writeback *writeback)
 {
-	for (size_t i = 0; i < writeback->block_count; i++) {
-		const struct wb_batch_block *block = &writeback->blocks[i];
-		struct wb_stripe *stripe =
-			wb_block_map_stripe(writeback->deps.map, block->address);
+	size_t count = 0;
 
-		if (block->is_bad)
-			continue;
+	for (size_t i = 0; i < writeback->block_count; i++) {
 		/* A newer version may have taken the map's place: that one is
 		 * dirty and keeps its state. */
-		wb_lock_acquire(&stripe->lock);
-		wb_block_map_set_state_locked(writeback->deps.map, block->address, block->slot,
-					      WB_SLOT_CLEAN);
-		wb_lock_release(&stripe->lock);
+		if (!writeback->blocks[i].is_left_out) {
+			set_state(writeback, &writeback->blocks[i], WB_SLOT_CLEAN);
+			count++;
+		}
 	}
-	WB_STAT_ADD(writeback->deps.stats, WB_STAT_WRITEBACK_BLOCKS, writeback->block_count);
+	WB_STAT_ADD(writeback->deps.stats, WB_STAT_WRITEBACK_BLOCKS, count);
 	WB_STAT_ADD(writeback->deps.stats, WB_STAT_WRITEBACK_BATCHES, 1);
 }
 
@@ -599,11 +683,16 @@ static void commit(struct wb_writeback *writeback)
 	unsigned failures = writeback->failures;
 
 	if (!writeback->error) {
-		if (wb_extent_table_finish_zeros(writeback->deps.extents, writeback->durable) &&
+		if (wb_extent_table_finish_zeros(writeback->deps.extents, writeback->next_zero,
+						 writeback->durable) &&
 		    writeback->zeros_done)
 			writeback->zeros_done(writeback->arg);
 		mark_clean(writeback);
 		writeback->failures = 0;
+		if (writeback->found_bad)
+			writeback->bad_tries++;
+		else if (writeback->has_bad)
+			writeback->bad_tries = 0;
 	} else {
 		writeback->retry_at_ns = wb_clock_now_ns(writeback->deps.clock) +
 			MIN(WB_RETRY_FIRST_NS << MIN(failures, 10u), WB_RETRY_LAST_NS);
@@ -628,13 +717,17 @@ static bool begin(struct wb_writeback *writeback, enum wb_writeback_wish wish)
 		return false;
 	}
 	writeback->error = 0;
+	writeback->found_bad = false;
 	writeback->next_zero = 0;
+	writeback->zeros_until_ns = wb_clock_now_ns(writeback->deps.clock) + ZERO_TIME_NS;
 	writeback->stage = ZERO;
 	return true;
 }
 
 bool wb_writeback_step(struct wb_writeback *writeback, enum wb_writeback_wish wish)
 {
+	enum stage stage;
+
 	if (writeback->is_abandoned && writeback->stage != IDLE) {
 		collect(writeback, backing_ended);
 		if (has_io(writeback))
@@ -642,7 +735,8 @@ bool wb_writeback_step(struct wb_writeback *writeback, enum wb_writeback_wish wi
 		writeback->error = -ECANCELED;
 		writeback->stage = COMMIT;
 	}
-	switch (writeback->stage) {
+	stage = writeback->stage;
+	switch (stage) {
 	case IDLE: return begin(writeback, wish);
 	case ZERO: return zero_step(writeback);
 	case READ: return read_step(writeback);

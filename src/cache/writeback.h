@@ -62,8 +62,14 @@ bool wb_writeback_step(struct wb_writeback *writeback, enum wb_writeback_wish wi
 bool wb_writeback_is_idle(struct wb_writeback *writeback);
 /* Batches that failed in a row; what a drain gives up by. */
 unsigned wb_writeback_failures(struct wb_writeback *writeback);
+/* Nor is a thread inside a completion of its I/O (for closing). */
+bool wb_writeback_is_settled(struct wb_writeback *writeback);
 /* The last SELECT found dirty blocks, but only such as cannot be read. */
 bool wb_writeback_is_stuck(struct wb_writeback *writeback);
+/* How often in a row blocks could not be read; they are tried again after
+ * growing pauses, or at once (any thread). */
+unsigned wb_writeback_bad_tries(struct wb_writeback *writeback);
+void wb_writeback_retry_bad(struct wb_writeback *writeback);
 /* Drops the batch under way once its I/O has ended (WB_CLOSE_ABANDON). */
 void wb_writeback_abandon(struct wb_writeback *writeback);
 

@@ -1,18 +1,40 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "cache/writeback_plan.h"
 
-#include <stdlib.h>
-
-static int by_address(const void *a, const void *b)
+static void swap(struct wb_batch_block *a, struct wb_batch_block *b)
 {
-	const struct wb_batch_block *x = a, *y = b;
+	struct wb_batch_block t = *a;
 
-	return (x->address > y->address) - (x->address < y->address);
+	*a = *b;
+	*b = t;
 }
 
+static void sift_down(struct wb_batch_block *heap, size_t at, size_t count)
+{
+	for (;;) {
+		size_t child = 2 * at + 1;
+
+		if (child >= count)
+			return;
+		if (child + 1 < count && heap[child + 1].address > heap[child].address)
+			child++;
+		if (heap[child].address <= heap[at].address)
+			return;
+		swap(&heap[at], &heap[child]);
+		at = child;
+	}
+}
+
+/* Heapsort, because the C library's qsort() takes memory for large arrays, and
+ * writeback may be what frees memory. */
 void wb_writeback_plan_sort(struct wb_batch_block *blocks, size_t count)
 {
-	qsort(blocks, count, sizeof *blocks, by_address);
+	for (size_t i = count / 2; i-- > 0;)
+		sift_down(blocks, i, count);
+	for (size_t end = count; end-- > 1;) {
+		swap(&blocks[0], &blocks[end]);
+		sift_down(blocks, 0, end);
+	}
 }
 
 size_t wb_writeback_plan_read(const struct wb_batch_block *blocks, size_t count, size_t from,
@@ -62,7 +84,7 @@ bool wb_writeback_plan_write(const struct wb_batch_block *blocks, size_t count,
 	for (; *index < count; ++*index, *sector = 0) {
 		const struct wb_batch_block *block = &blocks[*index];
 
-		if (block->is_bad)
+		if (block->is_left_out)
 			continue;
 		extent->first = *index;
 		extent->count = 1;
@@ -75,7 +97,7 @@ bool wb_writeback_plan_write(const struct wb_batch_block *blocks, size_t count,
 		extent->sector_count = 0;
 		while (extent->count < join_blocks && *index + extent->count < count &&
 		       block[extent->count].address == block->address + extent->count &&
-		       !block[extent->count].is_bad && is_whole(&block[extent->count]))
+		       !block[extent->count].is_left_out && is_whole(&block[extent->count]))
 			extent->count++;
 		*index += extent->count;
 		*sector = 0;

@@ -13,8 +13,7 @@ struct wb_batch_block {
 	uint32_t buffer_block;	/* where its data is in the batch's memory */
 	uint8_t mask;
 	uint8_t full_mask;	/* of this block of the image */
-	bool is_bad;		/* left out of this batch */
-	bool is_in_memory;
+	bool is_left_out;	/* of this batch: bad, or held by a discard */
 };
 
 /* By address; addresses are unique in a batch. */
@@ -40,7 +39,7 @@ struct wb_write_extent {
 };
 
 /* The next extent at or after block `*index`, sector `*sector`; advances both.
- * FALSE at the end. Bad blocks are left out. */
+ * FALSE at the end. Blocks that are left out are skipped. */
 bool wb_writeback_plan_write(const struct wb_batch_block *blocks, size_t count,
 			     size_t *index, unsigned *sector, size_t join_blocks,
 			     struct wb_write_extent *extent);

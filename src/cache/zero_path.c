@@ -40,6 +40,7 @@ static uint64_t middle_end(const struct wb_zero_work *work)
 		MIN(work->end_block * BLOCK, work->end_bytes) : middle_start(work);
 }
 
+/* With a place in the extent table reserved, which it uses or gives back. */
 static bool publish_extent(struct wb_request *request, uint32_t count)
 {
 	struct wb_data_path *path = request->path;
@@ -47,8 +48,6 @@ static bool publish_extent(struct wb_request *request, uint32_t count)
 	struct wb_record *record;
 	struct wb_extent extent = { .first = first, .count = count, .kind = WB_EXTENT_ZERO };
 
-	if (!wb_extent_table_reserve(path->extents))
-		return false;
 	if (!wb_log_append_extent(path->log, WB_LOG_EXTENT, WB_ENTRY_DISCARD, first, count,
 				  &record)) {
 		wb_extent_table_unreserve(path->extents);
@@ -88,6 +87,11 @@ static bool middle(struct wb_request *request)
 				     &request->parked) != WB_ENTERED)
 		return false;
 	request->is_async = was_async;
+	generation = wb_park_generation(path->extent_room);
+	if (!wb_extent_table_reserve(path->extents)) {
+		wb_exclusion_leave_range(path->exclusion, &work->busy);
+		return !wb_request_park_for_extent(request, generation);
+	}
 	generation = wb_park_generation(path->space);
 	ok = publish_extent(request, count);
 	wb_exclusion_leave_range(path->exclusion, &work->busy);
