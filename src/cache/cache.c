@@ -145,6 +145,9 @@ bool wb_cache_writeback_step(void *arg)
 	any = wb_reclaim_step(cache->reclaim, is_urgent(cache) || is_low(cache) ?
 			      WB_URGENT : WB_CALM);
 	any |= wb_writeback_step(cache->writeback, writeback_wish(cache));
+	if ((is_urgent(cache) || is_low(cache)) &&
+	    wb_writeback_bad_tries(cache->writeback) >= WB_BAD_TRIES_MAX)
+		any |= wb_carry_step(&cache->carry);
 	look_after_drain(cache);
 	return any;
 }
@@ -400,9 +403,9 @@ static void settle(struct wb_cache *cache)
 		bool any = wb_writeback_step(cache->writeback, WB_WRITEBACK_OFF);
 
 		if (is_manual)
-			any |= wb_executor_run_one(cache->executor) |
-			       poll_store(cache->config.cache_store) |
-			       poll_store(cache->config.backing_store);
+			any = wb_executor_run_one(cache->executor) ||
+			      poll_store(cache->config.cache_store) ||
+			      poll_store(cache->config.backing_store) || any;
 		if (!any)
 			g_usleep(is_manual ? 0 : 500);
 	}

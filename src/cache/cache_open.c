@@ -281,6 +281,11 @@ static gboolean make_engines(struct wb_cache *cache, const struct wb_log_start *
 	wb_recorder_set_flush(cache->recorder, path->flush);
 	reclaim_deps.flush = writeback_deps.flush = path->flush;
 	cache->reclaim = wb_reclaim_new(&reclaim_deps);
+	cache->carry = (struct wb_carry){
+		.geometry = &path->geometry, .log = path->log, .segments = path->segments,
+		.map = path->map, .extents = path->extents, .exclusion = path->exclusion,
+		.tail = &cache->tail, .message = &cache->message,
+	};
 	cache->writeback = wb_writeback_new(&writeback_deps, error);
 	return cache->writeback != NULL;
 }

@@ -3,6 +3,7 @@
 #ifndef WB_CACHE_CACHE_PRIVATE_H
 #define WB_CACHE_CACHE_PRIVATE_H
 
+#include "cache/carry.h"
 #include "cache/reclaim.h"
 #include "cache/request.h"
 #include "cache/writeback.h"
@@ -28,6 +29,7 @@ struct wb_cache {
 	struct wb_recorder *recorder;
 	struct wb_reclaim *reclaim;
 	struct wb_writeback *writeback;
+	struct wb_carry carry;
 	struct wb_executor *executor;
 	struct wb_worker *flush_worker, *writeback_worker;
 	struct wb_request *requests;

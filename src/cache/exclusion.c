@@ -83,11 +83,11 @@ enum wb_enter wb_exclusion_enter(struct wb_exclusion *exclusion, struct wb_busy 
 		 * the two sees the other. */
 		if (meets_range(exclusion, busy)) {
 			wb_lock_release(&stripe->lock);
-			if (wb_park(&exclusion->parked, parked, generation))
+			if (!parked || wb_park(&exclusion->parked, parked, generation))
 				return WB_ENTER_PARKED;
 		} else if (overlaps(stripe->busy, busy)) {
 			wb_lock_release(&stripe->lock);
-			if (wb_park(&stripe->parked, parked, stripe_generation))
+			if (!parked || wb_park(&stripe->parked, parked, stripe_generation))
 				return WB_ENTER_PARKED;
 		} else {
 			busy->next = stripe->busy;
@@ -163,7 +163,7 @@ enum wb_enter wb_exclusion_enter_range(struct wb_exclusion *exclusion,
 			/* Parked means holding nothing: the mark goes too. */
 			wb_exclusion_leave_range(exclusion, busy);
 		}
-		if (wb_park(list, parked, generation))
+		if (!parked || wb_park(list, parked, generation))
 			return WB_ENTER_PARKED;
 	}
 }

@@ -22,7 +22,8 @@ void wb_exclusion_free(struct wb_exclusion *exclusion);
 
 enum wb_enter {
 	WB_ENTERED,		/* marked: end with the matching leave */
-	WB_ENTER_PARKED,	/* the request waits and will be run again */
+	WB_ENTER_PARKED,	/* the request waits and will be run again; with
+				 * `parked` NULL: not entered, nobody waits */
 };
 
 /* The blocks [busy->first, busy->last] of one chunk. Returns with the stripe

@@ -210,21 +210,42 @@ void wb_extent_table_carve(struct wb_extent_table *table, uint64_t first,
 	wb_lock_release(&table->lock);
 }
 
-bool wb_extent_table_next_zero(struct wb_extent_table *table, uint64_t from,
-			       uint64_t durable, struct wb_extent *extent)
+static bool find_next(struct wb_extent_table *table, uint64_t from,
+		      bool (*is_wanted)(const struct wb_extent *extent, uint64_t limit),
+		      uint64_t limit, struct wb_extent *extent)
 {
 	bool found = false;
 
 	wb_lock_acquire(&table->lock);
 	for (size_t i = lower_bound(table, from); i < table->count && !found; i++) {
-		if (table->extents[i].kind == WB_EXTENT_ZERO &&
-		    table->extents[i].sequence <= durable) {
+		found = is_wanted(&table->extents[i], limit);
+		if (found)
 			*extent = table->extents[i];
-			found = true;
-		}
 	}
 	wb_lock_release(&table->lock);
 	return found;
+}
+
+static bool is_durable_zero(const struct wb_extent *extent, uint64_t durable)
+{
+	return extent->kind == WB_EXTENT_ZERO && extent->sequence <= durable;
+}
+
+static bool is_bad_of_segment(const struct wb_extent *extent, uint64_t segment_id)
+{
+	return extent->kind == WB_EXTENT_BAD && extent->segment_id == segment_id;
+}
+
+bool wb_extent_table_next_zero(struct wb_extent_table *table, uint64_t from,
+			       uint64_t durable, struct wb_extent *extent)
+{
+	return find_next(table, from, is_durable_zero, durable, extent);
+}
+
+bool wb_extent_table_next_bad(struct wb_extent_table *table, uint64_t from,
+			      uint64_t segment_id, struct wb_extent *extent)
+{
+	return find_next(table, from, is_bad_of_segment, segment_id, extent);
 }
 
 size_t wb_extent_table_finish_zeros(struct wb_extent_table *table, uint64_t end,
@@ -235,8 +256,7 @@ size_t wb_extent_table_finish_zeros(struct wb_extent_table *table, uint64_t end,
 	wb_lock_acquire(&table->lock);
 	for (size_t i = 0; i < table->count; i++) {
 		struct wb_extent extent = table->extents[i];
-		bool is_done = extent.kind == WB_EXTENT_ZERO && extent.sequence <= durable &&
-			       extent.first < end;
+		bool is_done = is_durable_zero(&extent, durable) && extent.first < end;
 
 		if (is_done && extent.count > end - extent.first) {
 			extent.count -= end - extent.first;

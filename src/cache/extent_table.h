@@ -60,6 +60,10 @@ void wb_extent_table_carve(struct wb_extent_table *table, uint64_t first,
 /* The first ZERO fragment that ends behind `from`, with sequence <= `durable`. */
 bool wb_extent_table_next_zero(struct wb_extent_table *table, uint64_t from,
 			       uint64_t durable, struct wb_extent *extent);
+/* The first BAD fragment that ends behind `from` and whose entry is in segment
+ * `segment_id`. */
+bool wb_extent_table_next_bad(struct wb_extent_table *table, uint64_t from,
+			      uint64_t segment_id, struct wb_extent *extent);
 /* The backing reads as zeros, durably, in all ZERO extents with sequence <=
  * `durable` as far as they lie before block `end`: that is done. Returns how
  * many went entirely. */

@@ -37,6 +37,9 @@
 /* After so many failures in a row the cache counts as failed: waiting syncs
  * get EIO and new data is refused, until a try succeeds. */
 #define WB_LOG_FAILURES_MAX 5u
+/* After so many tries with growing pauses (some 3 s) a dirty block that cannot be
+ * read is given up when its place in the ring is wanted. */
+#define WB_BAD_TRIES_MAX 5u
 /* After so many failed batches in a row a drain reports failure. */
 #define WB_DRAIN_FAILURES_MAX 3u
 

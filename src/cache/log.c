@@ -21,6 +21,7 @@ struct wb_log {
 	uint64_t head_id;		/* newest segment; head_is_open: can take records */
 	bool head_is_open;
 	uint32_t head_ram_index;
+	uint32_t head_reserve;		/* of the use that opened the head */
 	uint32_t next_block;		/* in the head, where the next record begins */
 	struct wb_record *open;
 	uint64_t next_sequence;
@@ -48,6 +49,7 @@ struct wb_log *wb_log_new(const struct wb_geometry *geometry,
 	/* A new session never adds to a segment of the one before: the first
 	 * record goes to a fresh segment. */
 	log->head_id = start->last_segment;
+	log->head_reserve = WB_RESERVE_DATA;
 	log->head_id_seen = log->head_id;
 	log->limit_id = log->head_id;
 	log->next_sequence = start->last_sequence + 1;
@@ -85,6 +87,14 @@ static uint32_t reserve_of(enum wb_log_use use)
 	g_assert_not_reached();
 }
 
+/* A segment that was opened out of the reserve stays for what the reserve is
+ * for, as long as it is needed. */
+static bool may_use_head_locked(const struct wb_log *log, enum wb_log_use use)
+{
+	return reserve_of(use) <= log->head_reserve ||
+	       log->limit_id - log->head_id >= reserve_of(use);
+}
+
 static bool open_segment_locked(struct wb_log *log, enum wb_log_use use)
 {
 	struct wb_segment *segment;
@@ -98,6 +108,7 @@ static bool open_segment_locked(struct wb_log *log, enum wb_log_use use)
 	log->head_id++;
 	log->head_id_seen = log->head_id;
 	log->head_is_open = true;
+	log->head_reserve = reserve_of(use);
 	log->head_ram_index = ram_index;
 	log->next_block = 0;
 	segment = wb_segment_of_id(log->segments, log->head_id);
@@ -191,7 +202,7 @@ bool wb_log_reserve(struct wb_log *log, enum wb_log_use use, uint32_t wanted,
 		seal_locked(log);
 		did_seal = true;
 	}
-	if (log->open || open_record_locked(log, use)) {
+	if (may_use_head_locked(log, use) && (log->open || open_record_locked(log, use))) {
 		record = log->open;
 		reservation->record = record;
 		reservation->first_entry = record->entry_count;
@@ -257,7 +268,7 @@ bool wb_log_append_extent(struct wb_log *log, enum wb_log_use use, uint8_t type,
 	bool ok = false, did_seal = false;
 
 	wb_lock_acquire(&log->lock);
-	if (log->open || open_record_locked(log, use)) {
+	if (may_use_head_locked(log, use) && (log->open || open_record_locked(log, use))) {
 		*record = log->open;
 		/* Whole before it counts: as VOID it would claim a block. */
 		wb_record_set_entry(log->open->header, log->open->entry_count, &entry);
