@@ -83,11 +83,11 @@ volume_umount
 at_exit='rm -f /var/lib/wbfs/*"${W##*/}"*; rmdir /var/lib/wbfs 2>/dev/null'
 for sector in 512 4096; do
 	case_is "cache and backing are block devices with $sector-byte sectors"
-	truncate -s 64M "$W/cache-disk"
-	truncate -s 256M "$W/backing-disk"
-	loop_attach "$W/cache-disk" -b $sector
+	truncate -s 64M "$W/cache-disk-$sector"
+	truncate -s 256M "$W/backing-disk-$sector"
+	loop_attach "$W/cache-disk-$sector" -b $sector
 	CACHE=$LOOP
-	loop_attach "$W/backing-disk" -b $sector
+	loop_attach "$W/backing-disk-$sector" -b $sector
 	BACKING=$LOOP
 	volume_format
 	volume_mount
@@ -101,9 +101,9 @@ for sector in 512 4096; do
 	volume_remount
 	"$WBFS" drain "$MNT"
 	volume_umount
-	same_bytes "$W/backing-disk" "$W/mirror" $((128 << 20))
+	same_bytes "$W/backing-disk-$sector" "$W/mirror" $((128 << 20))
 	loop_detach "$CACHE"
 	loop_detach "$BACKING"
-	rm -f "$W/cache-disk" "$W/backing-disk" "$W/mirror"
+	rm -f "$W/cache-disk-$sector" "$W/backing-disk-$sector" "$W/mirror"
 done
 finish
