@@ -35,7 +35,8 @@ struct wb_writeback {
 	void (*kick)(void *arg);
 	void (*zeros_done)(void *arg);
 	void *arg;
-	char *memory;			/* WB_BATCH_BLOCKS blocks, then scratch */
+	uint32_t batch_blocks;
+	char *memory;			/* batch_blocks blocks, then scratch */
 	struct iovec *iovs;
 	struct wb_batch_block *blocks;
 
@@ -65,12 +66,20 @@ struct wb_writeback {
 	struct batch_io ios[WB_WRITEBACK_DEPTH];
 };
 
+static size_t memory_bytes(const struct wb_writeback *writeback)
+{
+	return ((size_t)writeback->batch_blocks + WB_WRITEBACK_DEPTH) * BLOCK;
+}
+
 struct wb_writeback *wb_writeback_new(const struct wb_writeback_deps *deps, GError **error)
 {
 	struct wb_writeback *writeback = g_new0(struct wb_writeback, 1);
-	size_t bytes = (WB_BATCH_BLOCKS + WB_WRITEBACK_DEPTH) * (size_t)BLOCK;
+	size_t bytes;
 
 	writeback->deps = *deps;
+	/* No more than there can be. */
+	writeback->batch_blocks = MIN(WB_BATCH_BLOCKS, deps->geometry.slot_count);
+	bytes = memory_bytes(writeback);
 	writeback->memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
 				 MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
 	if (writeback->memory == MAP_FAILED) {
@@ -81,11 +90,11 @@ struct wb_writeback *wb_writeback_new(const struct wb_writeback_deps *deps, GErr
 		return NULL;
 	}
 	writeback->iovs = g_new0(struct iovec, WB_WRITEBACK_DEPTH * WB_WRITEBACK_JOIN_BLOCKS);
-	writeback->blocks = g_new0(struct wb_batch_block, WB_BATCH_BLOCKS);
+	writeback->blocks = g_new0(struct wb_batch_block, writeback->batch_blocks);
 	for (unsigned i = 0; i < WB_WRITEBACK_DEPTH; i++) {
 		writeback->ios[i].writeback = writeback;
 		writeback->ios[i].scratch = writeback->memory +
-					    (WB_BATCH_BLOCKS + i) * (size_t)BLOCK;
+					    ((size_t)writeback->batch_blocks + i) * BLOCK;
 		writeback->ios[i].iov = writeback->iovs + i * WB_WRITEBACK_JOIN_BLOCKS;
 	}
 	return writeback;
@@ -96,7 +105,7 @@ void wb_writeback_free(struct wb_writeback *writeback)
 	if (!writeback)
 		return;
 	g_assert(writeback->stage == IDLE);
-	munmap(writeback->memory, (WB_BATCH_BLOCKS + WB_WRITEBACK_DEPTH) * (size_t)BLOCK);
+	munmap(writeback->memory, memory_bytes(writeback));
 	g_free(writeback->iovs);
 	g_free(writeback->blocks);
 	g_free(writeback);
@@ -274,7 +283,7 @@ static bool take_segment(struct wb_writeback *writeback, uint64_t id, uint32_t l
 		if (last_slot != WB_NO_SLOT &&
 		    first + i - last_slot - 1 <= WB_WRITEBACK_GAP_BLOCKS)
 			step = first + i - last_slot;
-		if (writeback->buffer_used + step > WB_BATCH_BLOCKS)
+		if (writeback->buffer_used + step > writeback->batch_blocks)
 			return false;
 		writeback->buffer_used += step;
 		*block = (struct wb_batch_block){
