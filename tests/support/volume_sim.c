@@ -80,6 +80,8 @@ void wb_sim_init(struct wb_sim *sim, const struct wb_sim_params *params)
 	create.backing_bytes = sim->params.image_bytes;
 	if (!wb_create(cache, &create, &error))
 		g_error("create: %s", error->message);
+	memset(wb_store_memory_bytes(backing), sim->params.backing_fill,
+	       sim->params.image_bytes);
 	make_disk(sim, &sim->cache_disk, cache, 1);
 	make_disk(sim, &sim->backing_disk, backing, 2);
 	sim->ops = g_new0(struct wb_sim_op, sim->params.request_count);

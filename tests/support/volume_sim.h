@@ -27,6 +27,7 @@ struct wb_sim_params {
 	uint32_t cache_alignment_bytes, backing_alignment_bytes;	/* 0: 512 */
 	unsigned ram_segments;		/* 0: 4, the least */
 	unsigned request_count;		/* 0: 16 */
+	uint8_t backing_fill;		/* what the backing holds at first */
 	bool no_writeback;
 };
 
