@@ -30,6 +30,13 @@ static gboolean check_backing(const struct wb_cache_config *config,
 			    backing->alignment_bytes);
 		return FALSE;
 	}
+	if (superblock->ro_compat != 0) {
+		g_set_error(error, WB_CACHE_ERROR, WB_CACHE_ERROR_NOT_A_CACHE,
+			    "cache %s: uses features of a later version of wbfs (ro_compat "
+			    "%#" G_GINT64_MODIFIER "x), which this one must not write to",
+			    config->cache_store->label, superblock->ro_compat);
+		return FALSE;
+	}
 	if (superblock->bad_count > 0) {
 		g_set_error(error, WB_CACHE_ERROR, WB_CACHE_ERROR_MISMATCH,
 			    "cache %s: has a list of %u bad places, which this version does "
