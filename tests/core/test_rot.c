@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Rot on the cache disk: a clean block is taken from the backing, a dirty one is
+ * an error for itself alone, is never written to the backing, and is told.
+ */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <string.h>
+
+#include "support/volume_sim.h"
+
+#define BLOCK 4096u
+
+static struct wb_sim sim;
+
+static void start(void)
+{
+	struct wb_sim_params params = { .backing_fill = 9 };
+
+	wb_sim_init(&sim, &params);
+	cr_assert(wb_sim_open(&sim, NULL));
+}
+
+static void stop(void)
+{
+	wb_sim_clear(&sim);
+}
+
+TestSuite(rot, .init = start, .fini = stop);
+
+static void reopen(void)
+{
+	cr_assert_eq(wb_sim_close(&sim), 0);
+	cr_assert(wb_sim_open(&sim, NULL));
+}
+
+/* Turns a bit of the newest version of a block on the cache disk. */
+static void spoil(uint64_t address, bool wants_dirty)
+{
+	bool is_dirty;
+	uint8_t *block = wb_sim_cached_block(&sim, address, &is_dirty);
+
+	cr_assert(block);
+	cr_assert_eq(is_dirty, wants_dirty);
+	block[1000] ^= 4;
+}
+
+static int read_block(uint64_t address, uint8_t wanted)
+{
+	uint8_t data[BLOCK];
+	int error = wb_sim_read(&sim, address * BLOCK, data, BLOCK);
+
+	for (unsigned i = 0; !error && i < BLOCK; i++)
+		cr_assert_eq(data[i], wanted, "block %lu byte %u is %u", address, i, data[i]);
+	return error;
+}
+
+static void write_ten(uint8_t value)
+{
+	cr_assert_eq(wb_sim_fill(&sim, 0, value, 10 * BLOCK, 0), 0);
+}
+
+Test(rot, a_bad_clean_block_is_taken_from_the_backing_and_counted)
+{
+	uint8_t data[10 * BLOCK];
+
+	write_ten(1);
+	cr_assert_eq(wb_sim_drain(&sim), 0);
+	reopen();
+	spoil(4, false);
+	cr_assert_eq(wb_sim_read(&sim, 0, data, sizeof data), 0);
+	for (unsigned i = 0; i < sizeof data; i++)
+		cr_assert_eq(data[i], 1);
+	cr_expect_geq(wb_sim_counter(&sim, WB_STAT_CHECKSUM_ERRORS), 1);
+	cr_expect_eq(wb_sim_counter(&sim, WB_STAT_CHECKSUM_REPAIRED), 1);
+	cr_expect_null(wb_sim_cached_block(&sim, 4, NULL));
+	cr_expect_eq(read_block(4, 1), 0);
+}
+
+Test(rot, a_bad_dirty_block_is_an_error_and_its_neighbours_are_not)
+{
+	struct wb_stats_snapshot stats;
+
+	write_ten(1);
+	reopen();
+	spoil(4, true);
+	for (uint64_t i = 0; i < 10; i++)
+		cr_expect_eq(read_block(i, 1), i == 4 ? -EIO : 0);
+	wb_sim_stats(&sim, &stats);
+	cr_expect_neq(stats.last_error[0], '\0');
+}
+
+Test(rot, a_read_over_a_bad_dirty_block_fails_as_a_whole)
+{
+	uint8_t data[10 * BLOCK];
+
+	write_ten(1);
+	reopen();
+	spoil(4, true);
+	cr_expect_eq(wb_sim_read(&sim, 0, data, sizeof data), -EIO);
+}
+
+Test(rot, writeback_leaves_the_bad_block_out_and_the_drain_says_so)
+{
+	write_ten(1);
+	reopen();
+	spoil(4, true);
+	cr_expect_eq(wb_sim_drain(&sim), -EIO);
+	for (unsigned i = 0; i < 10; i++)
+		cr_expect_eq(wb_sim_backing_bytes(&sim)[i * BLOCK], i == 4 ? 9 : 1,
+			     "block %u of the backing", i);
+	cr_expect_eq(read_block(4, 1), -EIO);
+}
+
+Test(rot, writing_the_whole_bad_block_heals_it)
+{
+	write_ten(1);
+	reopen();
+	spoil(4, true);
+	cr_expect_eq(wb_sim_drain(&sim), -EIO);
+	cr_assert_eq(wb_sim_fill(&sim, 4 * BLOCK, 2, BLOCK, 0), 0);
+	cr_expect_eq(read_block(4, 2), 0);
+	cr_expect_eq(wb_sim_drain(&sim), 0);
+	cr_expect_eq(wb_sim_backing_bytes(&sim)[4 * BLOCK], 2);
+}
+
+Test(rot, discarding_the_bad_block_heals_it_too)
+{
+	write_ten(1);
+	reopen();
+	spoil(4, true);
+	cr_expect_eq(wb_sim_drain(&sim), -EIO);
+	cr_assert_eq(wb_sim_zero(&sim, 4 * BLOCK, BLOCK, 0), 0);
+	cr_expect_eq(read_block(4, 0), 0);
+	cr_expect_eq(wb_sim_drain(&sim), 0);
+	cr_expect_eq(wb_sim_backing_bytes(&sim)[4 * BLOCK], 0);
+}
+
+Test(rot, a_part_of_a_bad_dirty_block_cannot_be_written)
+{
+	write_ten(1);
+	reopen();
+	spoil(4, true);
+	cr_expect_eq(wb_sim_fill(&sim, 4 * BLOCK + 512, 2, 512, 0), -EIO);
+	cr_expect_eq(wb_sim_fill(&sim, 5 * BLOCK + 512, 2, 512, 0), 0);
+	cr_expect_eq(read_block(4, 1), -EIO);
+}
+
+Test(rot, a_part_of_a_bad_clean_block_can_be_written)
+{
+	uint8_t data[BLOCK];
+
+	write_ten(1);
+	cr_assert_eq(wb_sim_drain(&sim), 0);
+	reopen();
+	spoil(4, false);
+	cr_expect_eq(wb_sim_fill(&sim, 4 * BLOCK + 100, 2, 100, 0), 0);
+	cr_assert_eq(wb_sim_read(&sim, 4 * BLOCK, data, BLOCK), 0);
+	for (unsigned i = 0; i < BLOCK; i++)
+		cr_assert_eq(data[i], i >= 100 && i < 200 ? 2 : 1, "at %u", i);
+}
+
+Test(rot, one_bad_block_never_stops_the_ring)
+{
+	write_ten(1);
+	reopen();
+	spoil(4, true);
+	for (unsigned i = 0; i < 100; i++)
+		cr_assert_eq(wb_sim_fill(&sim, (16 + i % 14 * 16) * BLOCK, (uint8_t)i,
+					 16 * BLOCK, 0), 0);
+	cr_expect_eq(read_block(4, 1), -EIO);
+	cr_expect_eq(read_block(5, 1), 0);
+	reopen();
+	cr_expect_eq(read_block(4, 1), -EIO);
+	cr_expect_eq(wb_sim_fill(&sim, 4 * BLOCK, 3, BLOCK, WB_REQUEST_FUA), 0);
+	cr_expect_eq(read_block(4, 3), 0);
+}
