@@ -15,7 +15,7 @@
 #include "crash_run.h"
 #include "support/store_crashy.h"
 
-#define SHORT_STEPS 40u
+#define SHORT_STEPS 120u
 
 static struct {
 	char *seeds, *exhaustive, *replay;
@@ -167,8 +167,8 @@ static void print_replay_on_abort(const char *domain, GLogLevelFlags level,
 
 static void run_check(void)
 {
-	tell(run_seeds(1, 250), "random histories");
-	tell(run_exhaustive(1, 3), "short histories cut at every point");
+	tell(run_seeds(1, 80), "random histories");
+	tell(run_exhaustive(1, 2), "short histories cut at every point");
 	tell(is_found_out(WB_CRASHY_SWALLOWS_FLUSH, 0),
 	     "a cache disk that swallows FLUSH is found out");
 	tell(is_found_out(WB_CRASHY_IGNORES_FUA, 0), "a cache disk that ignores FUA is found out");
