@@ -175,14 +175,51 @@ static gboolean io_error(struct wb_cache *cache, const char *what, int error, GE
 	return FALSE;
 }
 
+/* Records that no claim covers may be there only for readers: a flush may have
+ * failed just before the last process was killed, the disk (or the page cache)
+ * may have dropped them for good and still give them back, and the next flush
+ * would find nothing to do and succeed. Written again, the same bytes to the
+ * same place, they are covered by it, as in the flush engine. */
+static int rewrite_unproven(struct wb_cache *cache, const struct wb_recovery *recovery)
+{
+	const struct wb_geometry *g = &cache->path.geometry;
+	void *buffer = g_aligned_alloc(g->segment_blocks, WB_BLOCK_BYTES, WB_BLOCK_BYTES);
+	int error = 0;
+
+	for (size_t i = 0; i < recovery->records->len && !error; i++) {
+		const struct wb_recovery_record *record = &g_array_index(recovery->records,
+				struct wb_recovery_record, i);
+		uint64_t offset = wb_geometry_slot_offset(g, wb_geometry_slot(g,
+				wb_geometry_place(g, record->segment_id), record->block_offset));
+		uint64_t length = WB_BLOCK_BYTES;
+
+		if (!record->is_live || record->sequence <= recovery->durable)
+			continue;
+		for (size_t e = 0; e < record->entry_count; e++)
+			length += wb_entry_has_block(g_array_index(recovery->entries,
+				struct wb_entry_disk, record->first_entry + e).type) ?
+				WB_BLOCK_BYTES : 0;
+		error = wb_store_read_sync(cache->config.cache_store, offset, buffer, length);
+		if (!error)
+			error = wb_store_write_sync(cache->config.cache_store, offset, buffer,
+						    length);
+	}
+	g_aligned_free(buffer);
+	return error;
+}
+
 /* What recovery read may have been in a volatile cache, and the next crash
  * could take it back: it is flushed before anything builds on it. Then the
  * superblocks of the new epoch, before its first record: they make all that
  * lies beyond the cut DEAD for every later recovery. */
-static gboolean begin_epoch(struct wb_cache *cache, GError **error)
+static gboolean begin_epoch(struct wb_cache *cache, const struct wb_recovery *recovery,
+			    GError **error)
 {
-	int result = wb_store_flush_sync(cache->config.cache_store);
+	int result = rewrite_unproven(cache, recovery);
 
+	if (result)
+		return io_error(cache, "writing the end of the log again", result, error);
+	result = wb_store_flush_sync(cache->config.cache_store);
 	if (result)
 		return io_error(cache, "flushing", result, error);
 	result = wb_recorder_write_sync(cache->recorder);
@@ -363,7 +400,7 @@ static gboolean open_recovered(struct wb_cache *cache, const struct wb_recovery 
 		return FALSE;
 	replay(cache, recovery);
 	make_recorder(cache, recovery, &start);
-	return make_engines(cache, &start, error) && begin_epoch(cache, error);
+	return make_engines(cache, &start, error) && begin_epoch(cache, recovery, error);
 }
 
 struct wb_cache *wb_cache_open(const struct wb_cache_config *config, GError **error)

@@ -356,10 +356,6 @@ static void end_life(struct run *run)
 	case 0:		/* the process alone */
 		run->report->kills++;
 		die(run);
-		/* What a failed flush dropped is still read back until the power
-		 * goes; no opening can tell. */
-		if (run->has_failing_flush)
-			cut_power(run);
 		return;
 	case 1:		/* the power, in the middle of it all */
 		run->sim.crash_clock.has_crashed = true;
@@ -380,7 +376,7 @@ static void end_life(struct run *run)
 	if (is_dead(run)) {
 		cut_power(run);
 	} else if (error && run->has_failing_flush) {
-		cut_power(run);
+		run->report->kills++;	/* that is what a stop that failed is */
 	} else if (error) {
 		object(run, g_strdup_printf("a clean stop failed with %d", error));
 	} else {
