@@ -307,13 +307,13 @@ void wb_cache_tick(struct wb_cache *cache)
 static void count_segments(struct wb_cache *cache, struct wb_stats_snapshot *snapshot)
 {
 	snapshot->segments_total = cache->path.geometry.segment_count;
-	snapshot->segments_free = wb_log_ready_count(cache->path.log);
 	for (uint64_t place = 0; place < snapshot->segments_total; place++) {
 		struct wb_segment *segment = wb_segment_at(cache->path.segments, place);
 
 		if (atomic_load(&segment->dirty_count) > 0)
 			snapshot->segments_dirty++;
 	}
+	snapshot->segments_free = snapshot->segments_total - snapshot->segments_dirty;
 }
 
 void wb_cache_get_stats(struct wb_cache *cache, struct wb_stats_snapshot *snapshot)

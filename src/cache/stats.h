@@ -51,6 +51,7 @@ struct wb_stats_snapshot {
 	uint64_t cache_blocks;		/* slots, headers included */
 	uint64_t dirty_blocks, cached_blocks /* dirty + clean */;
 	uint64_t pending_discards;	/* extents not punched yet */
+	/* free: without dirty data, so that the log may go on there */
 	uint64_t segments_total, segments_free, segments_dirty;
 	uint64_t segment_bytes;
 	uint64_t head_segment, tail_segment;	/* ids */

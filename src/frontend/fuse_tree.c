@@ -68,7 +68,7 @@ bool wb_fuse_tree_stat(const struct wb_fuse_tree *tree, fuse_ino_t ino, struct s
 		.st_nlink = 1,
 		.st_uid = tree->uid,
 		.st_gid = tree->gid,
-		.st_blksize = 4096,
+		.st_blksize = 128 << 10,	/* what tools read and write at once */
 		.st_atim = tree->started,
 		.st_mtim = tree->started,
 		.st_ctim = tree->started,
