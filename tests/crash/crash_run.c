@@ -18,6 +18,7 @@ struct run {
 	uint64_t fill;			/* makes all data different */
 	unsigned deaths;
 	bool has_failing_flush;		/* the cache disk, in this life */
+	bool was_killed;		/* the last life: volatile writes still wait */
 };
 
 static uint64_t below(struct run *run, uint64_t limit)
@@ -229,6 +230,10 @@ static void set_crash_point(struct run *run)
 	struct wb_crash_clock *clock = &run->sim.crash_clock;
 	uint64_t range = one_in(run, 6) ? 70 : one_in(run, 2) ? 600 : 4000;
 
+	/* What recovery may build on is then decided in opening. */
+	if (run->was_killed && !one_in(run, 3))
+		range = 70;
+	run->was_killed = false;
 	if (run->options->point && run->deaths == 0)
 		clock->crash_at = run->options->point;
 	else if (run->options->point && run->deaths > 2)
@@ -355,6 +360,7 @@ static void end_life(struct run *run)
 	switch (below(run, 4)) {
 	case 0:		/* the process alone */
 		run->report->kills++;
+		run->was_killed = true;
 		die(run);
 		return;
 	case 1:		/* the power, in the middle of it all */
@@ -376,7 +382,9 @@ static void end_life(struct run *run)
 	if (is_dead(run)) {
 		cut_power(run);
 	} else if (error && run->has_failing_flush) {
-		run->report->kills++;	/* that is what a stop that failed is */
+		/* That is what a stop that failed is. */
+		run->report->kills++;
+		run->was_killed = true;
 	} else if (error) {
 		object(run, g_strdup_printf("a clean stop failed with %d", error));
 	} else {

@@ -9,8 +9,10 @@
  *                                 --cache-lies and --backing-lies as printed
  */
 #include <glib.h>
+#include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "crash_run.h"
 #include "support/store_crashy.h"
@@ -38,6 +40,7 @@ static const GOptionEntry entries[] = {
 static int test_count, failure_count;
 static struct crash_report total;
 static uint64_t histories;
+static char now_running[256];
 
 static void tell(bool is_right, const char *name)
 {
@@ -74,9 +77,7 @@ static bool run_one(const struct crash_options *options, struct crash_report *re
 	g_autofree char *text = crash_options_text(options);
 	g_autofree char *objection = NULL;
 
-	/* An assertion ends the program: the line that replays it has to be
-	 * out by then. */
-	g_setenv("WB_CRASH_SIM", text, TRUE);
+	g_strlcpy(now_running, text, sizeof now_running);
 	crash_run(options, report);
 	objection = report->objection;
 	add_up(report);
@@ -157,12 +158,17 @@ static void tell_totals(void)
 	       total.kills, total.clean_stops);
 }
 
-static void print_replay_on_abort(const char *domain, GLogLevelFlags level,
-				  const char *message, gpointer data)
+/* A failed assertion, or a run that somebody ends because it hangs. */
+static void print_replay(int signal_number)
 {
-	printf("# %s\n", g_getenv("WB_CRASH_SIM"));
-	fflush(stdout);
-	g_log_default_handler(domain, level, message, data);
+	static const char newline = '\n', hash[] = "# ";
+
+	if (write(STDOUT_FILENO, hash, 2) < 0 ||
+	    write(STDOUT_FILENO, now_running, strlen(now_running)) < 0 ||
+	    write(STDOUT_FILENO, &newline, 1) < 0)
+		_exit(1);
+	signal(signal_number, SIG_DFL);
+	raise(signal_number);
 }
 
 static void run_check(void)
@@ -183,7 +189,8 @@ int main(int argc, char **argv)
 	uint64_t first, last;
 
 	g_option_context_add_main_entries(context, entries, NULL);
-	g_log_set_default_handler(print_replay_on_abort, NULL);
+	signal(SIGABRT, print_replay);
+	signal(SIGTERM, print_replay);
 	if (!g_option_context_parse(context, &argc, &argv, &error)) {
 		fprintf(stderr, "crash_sim: %s\n", error->message);
 		return 2;
