@@ -78,7 +78,7 @@ Test(reopen, the_power_may_go_at_any_point_of_opening_after_a_kill)
 	bool was_open = false;
 
 	for (uint64_t point = 1; !was_open; point++) {
-		for (uint64_t seed = 1; seed <= 12; seed++) {
+		for (uint64_t seed = 1; seed <= 5; seed++) {
 			make_volatile_log(seed, false);
 			sim.crash_clock.crash_at = sim.crash_clock.point_count + point;
 			was_open = wb_sim_open(&sim, NULL) && !sim.crash_clock.has_crashed;
