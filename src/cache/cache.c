@@ -123,8 +123,7 @@ static void look_after_drain(struct wb_cache *cache)
 	wb_lock_acquire(&cache->lock);
 	is_clean = wb_segment_table_dirty(cache->path.segments) == 0 &&
 		   wb_writeback_is_idle(cache->writeback);
-	has_failed = (wb_writeback_is_stuck(cache->writeback) &&
-		      wb_writeback_bad_tries(cache->writeback) >= WB_DRAIN_FAILURES_MAX) ||
+	has_failed = wb_writeback_is_stuck(cache->writeback) ||
 		     wb_writeback_failures(cache->writeback) >=
 			     cache->drain_failures + WB_DRAIN_FAILURES_MAX ||
 		     wb_flush_has_failed(cache->path.flush);
@@ -145,9 +144,10 @@ bool wb_cache_writeback_step(void *arg)
 	any = wb_reclaim_step(cache->reclaim, is_urgent(cache) || is_low(cache) ?
 			      WB_URGENT : WB_CALM);
 	any |= wb_writeback_step(cache->writeback, writeback_wish(cache));
-	if ((is_urgent(cache) || is_low(cache)) &&
-	    wb_writeback_bad_tries(cache->writeback) >= WB_BAD_TRIES_MAX)
-		any |= wb_carry_step(&cache->carry);
+	if ((is_urgent(cache) || is_low(cache)) && wb_writeback_is_idle(cache->writeback))
+		any |= wb_carry_step(&cache->carry,
+				     wb_writeback_bad_tries(cache->writeback) >=
+				     WB_BAD_TRIES_MAX ? WB_CARRY_ALL : WB_CARRY_EXTENTS);
 	look_after_drain(cache);
 	return any;
 }
@@ -402,6 +402,8 @@ static void settle(struct wb_cache *cache)
 	while (!is_settled(cache)) {
 		bool any = wb_writeback_step(cache->writeback, WB_WRITEBACK_OFF);
 
+		/* A superblock may wait for its flush, which may be in a pause. */
+		wb_flush_run(cache->path.flush);
 		if (is_manual)
 			any = wb_executor_run_one(cache->executor) ||
 			      poll_store(cache->config.cache_store) ||
@@ -470,6 +472,9 @@ static int close_clean(struct wb_cache *cache)
 {
 	int error = sync_all(cache);
 
+	/* Then there is no way left, and nothing to wait for. */
+	if (error)
+		wb_flush_abandon(cache->path.flush);
 	settle(cache);
 	if (error)
 		return error;

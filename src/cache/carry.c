@@ -90,7 +90,7 @@ static uint32_t count_bad(const struct wb_carry *carry, uint64_t segment_id, uin
 	return count;
 }
 
-bool wb_carry_step(const struct wb_carry *carry)
+bool wb_carry_step(const struct wb_carry *carry, enum wb_carry_what what)
 {
 	uint64_t id = wb_tail_current(carry->tail).segment;
 	struct wb_segment *segment = wb_segment_of_id(carry->segments, id);
@@ -106,7 +106,8 @@ bool wb_carry_step(const struct wb_carry *carry)
 	    atomic_load(&segment->dirty_count) == 0 ||
 	    count_bad(carry, id, first_slot) != atomic_load(&segment->dirty_count))
 		return false;
-	for (uint32_t i = 0; i < carry->geometry->segment_blocks && carried < budget; i++)
+	for (uint32_t i = 0; what == WB_CARRY_ALL && i < carry->geometry->segment_blocks &&
+	     carried < budget; i++)
 		carried += carry_slot(carry, first_slot + i);
 	for (uint64_t from = 0; carried < budget &&
 	     wb_extent_table_next_bad(carry->extents, from, id, &extent);

@@ -32,7 +32,12 @@ struct wb_carry {
 	struct wb_message *message;
 };
 
-/* TRUE when something was carried. At most half a segment's worth. */
-bool wb_carry_step(const struct wb_carry *carry);
+/* Whether blocks that cannot be read are given up, or only what was given up
+ * before is carried on. */
+enum wb_carry_what { WB_CARRY_EXTENTS, WB_CARRY_ALL };
+
+/* TRUE when something was carried. At most half a segment's worth. Not while a
+ * writeback batch is under way: it may just have read such a block. */
+bool wb_carry_step(const struct wb_carry *carry, enum wb_carry_what what);
 
 #endif

@@ -148,12 +148,14 @@ void wb_extent_table_insert(struct wb_extent_table *table, const struct wb_exten
 	carve_locked(table, extent->first, extent->count, WB_EXTENT_NONE);
 	i = lower_bound(table, extent->first);
 	/* The usual stream of discards in address order stays one fragment per
-	 * record. */
+	 * record. Lost blocks stay single: a write that cuts one out of many
+	 * would need room for a fragment that nobody reserved. */
 	if (i > 0) {
 		struct wb_extent *before = &table->extents[i - 1];
 
 		if (before->first + before->count == extent->first &&
-		    before->sequence == extent->sequence && before->kind == extent->kind) {
+		    before->sequence == extent->sequence &&
+		    before->kind == WB_EXTENT_ZERO && extent->kind == WB_EXTENT_ZERO) {
 			before->count += extent->count;
 			wb_segment_sub_dirty(table->segments,
 				wb_segment_of_id(table->segments, extent->segment_id));
@@ -240,6 +242,19 @@ bool wb_extent_table_next_zero(struct wb_extent_table *table, uint64_t from,
 			       uint64_t durable, struct wb_extent *extent)
 {
 	return find_next(table, from, is_durable_zero, durable, extent);
+}
+
+size_t wb_extent_table_bad_count(struct wb_extent_table *table)
+{
+	size_t count = 0;
+
+	if (wb_extent_table_is_empty(table))
+		return 0;
+	wb_lock_acquire(&table->lock);
+	for (size_t i = 0; i < table->count; i++)
+		count += table->extents[i].kind == WB_EXTENT_BAD;
+	wb_lock_release(&table->lock);
+	return count;
 }
 
 bool wb_extent_table_next_bad(struct wb_extent_table *table, uint64_t from,

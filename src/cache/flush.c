@@ -219,16 +219,29 @@ static void advance_completed_locked(struct wb_flush *flush)
 	}
 }
 
+static struct wb_device_waiter *take_device_waiting_locked(struct wb_flush *flush)
+{
+	struct wb_device_waiter *waiting = flush->device_waiting;
+
+	flush->device_waiting = NULL;
+	return waiting;
+}
+
 static void write_failed_and_unlock(struct wb_flush *flush, struct wb_record *record,
 				    int error)
 {
+	struct wb_device_waiter *device = NULL;
+
 	atomic_store(&record->state, WB_RECORD_READY);
 	flush->next_write = MIN(flush->next_write, record->sequence);
 	/* With FUA the error may be the flush's, and concern others. */
-	if (record->io.flags & WB_IO_FUA)
+	if (record->io.flags & WB_IO_FUA) {
 		flush->must_rewrite = true;
+		device = take_device_waiting_locked(flush);
+	}
 	count_failure_locked(flush, "writing the log", error);
 	give_up_and_unlock(flush);
+	answer_device(device, error);
 }
 
 static void write_done(struct wb_io *io, int error)
@@ -271,10 +284,15 @@ static void flush_done(struct wb_io *io, int error)
 	covered = flush->device_covered;
 	flush->device_covered = NULL;
 	if (error) {
-		/* The next one may succeed without the data being there. */
+		struct wb_device_waiter *waiting;
+
+		/* The next one may succeed without the data being there, that
+		 * of writes that ended meanwhile included. */
 		flush->must_rewrite = true;
+		waiting = take_device_waiting_locked(flush);
 		count_failure_locked(flush, "flushing", error);
 		give_up_and_unlock(flush);
+		answer_device(waiting, error);
 	} else {
 		flush->failures = 0;
 		if (flush->flush_covers > wb_log_durable(flush->deps.log))

@@ -88,7 +88,8 @@ struct wb_edge {
 	uint8_t mask;			/* of the new version */
 	uint32_t slot;			/* where the base is, or WB_NO_SLOT */
 	bool base_is_dirty;
-	bool needs_backing;		/* cut sectors that only the backing has */
+	uint8_t missing;		/* cut sectors that only the backing has */
+	uint8_t raw_mask;		/* those that were, when `raw` was read */
 	bool has_backing;		/* they are in `raw` */
 	struct wb_segment *segment;	/* pinned while reading */
 	int error;

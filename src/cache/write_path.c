@@ -80,7 +80,7 @@ static int plan_edge_locked(struct wb_request *request, struct wb_edge *edge)
 	edge->segment = NULL;
 	edge->slot = WB_NO_SLOT;
 	edge->base_is_dirty = false;
-	edge->needs_backing = false;
+	edge->missing = 0;
 	edge->error = 0;
 	edge->mask = edge->covered | edge->cut;
 	wb_block_map_lookup_locked(path->map, edge->address, &now);
@@ -92,7 +92,7 @@ static int plan_edge_locked(struct wb_request *request, struct wb_edge *edge)
 		old = edge->base_is_dirty ? now.mask : (uint8_t)(now.mask & edge->cut);
 		edge->base_mask = old & (uint8_t)~edge->covered;
 		edge->mask |= old;
-		edge->needs_backing = (edge->cut & ~now.mask) != 0;
+		edge->missing = edge->cut & (uint8_t)~now.mask;
 		if (edge->base_mask) {
 			edge->segment = wb_segment_of_slot(path->segments, now.slot);
 			wb_segment_pin(edge->segment);
@@ -101,7 +101,7 @@ static int plan_edge_locked(struct wb_request *request, struct wb_edge *edge)
 	}
 	switch (wb_extent_table_lookup(path->extents, edge->address, &until)) {
 	case WB_EXTENT_NONE:
-		edge->needs_backing = edge->cut != 0;
+		edge->missing = edge->cut;
 		return 0;
 	case WB_EXTENT_ZERO:
 		/* Pending zeros are dirty sectors too: the version holds the
@@ -128,7 +128,7 @@ static void begin_image(struct wb_edge *edge)
 {
 	memset(edge->image, 0, BLOCK);
 	if (edge->has_backing)
-		copy_sectors(edge->image, edge->raw, edge->cut);
+		copy_sectors(edge->image, edge->raw, edge->missing);
 }
 
 static bool copy_base_from_ram(struct wb_request *request, struct wb_edge *edge)
@@ -209,6 +209,7 @@ static void submit_backing_read(struct wb_request *request, struct wb_edge *edge
 	uint64_t offset = edge->address * BLOCK;
 	uint64_t length = MIN(BLOCK, path->geometry.backing_bytes - offset);
 
+	edge->raw_mask = edge->missing;
 	wb_io_prepare(&edge->io, WB_IO_READ, WB_IO_CLASS_USER_WRITE, offset, edge->raw, length,
 		      backing_read_done);
 	wb_store_submit(path->backing_store, &edge->io);
@@ -252,7 +253,7 @@ static bool wants_base(struct wb_request *request, struct wb_edge *edge)
 static bool wants_backing(struct wb_request *request, struct wb_edge *edge)
 {
 	(void)request;
-	return edge->is_used && edge->needs_backing && !edge->has_backing;
+	return edge->is_used && edge->missing && !edge->has_backing;
 }
 
 /* --- stages: TRUE to go on, FALSE when the request waits ------------------- */
@@ -298,6 +299,11 @@ static bool enter(struct wb_request *request, uint64_t end_bytes)
 		if (describe_edge(edge, &path->geometry, address, request->cursor_bytes, end) &&
 		    !error)
 			error = plan_edge_locked(request, edge);
+		/* A sector that a slot had when the copy was read is older in
+		 * the copy: writeback and eviction, which are no change for the
+		 * counter, may have taken the slot away since. */
+		if (edge->is_used && edge->missing & ~edge->raw_mask)
+			edge->has_backing = false;
 	}
 	wb_lock_release(&stripe->lock);
 	if (error) {

@@ -13,7 +13,12 @@
 
 #define BLOCK WB_BLOCK_BYTES
 #define SEGMENTS_PER_BATCH_MAX 64u
-#define ZERO_PIECE_BYTES (UINT64_C(1) << 30)	/* where zeros may have to be written */
+/* A disk that cannot punch writes zeros: a piece grows while it is cheap. */
+#define ZERO_PIECE_BYTES_MIN (UINT64_C(4) << 20)
+#define ZERO_PIECE_BYTES_MAX (UINT64_C(1) << 30)
+#define ZERO_PIECE_CHEAP_NS (UINT64_C(20) * 1000 * 1000)
+#define ZERO_PIECE_DEAR_NS (UINT64_C(200) * 1000 * 1000)
+#define ZERO_DEPTH 4u
 #define ZERO_TIME_NS (UINT64_C(1000) * 1000 * 1000)	/* of one batch */
 
 enum stage { IDLE, ZERO, READ, MERGE, WRITE, FLUSH, COMMIT };
@@ -24,6 +29,7 @@ struct batch_io {
 	atomic_bool has_ended;
 	int error;
 	size_t first_block, block_count;	/* of the batch */
+	uint64_t begun_ns;		/* of a punch */
 	char *scratch;			/* one block, for MERGE */
 	struct iovec *iov;		/* WB_WRITEBACK_JOIN_BLOCKS entries */
 	struct wb_io io;
@@ -51,9 +57,12 @@ struct wb_writeback {
 	unsigned next_sector;
 	uint64_t next_zero;		/* discards before this block are done */
 	uint64_t zeros_until_ns;	/* no new punch after this */
+	uint64_t zero_piece_bytes;	/* of the next one */
+	unsigned zeros_in_flight;
 	bool has_zeros;
 	bool has_bad;			/* blocks that failed before are in it */
 	bool found_bad;			/* and this time */
+	bool found_new_bad;		/* and did not before */
 	uint64_t bad_retry_at_ns;
 	int error;			/* of the batch */
 	uint64_t retry_at_ns;
@@ -91,6 +100,7 @@ struct wb_writeback *wb_writeback_new(const struct wb_writeback_deps *deps, GErr
 	}
 	writeback->iovs = g_new0(struct iovec, WB_WRITEBACK_DEPTH * WB_WRITEBACK_JOIN_BLOCKS);
 	writeback->blocks = g_new0(struct wb_batch_block, writeback->batch_blocks);
+	writeback->zero_piece_bytes = ZERO_PIECE_BYTES_MIN;
 	for (unsigned i = 0; i < WB_WRITEBACK_DEPTH; i++) {
 		writeback->ios[i].writeback = writeback;
 		writeback->ios[i].scratch = writeback->memory +
@@ -290,6 +300,7 @@ static bool take_segment(struct wb_writeback *writeback, uint64_t id, uint32_t l
 			.address = mapping.address, .slot = first + i,
 			.buffer_block = writeback->buffer_used - 1, .mask = mapping.mask,
 			.full_mask = wb_geometry_block_mask(g, mapping.address),
+			.was_bad = mapping.state == WB_SLOT_BAD,
 		};
 		writeback->block_count++;
 		last_slot = first + i;
@@ -302,6 +313,17 @@ static void unpin_all(struct wb_writeback *writeback)
 	while (writeback->pinned_count > 0)
 		wb_segment_unpin(writeback->deps.segments,
 				 writeback->pinned[--writeback->pinned_count]);
+}
+
+/* Nothing that a drain could still do something about. */
+static bool only_lost_data_is_left(struct wb_writeback *writeback,
+				   const struct bad_policy *bad)
+{
+	if (bad->were_seen)
+		return writeback->bad_tries >= WB_DRAIN_FAILURES_MAX;
+	return wb_segment_table_dirty(writeback->deps.segments) > 0 &&
+	       wb_segment_table_dirty(writeback->deps.segments) ==
+		       wb_extent_table_bad_count(writeback->deps.extents);
 }
 
 /* The oldest first. A slot that is peeked as dirty may be superseded at any
@@ -338,8 +360,10 @@ static bool select_batch(struct wb_writeback *writeback, enum wb_writeback_wish 
 	}
 	writeback->has_zeros = wb_extent_table_next_zero(writeback->deps.extents, 0,
 							 writeback->durable, &extent);
-	atomic_store(&writeback->is_stuck, bad.were_seen && writeback->block_count == 0 &&
-		     !writeback->has_zeros);
+	if (id > head.segment_id && !bad.were_seen)
+		writeback->bad_tries = 0;
+	atomic_store(&writeback->is_stuck, writeback->block_count == 0 &&
+		     !writeback->has_zeros && only_lost_data_is_left(writeback, &bad));
 	if (writeback->block_count > 0 || writeback->has_zeros)
 		return true;
 	unpin_all(writeback);
@@ -348,12 +372,28 @@ static bool select_batch(struct wb_writeback *writeback, enum wb_writeback_wish 
 
 /* --- ZERO ------------------------------------------------------------------------ */
 
+static void zero_ended(struct wb_writeback *writeback, struct batch_io *io)
+{
+	uint64_t took_ns = wb_clock_now_ns(writeback->deps.clock) - io->begun_ns;
+
+	writeback->zeros_in_flight--;
+	if (took_ns < ZERO_PIECE_CHEAP_NS)
+		writeback->zero_piece_bytes = MIN(writeback->zero_piece_bytes * 2,
+						  ZERO_PIECE_BYTES_MAX);
+	if (took_ns > ZERO_PIECE_DEAR_NS)
+		writeback->zero_piece_bytes = MAX(writeback->zero_piece_bytes / 2,
+						  ZERO_PIECE_BYTES_MIN);
+	backing_ended(writeback, io);
+}
+
 static void submit_zero(struct wb_writeback *writeback, struct batch_io *io,
 			enum wb_io_op op, uint64_t offset, uint64_t length)
 {
 	wb_io_prepare(&io->io, op, WB_IO_CLASS_WRITEBACK, offset,
 		      op == WB_IO_WRITE ? io->scratch : NULL, length, io_done);
 	WB_STAT_ADD(writeback->deps.stats, WB_STAT_BACKING_ZEROED_BYTES, length);
+	io->begun_ns = wb_clock_now_ns(writeback->deps.clock);
+	writeback->zeros_in_flight++;
 	wb_store_submit(writeback->deps.backing_store, &io->io);
 }
 
@@ -364,9 +404,11 @@ static bool zero_piece(struct wb_writeback *writeback, const struct wb_extent *e
 {
 	uint64_t size = writeback->deps.geometry.backing_bytes;
 	uint64_t first = MAX(extent->first, writeback->next_zero);
-	uint64_t count = MIN(extent->first + extent->count - first, ZERO_PIECE_BYTES / BLOCK);
+	uint64_t count = MIN(extent->first + extent->count - first,
+			     writeback->zero_piece_bytes / BLOCK);
 	uint64_t offset = first * BLOCK, end = (first + count) * BLOCK;
-	struct batch_io *io = take_io(writeback);
+	struct batch_io *io = writeback->zeros_in_flight < ZERO_DEPTH ? take_io(writeback) :
+									NULL;
 
 	if (!io)
 		return false;
@@ -406,7 +448,7 @@ static void leave_out_held(struct wb_writeback *writeback)
 static bool zero_step(struct wb_writeback *writeback)
 {
 	struct wb_extent extent;
-	bool any = collect(writeback, backing_ended);
+	bool any = collect(writeback, zero_ended);
 
 	while (writeback->has_zeros && !writeback->error) {
 		if (!wb_extent_table_next_zero(writeback->deps.extents, writeback->next_zero,
@@ -452,6 +494,7 @@ static void mark_bad(struct wb_writeback *writeback, struct wb_batch_block *bloc
 	writeback->bad_retry_at_ns = wb_clock_now_ns(writeback->deps.clock) +
 		MIN(WB_RETRY_FIRST_NS << MIN(tries, 10u), WB_RETRY_LAST_NS);
 	writeback->found_bad = true;
+	writeback->found_new_bad |= !block->was_bad;
 }
 
 static void check_block(struct wb_writeback *writeback, struct wb_batch_block *block)
@@ -698,7 +741,10 @@ static void commit(struct wb_writeback *writeback)
 			writeback->zeros_done(writeback->arg);
 		mark_clean(writeback);
 		writeback->failures = 0;
-		if (writeback->found_bad)
+		/* A new one gets all its tries: the count is one for all. */
+		if (writeback->found_new_bad)
+			writeback->bad_tries = 1;
+		else if (writeback->found_bad)
 			writeback->bad_tries++;
 		else if (writeback->has_bad)
 			writeback->bad_tries = 0;
@@ -727,7 +773,9 @@ static bool begin(struct wb_writeback *writeback, enum wb_writeback_wish wish)
 	}
 	writeback->error = 0;
 	writeback->found_bad = false;
+	writeback->found_new_bad = false;
 	writeback->next_zero = 0;
+	writeback->zeros_in_flight = 0;
 	writeback->zeros_until_ns = wb_clock_now_ns(writeback->deps.clock) + ZERO_TIME_NS;
 	writeback->stage = ZERO;
 	return true;

@@ -13,6 +13,7 @@ struct wb_batch_block {
 	uint32_t buffer_block;	/* where its data is in the batch's memory */
 	uint8_t mask;
 	uint8_t full_mask;	/* of this block of the image */
+	bool was_bad;		/* when it was selected: not its first failure */
 	bool is_left_out;	/* of this batch: bad, or held by a discard */
 };
 
