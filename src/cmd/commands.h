@@ -18,6 +18,7 @@ int wb_cmd_flush(const struct wb_options *options);
 int wb_cmd_drain(const struct wb_options *options);
 int wb_cmd_check(const struct wb_options *options);
 int wb_cmd_dump(const struct wb_options *options);
+int wb_cmd_rescue(const struct wb_options *options);
 int wb_cmd_help(const struct wb_options *options);
 
 #endif

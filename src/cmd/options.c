@@ -32,6 +32,11 @@ static const struct wb_command commands[WB_COMMAND_COUNT] = {
 		"verify an unmounted cache; changes nothing", NULL },
 	[WB_COMMAND_DUMP] = { "dump", "CACHE", true,
 		"print superblocks and records of an unmounted cache", NULL },
+	[WB_COMMAND_RESCUE] = { "rescue", "CACHE", true,
+		"apply the dirty data of an unmounted cache, without mounting",
+		"To a copy of the backing (--output) or to the backing itself (--in-place).\n"
+		"The cache is not changed. What cannot be read is listed as ranges of the\n"
+		"image; the exit status is 1 then." },
 	[WB_COMMAND_HELP] = { "help", "COMMAND", false,
 		"explain all commands, or one", NULL },
 };
@@ -56,7 +61,7 @@ static const struct option options_table[] = {
 	  FOR(FORMAT) | FOR(MOUNT), FOR(FORMAT) | FOR(MOUNT),
 	  "the cache: a file or device on the SSD" },
 	{ "backing", 0, STRING, offsetof(struct wb_options, backing_path), "PATH",
-	  FOR(FORMAT) | FOR(MOUNT), FOR(FORMAT) | FOR(MOUNT),
+	  FOR(FORMAT) | FOR(MOUNT) | FOR(RESCUE), FOR(FORMAT) | FOR(MOUNT),
 	  "the backing: an image file or device on the HDD" },
 	{ "cache-size", 0, SIZE, offsetof(struct wb_options, cache_size_bytes), "SIZE",
 	  FOR(FORMAT), 0, "create the cache file with this size" },
@@ -67,7 +72,11 @@ static const struct option options_table[] = {
 	{ "no-zero", 0, FLAG, offsetof(struct wb_options, no_zero), NULL,
 	  FOR(FORMAT), 0, "do not write zeros over the whole cache" },
 	{ "force", 0, FLAG, offsetof(struct wb_options, force), NULL,
-	  FOR(FORMAT), 0, "overwrite what would be refused; dirty data is LOST" },
+	  FOR(FORMAT) | FOR(RESCUE), 0, "overwrite what would be refused; what it held is LOST" },
+	{ "output", 0, STRING, offsetof(struct wb_options, output_path), "IMAGE",
+	  FOR(RESCUE), 0, "write a copy of the backing with all dirty data" },
+	{ "in-place", 0, FLAG, offsetof(struct wb_options, in_place), NULL,
+	  FOR(RESCUE), 0, "write all dirty data to the backing itself" },
 	{ "foreground", 'f', FLAG, offsetof(struct wb_options, foreground), NULL,
 	  FOR(MOUNT), 0, "stay in the foreground, messages to standard error" },
 	{ "options", 'o', MOUNT_OPTIONS, 0, "OPTIONS",
@@ -513,6 +522,7 @@ void wb_options_clear(struct wb_options *options)
 {
 	g_free(options->cache_path);
 	g_free(options->backing_path);
+	g_free(options->output_path);
 	g_free(options->argument);
 	g_free(options->fsname);
 	if (options->kernel_options)

@@ -28,6 +28,7 @@ enum wb_command_id {
 	WB_COMMAND_DRAIN,
 	WB_COMMAND_CHECK,
 	WB_COMMAND_DUMP,
+	WB_COMMAND_RESCUE,
 	WB_COMMAND_HELP,
 	WB_COMMAND_COUNT
 };
@@ -36,11 +37,13 @@ enum wb_command_id {
 struct wb_options {
 	char *cache_path;
 	char *backing_path;
+	char *output_path;
 	uint64_t cache_size_bytes;	/* 0 = not given */
 	uint64_t size_bytes;		/* 0 = not given */
 	uint64_t segment_size_bytes;	/* 0 = not given */
 	bool no_zero;
 	bool force;
+	bool in_place;
 	bool foreground;
 	bool json;
 	bool help;

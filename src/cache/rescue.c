@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "cache/rescue.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/checksum.h"
+
+#define BLOCK WB_BLOCK_BYTES
+#define SECTOR WB_SECTOR_BYTES
+#define BATCH_BLOCKS 1024u
+#define READ_DEPTH 64u
+#define ZERO_PIECE_BYTES (UINT64_C(1) << 30)
+
+struct applying {
+	const struct wb_rescue *rescue;
+	uint8_t *data;			/* of a batch, aligned */
+	uint8_t *edge;			/* one block */
+	uint64_t *offsets;
+	int *errors;			/* of reading; then: 0 = good */
+	uint64_t at_bytes;		/* in the image, for messages */
+};
+
+static void tell_progress(const struct applying *a, uint64_t done_blocks)
+{
+	if (a->rescue->progress)
+		a->rescue->progress(a->rescue->progress_arg, done_blocks * BLOCK,
+				    (uint64_t)a->rescue->replay->blocks->len * BLOCK);
+}
+
+/* The image may end within its last block. */
+static uint64_t clip(const struct applying *a, uint64_t end_bytes)
+{
+	return MIN(end_bytes, a->rescue->geometry->backing_bytes);
+}
+
+/* --- zeros --------------------------------------------------------------------- */
+
+static int zero_range(struct applying *a, uint64_t offset, uint64_t end)
+{
+	struct wb_store *target = a->rescue->target;
+	uint64_t whole = end == target->size_bytes ? end : end - end % BLOCK;
+
+	for (; offset < whole; offset = MIN(offset + ZERO_PIECE_BYTES, whole)) {
+		int error = wb_store_zero_sync(target, offset,
+					       MIN(whole - offset, ZERO_PIECE_BYTES));
+
+		a->at_bytes = offset;
+		if (error)
+			return error;
+	}
+	if (offset == end)
+		return 0;
+	/* what lies behind the image is not ours */
+	memset(a->edge, 0, BLOCK);
+	a->at_bytes = offset;
+	return wb_store_write_sync(target, offset, a->edge, end - offset);
+}
+
+static int apply_extents(struct applying *a)
+{
+	const struct wb_rescue *rescue = a->rescue;
+	const GArray *extents = rescue->replay->extents;
+
+	for (guint i = 0; i < extents->len; i++) {
+		const struct wb_replay_extent *extent =
+			&g_array_index(extents, struct wb_replay_extent, i);
+		int error = 0;
+
+		if (extent->is_lost)
+			rescue->lost(rescue->arg, extent->first, extent->count,
+				     WB_RESCUE_LOST_BEFORE);
+		else
+			error = zero_range(a, extent->first * BLOCK,
+					   clip(a, (extent->first + extent->count) * BLOCK));
+		if (error)
+			return error;
+	}
+	return 0;
+}
+
+/* --- data ------------------------------------------------------------------------ */
+
+static void read_batch(struct applying *a, const struct wb_replay_block *blocks, unsigned count)
+{
+	struct wb_store *store = a->rescue->cache_store;
+
+	for (unsigned i = 0; i < count; i++)
+		a->offsets[i] = wb_geometry_slot_offset(a->rescue->geometry, blocks[i].slot);
+	wb_store_read_many_sync(store, a->offsets, count, BLOCK, a->data, a->errors, READ_DEPTH);
+	for (unsigned i = 0; i < count; i++) {
+		uint8_t *data = a->data + (size_t)i * BLOCK;
+
+		/* a disk that fails may still do it the second time */
+		if (a->errors[i])
+			a->errors[i] = wb_store_read_sync(store, a->offsets[i], data, BLOCK);
+		if (a->errors[i]) {
+			a->rescue->lost(a->rescue->arg, blocks[i].address, 1,
+					WB_RESCUE_UNREADABLE);
+		} else if (wb_crc32c(data, BLOCK) != blocks[i].crc) {
+			a->errors[i] = -EIO;
+			a->rescue->lost(a->rescue->arg, blocks[i].address, 1, WB_RESCUE_ROTTEN);
+		}
+	}
+}
+
+static bool is_whole(const struct applying *a, const struct wb_replay_block *block)
+{
+	return block->mask == wb_geometry_block_mask(a->rescue->geometry, block->address);
+}
+
+/* How many blocks from the first on are good, whole and neighbours. */
+static unsigned count_run(const struct applying *a, const struct wb_replay_block *blocks,
+			  const int *errors, unsigned count)
+{
+	unsigned n = 0;
+
+	while (n < count && !errors[n] && is_whole(a, &blocks[n]) &&
+	       blocks[n].address == blocks[0].address + n)
+		n++;
+	return n;
+}
+
+static int write_run(struct applying *a, const struct wb_replay_block *blocks,
+		     const uint8_t *data, unsigned count)
+{
+	uint64_t offset = (uint64_t)blocks[0].address * BLOCK;
+
+	a->at_bytes = offset;
+	return wb_store_write_sync(a->rescue->target, offset, data,
+				   clip(a, offset + (uint64_t)count * BLOCK) - offset);
+}
+
+/* The other sectors are the target's own: sectors of the image may be smaller
+ * than what the target can write. */
+static int write_part(struct applying *a, const struct wb_replay_block *block,
+		      const uint8_t *data)
+{
+	uint64_t offset = (uint64_t)block->address * BLOCK;
+	uint64_t length = clip(a, offset + BLOCK) - offset;
+	int error;
+
+	a->at_bytes = offset;
+	error = wb_store_read_sync(a->rescue->target, offset, a->edge, length);
+	if (error)
+		return error;
+	for (unsigned i = 0; i < WB_SECTORS_PER_BLOCK; i++)
+		if (block->mask & (1u << i))
+			memcpy(a->edge + i * SECTOR, data + i * SECTOR, SECTOR);
+	return wb_store_write_sync(a->rescue->target, offset, a->edge, length);
+}
+
+static int apply_batch(struct applying *a, const struct wb_replay_block *blocks, unsigned count)
+{
+	unsigned i = 0;
+
+	read_batch(a, blocks, count);
+	while (i < count) {
+		const uint8_t *data = a->data + (size_t)i * BLOCK;
+		unsigned run = count_run(a, &blocks[i], &a->errors[i], count - i);
+		int error = 0;
+
+		if (run)
+			error = write_run(a, &blocks[i], data, run);
+		else if (!a->errors[i])
+			error = write_part(a, &blocks[i], data);
+		if (error)
+			return error;
+		i += MAX(run, 1);
+	}
+	return 0;
+}
+
+static int apply_blocks(struct applying *a)
+{
+	const GArray *blocks = a->rescue->replay->blocks;
+
+	for (guint i = 0; i < blocks->len; i += BATCH_BLOCKS) {
+		int error = apply_batch(a, &g_array_index(blocks, struct wb_replay_block, i),
+					MIN(blocks->len - i, BATCH_BLOCKS));
+
+		if (error)
+			return error;
+		tell_progress(a, i + MIN(blocks->len - i, BATCH_BLOCKS));
+	}
+	return 0;
+}
+
+int wb_rescue_apply(const struct wb_rescue *rescue, uint64_t *failed_bytes)
+{
+	struct applying a = {
+		.rescue = rescue,
+		.data = g_aligned_alloc(BATCH_BLOCKS, BLOCK, BLOCK),
+		.edge = g_aligned_alloc(1, BLOCK, BLOCK),
+		.offsets = g_new(uint64_t, BATCH_BLOCKS),
+		.errors = g_new0(int, BATCH_BLOCKS),
+	};
+	int error = apply_extents(&a);
+
+	if (!error)
+		error = apply_blocks(&a);
+	if (!error)
+		error = wb_store_flush_sync(rescue->target);
+	*failed_bytes = a.at_bytes;
+	g_aligned_free(a.data);
+	g_aligned_free(a.edge);
+	g_free(a.offsets);
+	g_free(a.errors);
+	return error;
+}

@@ -1,0 +1,355 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Without a mount: what the cache holds, laid over the backing or over a copy
+ * of it. For when mounting is not possible or not wanted: a cache disk that
+ * fails, a machine without FUSE. The cache is only read.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cache/recovery.h"
+#include "cache/rescue.h"
+#include "cmd/commands.h"
+#include "cmd/image_copy.h"
+#include "cmd/progress.h"
+#include "cmd/report.h"
+#include "cmd/volume.h"
+#include "io/store_uring.h"
+
+enum loss {
+	LOSS_ROTTEN = WB_RESCUE_ROTTEN,
+	LOSS_UNREADABLE = WB_RESCUE_UNREADABLE,
+	LOSS_BEFORE = WB_RESCUE_LOST_BEFORE,
+	LOSS_BACKING,
+};
+
+static const char *const loss_texts[] = {
+	[LOSS_ROTTEN] = "their checksum in the cache is wrong",
+	[LOSS_UNREADABLE] = "the cache cannot be read there",
+	[LOSS_BEFORE] = "they were lost before, and noted as lost in the log",
+	[LOSS_BACKING] = "the backing cannot be read there",
+};
+
+struct lost_range {
+	uint64_t first, end;	/* blocks */
+	enum loss why;
+};
+
+struct rescue {
+	const struct wb_options *options;
+	struct wb_volume volume;
+	struct wb_disk output;
+	bool output_is_new;		/* created by us */
+	struct wb_store *cache_store, *target;
+	struct wb_recovery *recovery;
+	struct wb_replay *replay;
+	GArray *losses;			/* of struct lost_range */
+	uint64_t lost_blocks;
+};
+
+static uint64_t image_bytes(const struct rescue *r)
+{
+	return r->recovery->superblock.geometry.backing_bytes;
+}
+
+/* --- what was lost ------------------------------------------------------------------- */
+
+static void add_loss(struct rescue *r, uint64_t first, uint64_t count, enum loss why)
+{
+	struct lost_range range = { .first = first, .end = first + count, .why = why };
+
+	g_array_append_val(r->losses, range);
+}
+
+static void on_lost(void *arg, uint64_t first, uint64_t count, enum wb_rescue_loss loss)
+{
+	add_loss(arg, first, count, (enum loss)loss);
+}
+
+/* Only what the cache does not have. */
+static void on_unreadable(void *arg, uint64_t offset, uint64_t length)
+{
+	struct rescue *r = arg;
+	uint64_t end = (offset + length + WB_BLOCK_BYTES - 1) / WB_BLOCK_BYTES;
+
+	for (uint64_t block = offset / WB_BLOCK_BYTES; block < end; block++)
+		if (!wb_replay_is_whole(r->replay, &r->recovery->superblock.geometry, block))
+			add_loss(r, block, 1, LOSS_BACKING);
+}
+
+static gint compare_losses(gconstpointer a, gconstpointer b)
+{
+	const struct lost_range *x = a, *y = b;
+
+	if (x->first == y->first)
+		return (int)x->why - (int)y->why;
+	return x->first < y->first ? -1 : 1;
+}
+
+static void merge_losses(GArray *losses)
+{
+	struct lost_range *all = (struct lost_range *)losses->data;
+	guint kept = 0;
+
+	g_array_sort(losses, compare_losses);
+	for (guint i = 0; i < losses->len; i++) {
+		if (kept && all[kept - 1].why == all[i].why && all[kept - 1].end == all[i].first)
+			all[kept - 1].end = all[i].end;
+		else
+			all[kept++] = all[i];
+	}
+	g_array_set_size(losses, kept);
+}
+
+static void print_losses(struct rescue *r)
+{
+	merge_losses(r->losses);
+	for (guint i = 0; i < r->losses->len; i++) {
+		const struct lost_range *range =
+			&g_array_index(r->losses, struct lost_range, i);
+
+		printf("LOST: bytes %" PRIu64 " to %" PRIu64 " of the image: %s\n",
+		       range->first * WB_BLOCK_BYTES,
+		       MIN(range->end * WB_BLOCK_BYTES, image_bytes(r)) - 1,
+		       loss_texts[range->why]);
+		r->lost_blocks += range->end - range->first;
+	}
+}
+
+/* --- files ----------------------------------------------------------------------------- */
+
+/* Before anything is locked: our own lock on it would be refused. */
+static bool is_same_path(const char *path, const struct wb_disk *disk)
+{
+	struct wb_disk other = WB_DISK_NONE;
+
+	if (stat(path, &other.st))
+		return false;
+	other.is_block_device = S_ISBLK(other.st.st_mode);
+	return wb_disk_is_same(&other, disk);
+}
+
+static bool read_cache(struct rescue *r, GError **error)
+{
+	struct wb_disk *cache = &r->volume.cache;
+
+	if (!wb_disk_open(cache, "cache", r->options->argument, WB_DISK_READ_ONLY, error))
+		return false;
+	r->cache_store = wb_disk_open_store(cache, error);
+	r->recovery = r->cache_store ? wb_recovery_scan(r->cache_store, NULL, error) : NULL;
+	if (!r->recovery)
+		return false;
+	r->replay = wb_replay_new(r->recovery);
+	return true;
+}
+
+static bool open_backing(struct rescue *r, GError **error)
+{
+	const char *hint = r->recovery->superblock.backing_path;
+	const char *path = r->options->backing_path ? r->options->backing_path : hint;
+	struct wb_disk *backing = &r->volume.backing;
+
+	if (is_same_path(path, &r->volume.cache))
+		return wb_fail(error, "cache and backing are the same: %s", path);
+	if (!wb_disk_open(backing, "backing", path, r->options->in_place ?
+			  WB_DISK_READ_WRITE : WB_DISK_READ_ONLY, error)) {
+		if (path == hint)
+			g_prefix_error(error, "the backing, last at '%s', is to be given by "
+				       "--backing: ", hint);
+		return false;
+	}
+	return wb_volume_check_pair(&r->volume, &r->recovery->superblock, error);
+}
+
+static bool check_output(const struct rescue *r, const char *path, GError **error)
+{
+	struct stat st;
+
+	if (stat(path, &st))
+		return true;
+	if (is_same_path(path, &r->volume.cache) || is_same_path(path, &r->volume.backing))
+		return wb_fail(error, "%s is the volume's own; --in-place changes the backing "
+			       "itself", path);
+	if (!S_ISREG(st.st_mode))
+		return wb_fail(error, "%s is no regular file", path);
+	return r->options->force ||
+	       wb_fail(error, "%s exists already; --force overwrites it", path);
+}
+
+/* Locked before it is emptied: it may be a backing that is mounted. */
+static bool open_output(struct rescue *r, GError **error)
+{
+	const char *path = r->options->output_path;
+	int fd;
+
+	if (!check_output(r, path, error))
+		return false;
+	fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	r->output_is_new = fd >= 0;
+	if (fd < 0 && errno == EEXIST && r->options->force)
+		fd = open(path, O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		return wb_fail_errno(error, "cannot create %s", path);
+	if (!wb_disk_adopt(&r->output, "output", path, fd, error))
+		return false;
+	if (ftruncate(fd, 0) < 0)
+		return wb_fail_errno(error, "cannot empty %s", path);
+	/* what was the backing of another volume is that no more */
+	if (!r->output_is_new)
+		wb_identity_remove(&r->output);
+	return true;
+}
+
+/* --- steps ------------------------------------------------------------------------------ */
+
+static bool copy_backing(struct rescue *r, GError **error)
+{
+	struct wb_progress progress;
+	struct wb_image_copy copy = {
+		.from_path = r->volume.backing.path, .to_path = r->output.path,
+		.from = r->volume.backing.fd, .to = r->output.fd,
+		.bytes = image_bytes(r),
+		.unreadable = on_unreadable, .arg = r,
+		.progress = wb_progress_update, .progress_arg = &progress,
+	};
+	bool ok;
+
+	wb_progress_begin(&progress, "copying the backing");
+	ok = wb_image_copy(&copy, error);
+	wb_progress_end(&progress);
+	return ok;
+}
+
+/* Through the page cache: the file may be of a size that direct I/O cannot
+ * write to its end. */
+static bool open_output_store(struct rescue *r, GError **error)
+{
+	struct wb_store_uring_options options = {
+		.path = r->output.path, .fd = r->output.fd,
+		.access = WB_STORE_READ_WRITE, .caching = WB_STORE_BUFFERED,
+	};
+
+	r->target = wb_store_uring_open(&options, error);
+	if (r->target)
+		r->output.fd = -1;
+	return r->target != NULL;
+}
+
+static bool open_backing_store(struct rescue *r, GError **error)
+{
+	r->target = wb_disk_open_store(&r->volume.backing, error);
+	if (!r->target)
+		return false;
+	if (image_bytes(r) % r->target->alignment_bytes == 0)
+		return true;
+	return wb_fail(error, "backing %s: the image's %" PRIu64 " bytes are no multiple of the "
+		       "disk's %u-byte sectors; use --output", r->volume.backing.path,
+		       image_bytes(r), r->target->alignment_bytes);
+}
+
+static bool apply(struct rescue *r, GError **error)
+{
+	struct wb_progress progress;
+	struct wb_rescue rescue = {
+		.cache_store = r->cache_store, .target = r->target,
+		.geometry = &r->recovery->superblock.geometry, .replay = r->replay,
+		.lost = on_lost, .arg = r,
+		.progress = wb_progress_update, .progress_arg = &progress,
+	};
+	uint64_t failed_bytes;
+	int result;
+
+	wb_progress_begin(&progress, "applying dirty data");
+	result = wb_rescue_apply(&rescue, &failed_bytes);
+	wb_progress_end(&progress);
+	return !result || wb_fail(error, "%s: writing at byte %" PRIu64 " failed: %s",
+				  r->target->label, failed_bytes, g_strerror(-result));
+}
+
+/* A new name is durable only with its directory. */
+static bool sync_name(const struct rescue *r, GError **error)
+{
+	g_autofree char *directory = g_path_get_dirname(r->output.path);
+	int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	bool ok = fd >= 0 && !fsync(fd);
+
+	if (!ok)
+		wb_fail_errno(error, "cannot sync %s", directory);
+	if (fd >= 0)
+		close(fd);
+	return ok;
+}
+
+static bool run(struct rescue *r, GError **error)
+{
+	if (!read_cache(r, error) || !open_backing(r, error))
+		return false;
+	if (r->options->in_place)
+		return open_backing_store(r, error) && apply(r, error);
+	return open_output(r, error) && copy_backing(r, error) && open_output_store(r, error) &&
+	       apply(r, error) && sync_name(r, error);
+}
+
+/* --- end ---------------------------------------------------------------------------------- */
+
+static int say_done(struct rescue *r)
+{
+	const char *cache = r->volume.cache.path, *backing = r->volume.backing.path;
+	guint blocks = r->replay->blocks->len, extents = r->replay->extents->len;
+
+	print_losses(r);
+	if (r->options->in_place)
+		printf("%s: %u dirty blocks and %u discarded ranges of %s applied\n"
+		       "The cache was not changed: this can be repeated, and a mount of the two "
+		       "would apply the same\nagain. That is harmless only while the backing is "
+		       "not changed otherwise: format the cache anew\n(wbfs format --force), or "
+		       "never use it with this backing again.\n",
+		       backing, blocks, extents, cache);
+	else
+		printf("%s: a copy of %s with %u dirty blocks and %u discarded ranges of %s "
+		       "applied\n", r->output.path, backing, blocks, extents, cache);
+	if (!r->lost_blocks)
+		return WB_EXIT_DONE;
+	printf("Blocks lost: %" PRIu64 "; there it holds what the backing held%s\n",
+	       r->lost_blocks, r->options->in_place ? "" : ", or zeros");
+	return WB_EXIT_FAILED;
+}
+
+static void clear(struct rescue *r)
+{
+	wb_store_close(r->cache_store);
+	wb_store_close(r->target);
+	wb_volume_close(&r->volume);
+	wb_disk_close(&r->output);
+	wb_recovery_free(r->recovery);
+	wb_replay_free(r->replay);
+	g_array_unref(r->losses);
+}
+
+int wb_cmd_rescue(const struct wb_options *options)
+{
+	g_autoptr(GError) error = NULL;
+	struct rescue rescue = { .options = options, .volume = WB_VOLUME_NONE,
+				 .output = WB_DISK_NONE };
+	int status;
+
+	if (!options->output_path == !options->in_place) {
+		wb_report_note("'wbfs rescue' needs either --output IMAGE or --in-place");
+		return WB_EXIT_USAGE;
+	}
+	rescue.losses = g_array_new(FALSE, FALSE, sizeof(struct lost_range));
+	if (run(&rescue, &error)) {
+		status = say_done(&rescue);
+	} else {
+		/* half an image must not be taken for one */
+		if (rescue.output_is_new)
+			unlink(options->output_path);
+		status = wb_report(error);
+	}
+	clear(&rescue);
+	return status;
+}
