@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Byte 0: what the rest is: 0 a write to `control`, 1 the texts and numbers
+ * that stats.json shows, 2 a stats.json as a command reads it. */
+#include <errno.h>
+#include <json-glib/json-glib.h>
+#include <string.h>
+
+#include "cmd/client.h"
+#include "frontend/control_files.h"
+#include "frontend/stats_json.h"
+#include "fuzz/fuzz.h"
+#include "support/volume_sim.h"
+
+static struct wb_sim sim;	/* one for all inputs: opening takes most of the time */
+
+static const struct wb_control_file *find_file(const char *name)
+{
+	for (unsigned i = 0; i < wb_control_file_count; i++)
+		if (!strcmp(wb_control_files[i].name, name))
+			return &wb_control_files[i];
+	g_assert_not_reached();
+}
+
+static void expect_object(const char *text)
+{
+	g_autoptr(GError) error = NULL;
+	JsonNode *node = json_from_string(text, &error);
+
+	if (!node)
+		g_error("%s: %s", error ? error->message : "nothing", text);
+	g_assert( JSON_NODE_HOLDS_OBJECT(node));
+	json_node_unref(node);
+}
+
+static void write_control(const char *text, size_t length)
+{
+	static const struct wb_mount_facts facts = {
+		.version = "", .mount_point = "/", .cache.path = "c", .backing.path = "b",
+	};
+	struct wb_control control = { .facts = &facts };
+	g_autoptr(GString) stats = g_string_new(NULL);
+	int result;
+
+	if (!sim.cache) {
+		wb_sim_init(&sim, NULL);
+		g_assert(wb_sim_open(&sim, NULL));
+	}
+	control.cache = sim.cache;
+	result = find_file("control")->store(&control, text, length);
+	g_assert(result == (wb_control_find_verb(text, length) ? 0 : -EINVAL));
+	wb_sim_settle(&sim);
+	find_file("stats.json")->show(&control, stats);
+	expect_object(stats->str);
+}
+
+static void show(const uint8_t *data, size_t size)
+{
+	struct wb_stats_snapshot snapshot = { 0 };
+	uint8_t uuid[16] = { 0 };
+	g_autofree char *path = g_strndup((const char *)data, size);
+	struct wb_mount_facts facts = {
+		.version = "1", .mount_point = path, .cache.path = path,
+		.backing = { .path = path, .buffered_reason = path },
+	};
+	g_autoptr(GString) text = g_string_new(NULL);
+
+	memcpy(uuid, data, MIN(size, sizeof uuid));
+	memcpy(snapshot.counter, data, MIN(size, sizeof snapshot.counter));
+	g_strlcpy(snapshot.last_error, path, sizeof snapshot.last_error);
+	wb_stats_json_append(text, &facts, uuid, &snapshot);
+	g_assert(text->len == strlen(text->str));
+	expect_object(text->str);
+}
+
+static void read_stats(const char *data, size_t size)
+{
+	static const char *const keys[] = { "state", "dirty_blocks", "segments", "cache", "a" };
+	g_autofree char *text = g_strndup(data, size);
+	JsonNode *node = json_from_string(text, NULL);
+
+	if (node && JSON_NODE_HOLDS_OBJECT(node)) {
+		for (unsigned i = 0; i < G_N_ELEMENTS(keys); i++) {
+			wb_client_number(node, keys[i]);
+			wb_client_bool(node, keys[i]);
+			g_assert(wb_client_text(node, keys[i]));
+			wb_client_number_in(node, keys[i], keys[1]);
+			g_assert(wb_client_text_in(node, keys[i], keys[0]));
+		}
+	}
+	if (node)
+		json_node_unref(node);
+}
+
+int WB_FUZZ_TARGET(control)(const uint8_t *data, size_t size)
+{
+	if (size == 0)
+		return 0;
+	switch (data[0] % 3) {
+	case 0:
+		write_control((const char *)data + 1, size - 1);
+		break;
+	case 1:
+		show(data + 1, size - 1);
+		break;
+	default:
+		read_stats((const char *)data + 1, size - 1);
+	}
+	return 0;
+}

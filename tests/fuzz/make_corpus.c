@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ *	make_corpus GOLDEN_DIRECTORY CORPUS_DIRECTORY
+ *
+ * Makes the seeds of the fuzz targets out of the golden images, and some texts.
+ * Files that a fuzzer found, and that are kept, have names of their own.
+ */
+#include <string.h>
+
+#include "format/superblock_codec.h"
+#include "support/golden.h"
+
+static const struct {
+	const char *name, *text;
+} command_lines[] = {
+	{ "format", "format\n--cache=/c\n--backing\n/b\n--size=1T\n--cache-size\n2G\n"
+		    "--segment-size\n64K\n--no-zero\n--force" },
+	{ "mount", "mount\n--cache\n/c\n--backing=/b\n-f\n-oram_buffer=16M,noatime,"
+		   "allow_writeback=off,sync_interval_s=7,rw,_netdev,fsname=a\n/mnt" },
+	{ "near", "mout\n--cach\n/c" },
+	{ "help", "help\nmount" },
+	{ "option_help", "status\n-h" },
+	{ "version", "--version" },
+	{ "dashes", "umount\n--\n-f" },
+	{ "sizes", "9223372036854775807\n8388607T\n0\n1k\n12345678901234567890\n1.5G\n-1" },
+}, controls[] = {
+	{ "flush", "0flush\n" },
+	{ "drain", "0\tdrain\n" },
+	{ "verb_no", "0flush drain" },
+	{ "show", "1/mnt/a \"path\"\\ of\ttext" },
+	{ "read", "2{ \"state\" : \"running\", \"dirty_blocks\" : 7, \"a\" : true,"
+		  " \"segments\" : { \"dirty_blocks\" : 8, \"state\" : \"x\" } }" },
+	{ "read_odd", "2{ \"state\" : null, \"dirty_blocks\" : -1.5e9, \"cache\" : [ 1, {} ] }" },
+};
+
+static struct wb_sim sim;
+
+static void write_seed(const char *corpus, const char *target, const char *name,
+		       const char *suffix, const GByteArray *bytes)
+{
+	g_autofree char *directory = g_build_filename(corpus, target, NULL);
+	g_autofree char *path = g_strconcat(directory, "/", name, suffix, NULL);
+	g_autoptr(GError) error = NULL;
+
+	g_mkdir_with_parents(directory, 0777);
+	if (!g_file_set_contents(path, (char *)bytes->data, bytes->len, &error))
+		g_error("%s", error->message);
+}
+
+static void write_block(const char *corpus, const char *target, const char *name,
+			const char *suffix, uint8_t flags, const uint8_t *data, size_t bytes)
+{
+	g_autoptr(GByteArray) seed = g_byte_array_new();
+
+	while (bytes > 0 && data[bytes - 1] == 0)
+		bytes--;
+	g_byte_array_append(seed, &flags, 1);
+	g_byte_array_append(seed, data, (guint)bytes);
+	write_seed(corpus, target, name, suffix, seed);
+}
+
+/* The disk as it is, and with flags that make damage plausible: see the target. */
+static void write_image(const char *golden, const char *corpus, const char *name,
+			const char *suffix, uint8_t flags)
+{
+	size_t bytes;
+	g_autofree uint8_t *pieces = wb_golden_read_file(golden, name, ".cache", &bytes);
+	g_autoptr(GByteArray) seed = g_byte_array_new();
+
+	g_byte_array_append(seed, &flags, 1);
+	g_byte_array_append(seed, pieces, (guint)bytes);
+	write_seed(corpus, "image", name, suffix, seed);
+}
+
+static void make_from_golden(const char *golden, const char *corpus, const char *name)
+{
+	const uint8_t *cache;
+
+	write_image(golden, corpus, name, "_raw", 0x10);
+	write_image(golden, corpus, name, "_fixed", 0x6f);
+	wb_golden_init(&sim);
+	wb_golden_load(&sim, golden, name);
+	cache = wb_sim_cache_bytes(&sim);
+	write_block(corpus, "superblock", name, "", 3, cache, WB_BLOCK_BYTES);
+	write_block(corpus, "record", name, "_0", 3,
+		    cache + sim.geometry.ring_offset, WB_BLOCK_BYTES);
+	write_block(corpus, "record", name, "_1", 3,
+		    cache + sim.geometry.ring_offset + sim.geometry.segment_bytes,
+		    WB_BLOCK_BYTES);
+	wb_sim_clear(&sim);
+}
+
+static void write_text(const char *corpus, const char *target, const char *name,
+		       const char *text)
+{
+	g_autoptr(GByteArray) seed = g_byte_array_new();
+
+	g_byte_array_append(seed, (const uint8_t *)text, (guint)strlen(text));
+	write_seed(corpus, target, name, "", seed);
+}
+
+int main(int argc, char **argv)
+{
+	if (argc != 3)
+		return 2;
+	for (unsigned i = 0; wb_golden_names[i]; i++)
+		make_from_golden(argv[1], argv[2], wb_golden_names[i]);
+	for (unsigned i = 0; i < G_N_ELEMENTS(command_lines); i++)
+		write_text(argv[2], "command_line", command_lines[i].name, command_lines[i].text);
+	for (unsigned i = 0; i < G_N_ELEMENTS(controls); i++)
+		write_text(argv[2], "control", controls[i].name, controls[i].text);
+	return 0;
+}
