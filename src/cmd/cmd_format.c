@@ -127,6 +127,13 @@ static bool check_geometry(const struct format *format, GError **error)
 		       v->backing.size_bytes, wb_geometry_verdict_text(verdict));
 }
 
+/* Before its store takes the descriptor, through which the mark is read. */
+static bool check_cache_mark(struct format *format, GError **error)
+{
+	return format->cache_is_new || format->options->force ||
+	       wb_format_guard_marked(&format->volume.cache, error);
+}
+
 static bool check_contents(struct format *format, GError **error)
 {
 	struct wb_volume *v = &format->volume;
@@ -186,6 +193,8 @@ static bool mark_backing(struct format *format, GError **error)
 static bool run(struct format *format, GError **error)
 {
 	if (!open_both(format, error) || !check_geometry(format, error))
+		return false;
+	if (!check_cache_mark(format, error))
 		return false;
 	format->cache_store = wb_disk_open_store(&format->volume.cache, error);
 	return format->cache_store && check_contents(format, error) &&

@@ -26,6 +26,7 @@ struct wb_daemon {
 	struct wb_cache *cache;
 	struct wb_mount_facts facts;
 	struct wb_fuse *fuse;
+	guint sources[3];		/* signals, tick; 0 = none */
 
 	/* atomic */
 	atomic_bool is_over;
@@ -129,8 +130,52 @@ static bool start_fuse(struct wb_daemon *daemon, const struct wb_options *option
 	return daemon->fuse != NULL;
 }
 
+/* --- what happens meanwhile ------------------------------------------------------- */
+
+static gboolean on_tick(gpointer arg)
+{
+	struct wb_daemon *daemon = arg;
+
+	wb_cache_tick(daemon->cache);
+	return G_SOURCE_CONTINUE;
+}
+
+/* A stop in the middle of somebody's use would lose what they write next: it is
+ * refused, and what was acknowledged is made durable. */
+static gboolean on_stop_signal(gpointer arg)
+{
+	struct wb_daemon *daemon = arg;
+	int result = wb_unmount(daemon->mount_point);
+	g_autofree char *users = NULL;
+
+	if (!result)
+		return G_SOURCE_CONTINUE;	/* the kernel ends the session */
+	if (result == -EBUSY) {
+		users = wb_unmount_describe_users(daemon->mount_point);
+		g_warning("%s is not stopped, because it is in use by %s; all data is being "
+			  "made durable", daemon->mount_point, users);
+	} else {
+		g_warning("cannot unmount %s: %s", daemon->mount_point, g_strerror(-result));
+	}
+	wb_cache_start_flush(daemon->cache);
+	return G_SOURCE_CONTINUE;
+}
+
+/* Before anybody can use the mount: the default action of a signal would take
+ * acknowledged data with it. */
+static bool listen_to_signals(struct wb_daemon *daemon)
+{
+	daemon->sources[0] = g_unix_signal_add(SIGTERM, on_stop_signal, daemon);
+	daemon->sources[1] = g_unix_signal_add(SIGINT, on_stop_signal, daemon);
+	daemon->sources[2] = g_timeout_add(TICK_MS, on_tick, daemon);
+	return true;
+}
+
 static void daemon_free(struct wb_daemon *daemon)
 {
+	for (unsigned i = 0; i < G_N_ELEMENTS(daemon->sources); i++)
+		if (daemon->sources[i])
+			g_source_remove(daemon->sources[i]);
 	wb_store_close(daemon->backing_store);
 	wb_store_close(daemon->cache_store);
 	wb_volume_close(&daemon->volume);
@@ -162,7 +207,7 @@ struct wb_daemon *wb_daemon_start(const struct wb_options *options, const char *
 								     RAM_BUFFER_DEFAULT_BYTES;
 	protect(&daemon->facts);
 	if (open_volume(daemon, options, error) && open_cache(daemon, options, error) &&
-	    start_fuse(daemon, options, error))
+	    listen_to_signals(daemon) && start_fuse(daemon, options, error))
 		return daemon;
 	if (daemon->cache)
 		wb_cache_close(daemon->cache, WB_CLOSE_CLEAN);
@@ -170,36 +215,7 @@ struct wb_daemon *wb_daemon_start(const struct wb_options *options, const char *
 	return NULL;
 }
 
-/* --- run ----------------------------------------------------------------------------- */
-
-static gboolean on_tick(gpointer arg)
-{
-	struct wb_daemon *daemon = arg;
-
-	wb_cache_tick(daemon->cache);
-	return G_SOURCE_CONTINUE;
-}
-
-/* A stop in the middle of somebody's use would lose what they write next: it is
- * refused, and what was acknowledged is made durable. */
-static gboolean on_stop_signal(gpointer arg)
-{
-	struct wb_daemon *daemon = arg;
-	int result = wb_unmount(daemon->mount_point);
-	g_autofree char *users = NULL;
-
-	if (!result)
-		return G_SOURCE_CONTINUE;	/* the kernel ends the session */
-	if (result == -EBUSY) {
-		users = wb_unmount_describe_users(daemon->mount_point);
-		g_warning("%s is not stopped, because it is in use by %s; all data is being "
-			  "made durable", daemon->mount_point, users);
-	} else {
-		g_warning("cannot unmount %s: %s", daemon->mount_point, g_strerror(-result));
-	}
-	wb_cache_start_flush(daemon->cache);
-	return G_SOURCE_CONTINUE;
-}
+/* --- run and end ------------------------------------------------------------------- */
 
 static bool finish(struct wb_daemon *daemon, GError **error)
 {
@@ -217,16 +233,8 @@ static bool finish(struct wb_daemon *daemon, GError **error)
 
 bool wb_daemon_run(struct wb_daemon *daemon, GError **error)
 {
-	guint sources[] = {
-		g_unix_signal_add(SIGTERM, on_stop_signal, daemon),
-		g_unix_signal_add(SIGINT, on_stop_signal, daemon),
-		g_timeout_add(TICK_MS, on_tick, daemon),
-	};
-
 	/* No GMainLoop: told to quit before it runs, it would run for ever. */
 	while (!atomic_load(&daemon->is_over))
 		g_main_context_iteration(NULL, TRUE);
-	for (unsigned i = 0; i < G_N_ELEMENTS(sources); i++)
-		g_source_remove(sources[i]);
 	return finish(daemon, error);
 }

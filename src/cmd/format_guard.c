@@ -78,6 +78,21 @@ bool wb_format_guard_cache(struct wb_store *cache_store, GError **error)
 	g_assert_not_reached();
 }
 
+bool wb_format_guard_marked(const struct wb_disk *cache, GError **error)
+{
+	struct wb_identity identity = { 0 };
+	bool is_marked;
+
+	if (!wb_identity_read(cache, &identity, error))
+		return false;
+	is_marked = identity.kind != WB_MARK_NONE;
+	wb_identity_clear(&identity);
+	/* Its beginning may be zeros, because the data is still in its cache. */
+	return !is_marked ||
+	       wb_fail(error, "%s is marked as the backing of a volume. --force overwrites it",
+		       cache->path);
+}
+
 /* --- the backing ----------------------------------------------------------------------- */
 
 /* The volume that marked the backing: TRUE when its cache can be seen and

@@ -9,6 +9,8 @@
 #include "cmd/disk.h"
 #include "cmd/identity.h"
 
+/* FALSE when the file that is to become a cache is a volume's backing. */
+bool wb_format_guard_marked(const struct wb_disk *cache, GError **error);
 /* FALSE when the cache holds dirty data, is damaged, or is something else
  * than a cache or zeros. */
 bool wb_format_guard_cache(struct wb_store *cache_store, GError **error);

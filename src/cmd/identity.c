@@ -149,26 +149,35 @@ static char *sidecar_file(const struct wb_disk *disk)
 
 /* --- read ------------------------------------------------------------------------------ */
 
-static char *get_xattr(int fd, const char *name)
+/* *value is NULL when there is no such attribute. Any other reason not to get it
+ * is an error: taken for "no mark", it would let a marked backing be used. */
+static bool get_xattr(const struct wb_disk *disk, const char *name, char **value,
+		      GError **error)
 {
-	char value[PATH_MAX + 1];
-	ssize_t length = fgetxattr(fd, name, value, sizeof value - 1);
+	char text[PATH_MAX + 1];
+	ssize_t length = fgetxattr(disk->fd, name, text, sizeof text - 1);
 
-	return length < 0 ? NULL : g_strndup(value, (size_t)length);
+	*value = length < 0 ? NULL : g_strndup(text, (size_t)length);
+	if (length >= 0 || errno == ENODATA || errno == EOPNOTSUPP)
+		return true;
+	return wb_fail_errno(error, "%s: cannot read the attribute %s", disk->path, name);
 }
 
 /* 1 found, 0 none, -1 error */
 static int read_xattr(const struct wb_disk *disk, struct wb_identity *identity, GError **error)
 {
-	g_autofree char *uuid = get_xattr(disk->fd, XATTR_UUID);
+	g_autofree char *uuid = NULL;
 
+	if (!get_xattr(disk, XATTR_UUID, &uuid, error))
+		return -1;
 	if (!uuid)
 		return 0;
 	if (!wb_uuid_parse(uuid, identity->uuid)) {
 		wb_fail(error, "%s: the attribute " XATTR_UUID " holds no UUID", disk->path);
 		return -1;
 	}
-	identity->cache_path = get_xattr(disk->fd, XATTR_CACHE);
+	if (!get_xattr(disk, XATTR_CACHE, &identity->cache_path, error))
+		return -1;
 	identity->kind = WB_MARK_XATTR;
 	return 1;
 }

@@ -2,8 +2,10 @@
 #include "cmd/report.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <syslog.h>
+#include <unistd.h>
 
 GQuark wb_command_error_quark(void)
 {
@@ -78,8 +80,22 @@ static void to_syslog(const char *domain, GLogLevelFlags level, const char *text
 		syslog(syslog_priority(level), "%s", text);
 }
 
+/* Whoever started us may have closed them. The next file opened would then be
+ * descriptor 2, and a message would be written over a disk. */
+static void occupy_standard_descriptors(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd > STDERR_FILENO)
+		close(fd);
+}
+
 void wb_report_to_stderr(void)
 {
+	occupy_standard_descriptors();
 	g_log_set_default_handler(to_stderr, NULL);
 }
 

@@ -220,14 +220,15 @@ void wb_fuse_disk_read(struct wb_fuse_disk *disk, fuse_req_t req, size_t size, o
 
 /* Short writes that may have to wait leave the large buffers to those that
  * need them. */
-static bool move_to_small(struct wb_fuse_disk *disk, struct operation *operation,
+static bool move_to_shorter(struct wb_fuse_disk *disk, struct operation *operation,
 			  struct wb_request_public *public)
 {
-	if (public->length_bytes > WB_RECEIVE_SMALL_BYTES ||
+	if (public->length_bytes > WB_RECEIVE_MEDIUM_BYTES ||
 	    (!wb_receive_pool_is_low(disk->receive_pool) &&
 	     !wb_cache_is_short_of_space(disk->cache)))
 		return false;
-	operation->received = wb_receive_pool_try_small(disk->receive_pool);
+	operation->received = wb_receive_pool_try_short(disk->receive_pool,
+							public->length_bytes);
 	if (!operation->received)
 		return false;
 	memcpy(operation->received->memory, public->buffer, public->length_bytes);
@@ -262,7 +263,7 @@ void wb_fuse_disk_write(struct wb_fuse_disk *disk, fuse_req_t req, const char *d
 		public->flags = WB_REQUEST_FUA;
 	/* Handed over before submit: done() may run on another thread before
 	 * submit returns. */
-	if (!move_to_small(disk, operation, public)) {
+	if (!move_to_shorter(disk, operation, public)) {
 		operation->received = large;
 		*received = NULL;
 	}

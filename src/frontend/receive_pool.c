@@ -7,9 +7,15 @@
 
 #include "base/lock.h"
 
+static const size_t class_bytes[WB_RECEIVE_CLASS_COUNT] = {
+	[WB_RECEIVE_LARGE] = WB_RECEIVE_LARGE_BYTES,
+	[WB_RECEIVE_MEDIUM] = WB_RECEIVE_MEDIUM_BYTES,
+	[WB_RECEIVE_SMALL] = WB_RECEIVE_SMALL_BYTES,
+};
+
 struct wb_receive_pool {
 	/* constant after new */
-	unsigned large_count, small_count;
+	unsigned counts[WB_RECEIVE_CLASS_COUNT];
 	uint8_t *memory;
 	size_t memory_bytes;
 	struct wb_receive_buffer *buffers;
@@ -17,7 +23,7 @@ struct wb_receive_pool {
 	/* under lock */
 	struct wb_lock lock;
 	struct wb_cond large_came_back;
-	struct wb_receive_buffer *large_free, *small_free;
+	struct wb_receive_buffer *free[WB_RECEIVE_CLASS_COUNT];
 
 	/* atomic: written under lock, read without for a hint */
 	atomic_uint large_free_count;
@@ -25,45 +31,48 @@ struct wb_receive_pool {
 
 static void push(struct wb_receive_pool *pool, struct wb_receive_buffer *buffer)
 {
-	struct wb_receive_buffer **list =
-		buffer->is_small ? &pool->small_free : &pool->large_free;
-
-	buffer->next = *list;
-	*list = buffer;
-	if (!buffer->is_small)
+	buffer->next = pool->free[buffer->class];
+	pool->free[buffer->class] = buffer;
+	if (buffer->class == WB_RECEIVE_LARGE)
 		atomic_fetch_add_explicit(&pool->large_free_count, 1, memory_order_relaxed);
 }
 
 static void carve(struct wb_receive_pool *pool)
 {
+	struct wb_receive_buffer *buffer = pool->buffers;
 	uint8_t *memory = pool->memory;
 
-	for (unsigned i = 0; i < pool->large_count + pool->small_count; i++) {
-		struct wb_receive_buffer *buffer = &pool->buffers[i];
-
-		buffer->is_small = i >= pool->large_count;
-		buffer->memory = memory;
-		memory += buffer->is_small ? WB_RECEIVE_SMALL_BYTES : WB_RECEIVE_LARGE_BYTES;
-		push(pool, buffer);
+	for (unsigned class = 0; class < WB_RECEIVE_CLASS_COUNT; class++) {
+		for (unsigned i = 0; i < pool->counts[class]; i++, buffer++) {
+			buffer->class = class;
+			buffer->memory = memory;
+			memory += class_bytes[class];
+			push(pool, buffer);
+		}
 	}
 }
 
 struct wb_receive_pool *wb_receive_pool_new(unsigned large_count, unsigned small_count)
 {
-	size_t bytes = (size_t)large_count * WB_RECEIVE_LARGE_BYTES +
-		       (size_t)small_count * WB_RECEIVE_SMALL_BYTES;
+	unsigned counts[WB_RECEIVE_CLASS_COUNT] = { large_count, small_count / 4, small_count };
 	struct wb_receive_pool *pool;
-	void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	unsigned total = 0;
+	size_t bytes = 0;
+	void *memory;
 
+	for (unsigned class = 0; class < WB_RECEIVE_CLASS_COUNT; class++) {
+		bytes += counts[class] * class_bytes[class];
+		total += counts[class];
+	}
+	memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (memory == MAP_FAILED)
 		return NULL;
 	pool = g_new0(struct wb_receive_pool, 1);
-	pool->large_count = large_count;
-	pool->small_count = small_count;
+	for (unsigned class = 0; class < WB_RECEIVE_CLASS_COUNT; class++)
+		pool->counts[class] = counts[class];
 	pool->memory = memory;
 	pool->memory_bytes = bytes;
-	pool->buffers = g_new0(struct wb_receive_buffer, large_count + small_count);
+	pool->buffers = g_new0(struct wb_receive_buffer, total);
 	wb_lock_init(&pool->lock, WB_RANK_POOL);
 	wb_cond_init(&pool->large_came_back);
 	carve(pool);
@@ -74,7 +83,7 @@ void wb_receive_pool_free(struct wb_receive_pool *pool)
 {
 	if (!pool)
 		return;
-	g_assert(atomic_load(&pool->large_free_count) == pool->large_count);
+	g_assert(atomic_load(&pool->large_free_count) == pool->counts[WB_RECEIVE_LARGE]);
 	wb_cond_clear(&pool->large_came_back);
 	wb_lock_clear(&pool->lock);
 	munmap(pool->memory, pool->memory_bytes);
@@ -87,23 +96,27 @@ struct wb_receive_buffer *wb_receive_pool_take(struct wb_receive_pool *pool)
 	struct wb_receive_buffer *buffer;
 
 	wb_lock_acquire(&pool->lock);
-	while (!pool->large_free)
+	while (!pool->free[WB_RECEIVE_LARGE])
 		wb_cond_wait(&pool->large_came_back, &pool->lock);
-	buffer = pool->large_free;
-	pool->large_free = buffer->next;
+	buffer = pool->free[WB_RECEIVE_LARGE];
+	pool->free[WB_RECEIVE_LARGE] = buffer->next;
 	atomic_fetch_sub_explicit(&pool->large_free_count, 1, memory_order_relaxed);
 	wb_lock_release(&pool->lock);
 	return buffer;
 }
 
-struct wb_receive_buffer *wb_receive_pool_try_small(struct wb_receive_pool *pool)
+struct wb_receive_buffer *wb_receive_pool_try_short(struct wb_receive_pool *pool, size_t bytes)
 {
-	struct wb_receive_buffer *buffer;
+	struct wb_receive_buffer *buffer = NULL;
 
 	wb_lock_acquire(&pool->lock);
-	buffer = pool->small_free;
-	if (buffer)
-		pool->small_free = buffer->next;
+	for (unsigned class = WB_RECEIVE_SMALL; class > WB_RECEIVE_LARGE && !buffer; class--) {
+		if (bytes > class_bytes[class])
+			continue;
+		buffer = pool->free[class];
+		if (buffer)
+			pool->free[class] = buffer->next;
+	}
 	wb_lock_release(&pool->lock);
 	return buffer;
 }
@@ -112,7 +125,7 @@ void wb_receive_pool_put(struct wb_receive_pool *pool, struct wb_receive_buffer 
 {
 	wb_lock_acquire(&pool->lock);
 	push(pool, buffer);
-	if (!buffer->is_small)
+	if (buffer->class == WB_RECEIVE_LARGE)
 		wb_cond_signal(&pool->large_came_back);
 	wb_lock_release(&pool->lock);
 }
@@ -120,5 +133,5 @@ void wb_receive_pool_put(struct wb_receive_pool *pool, struct wb_receive_buffer 
 bool wb_receive_pool_is_low(struct wb_receive_pool *pool)
 {
 	return atomic_load_explicit(&pool->large_free_count, memory_order_relaxed) <
-	       pool->large_count / 3;
+	       pool->counts[WB_RECEIVE_LARGE] / 3;
 }

@@ -108,6 +108,12 @@ refused 'belongs to volume' '--force' -- --cache c --backing b
 refused 'belongs to volume' '--force' -- --cache c2 --cache-size 32M --backing b
 format --force --no-zero --cache c --backing b
 
+case_is "another volume's backing does not become a cache, however empty it looks"
+truncate -s 64M sparse
+format --no-zero --cache c3 --cache-size 32M --backing sparse
+refused 'marked as the backing' '--force' -- --cache sparse --backing b
+rm c3 sparse
+
 case_is "dirty data is overwritten by force alone"
 volume_mount -o allow_writeback=off
 dd if="$W/data" of="$DISK" bs=100000 seek=5 conv=notrunc,fsync status=none

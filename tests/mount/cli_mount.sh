@@ -89,6 +89,14 @@ says 1 busy "pid $$" -- "$WBFS" umount "$MNT"
 [ "$(stat_of state)" = running ] && [ "$before" -ge 3 ]
 exec 7<&-
 
+case_is "started without standard descriptors, no disk gets their numbers"
+volume_umount
+"$WBFS" mount --cache "$CACHE" --backing "$BACKING" "$MNT" <&- >&- 2>&-
+WORKER=$(stat_of worker_pid)
+for fd in 0 1 2; do
+	[ "$(readlink "/proc/$WORKER/fd/$fd")" = /dev/null ] || fail "descriptor $fd is a file"
+done
+
 case_is "a volume whose daemon died says how to go on"
 daemon_kill
 says 1 'daemon' 'gone' "umount $MNT" -- "$WBFS" status "$MNT"

@@ -12,15 +12,15 @@ Test(receive_pool, gives_every_buffer_once_and_none_overlaps_another)
 
 	for (unsigned i = 0; i < 3; i++) {
 		large[i] = wb_receive_pool_take(pool);
-		cr_assert_not(large[i]->is_small);
+		cr_assert_eq(large[i]->class, WB_RECEIVE_LARGE);
 		memset(large[i]->memory, 'a' + (int)i, WB_RECEIVE_LARGE_BYTES);
 	}
 	for (unsigned i = 0; i < 2; i++) {
-		small[i] = wb_receive_pool_try_small(pool);
-		cr_assert(small[i] && small[i]->is_small);
+		small[i] = wb_receive_pool_try_short(pool, 4096);
+		cr_assert(small[i] && small[i]->class == WB_RECEIVE_SMALL);
 		memset(small[i]->memory, 'x' + (int)i, WB_RECEIVE_SMALL_BYTES);
 	}
-	cr_assert_null(wb_receive_pool_try_small(pool));
+	cr_assert_null(wb_receive_pool_try_short(pool, 4096));
 	for (unsigned i = 0; i < 3; i++) {
 		const char *memory = large[i]->memory;
 
@@ -75,5 +75,26 @@ Test(receive_pool, makes_a_taker_wait_until_one_comes_back)
 	wb_receive_pool_put(pool, only);
 	cr_assert_eq(g_thread_join(waiter), only);
 	wb_receive_pool_put(pool, only);
+	wb_receive_pool_free(pool);
+}
+
+Test(receive_pool, gives_the_smallest_that_fits_and_then_a_larger_one)
+{
+	struct wb_receive_pool *pool = wb_receive_pool_new(1, 4);
+	struct wb_receive_buffer *buffers[5], *medium;
+
+	for (unsigned i = 0; i < 4; i++) {
+		buffers[i] = wb_receive_pool_try_short(pool, WB_RECEIVE_SMALL_BYTES);
+		cr_assert_eq(buffers[i]->class, WB_RECEIVE_SMALL);
+	}
+	medium = wb_receive_pool_try_short(pool, 1);
+	cr_assert_eq(medium->class, WB_RECEIVE_MEDIUM);
+	cr_assert_null(wb_receive_pool_try_short(pool, 1));
+	wb_receive_pool_put(pool, medium);
+	cr_assert_null(wb_receive_pool_try_short(pool, WB_RECEIVE_MEDIUM_BYTES + 1));
+	buffers[4] = wb_receive_pool_try_short(pool, WB_RECEIVE_SMALL_BYTES + 1);
+	cr_assert_eq(buffers[4]->class, WB_RECEIVE_MEDIUM);
+	for (unsigned i = 0; i < 5; i++)
+		wb_receive_pool_put(pool, buffers[i]);
 	wb_receive_pool_free(pool);
 }
