@@ -38,14 +38,26 @@ static void on_lost(void *arg, uint64_t first, uint64_t count, enum wb_rescue_lo
 	losses->loss = loss;
 }
 
-/* What the backing has now, on a disk of its own. */
-static void copy_backing(void)
+#define BEHIND 8192u
+
+/* What the backing has now, on a larger disk of its own: what lies behind the
+ * image is not ours. */
+static void copy_backing(uint64_t behind)
 {
 	struct wb_store *backing = sim.backing_disk.counting;
 	uint64_t bytes = backing->size_bytes;
 
-	target = wb_store_memory_new(bytes, backing->alignment_bytes, 512);
+	target = wb_store_memory_new(bytes + behind, backing->alignment_bytes, 512);
 	cr_assert_eq(wb_store_read_sync(backing, 0, wb_store_memory_bytes(target), bytes), 0);
+	memset(wb_store_memory_bytes(target) + bytes, 0x77, behind);
+}
+
+static void check_behind(uint64_t behind)
+{
+	const uint8_t *bytes = wb_store_memory_bytes(target) + sim.geometry.backing_bytes;
+
+	for (uint64_t i = 0; i < behind; i++)
+		cr_assert_eq(bytes[i], 0x77);
 }
 
 static void end_rescue(void)
@@ -113,10 +125,11 @@ static void add_to(struct sums *sums)
 static void rescue_and_compare(uint64_t seed, struct sums *sums)
 {
 	uint64_t bytes = sim.geometry.backing_bytes;
+	uint64_t behind = seed % 3 ? BEHIND : 0;
 	uint8_t *once, *cache_before;
 	struct losses losses;
 
-	copy_backing();
+	copy_backing(behind);
 	cache_before = g_memdup2(wb_sim_cache_bytes(&sim), sim.geometry.cache_bytes);
 	scan();
 	add_to(sums);
@@ -125,6 +138,7 @@ static void rescue_and_compare(uint64_t seed, struct sums *sums)
 	cr_assert_eq(apply(&losses), 0);
 	cr_assert(!memcmp(once, wb_store_memory_bytes(target), bytes), "not repeatable");
 	cr_assert_eq(losses.count, 0);
+	check_behind(behind);
 	cr_assert(!memcmp(cache_before, wb_sim_cache_bytes(&sim), sim.geometry.cache_bytes));
 	compare_with_mount(once, seed);
 	g_free(once);
@@ -142,7 +156,7 @@ static void do_something(struct wb_prng *prng)
 		offset -= offset % (align == 1 ? 512 : BLOCK);
 		length += align == 1 ? 512 - length % 512 : BLOCK - length % BLOCK;
 	}
-	length = MIN(length, bytes - offset);
+	length = wb_prng_below(prng, 10) ? MIN(length, bytes - offset) : bytes - offset;
 	if (what < 60)
 		cr_assert_eq(wb_sim_fill(&sim, offset, (uint8_t)(1 + what), length, 0), 0);
 	else if (what < 85)
@@ -192,7 +206,8 @@ Test(rescue, gives_what_a_mount_reads_whenever_the_daemon_was_killed)
 
 /* --- what is lost ------------------------------------------------------------------ */
 
-static void start_with_ten(void)
+/* Ten dirty blocks of 1 over a backing of 9; returns block 4 on the cache disk. */
+static uint8_t *start_with_ten(void)
 {
 	struct wb_sim_params params = { .backing_fill = 9, .no_writeback = true };
 	uint8_t *block;
@@ -205,15 +220,16 @@ static void start_with_ten(void)
 	cr_assert(wb_sim_open(&sim, NULL));
 	block = wb_sim_cached_block(&sim, 4, &is_dirty);
 	cr_assert(block && is_dirty);
-	block[1000] ^= 4;
+	return block;
 }
 
 static void check_loss_of_4(enum wb_rescue_loss loss)
 {
 	struct losses losses;
 
-	cr_assert_eq(wb_sim_close(&sim), 0);
-	copy_backing();
+	if (sim.cache)
+		cr_assert_eq(wb_sim_close(&sim), 0);
+	copy_backing(0);
 	scan();
 	cr_assert_eq(apply(&losses), 0);
 	cr_expect_eq(losses.count, 1);
@@ -229,13 +245,57 @@ static void check_loss_of_4(enum wb_rescue_loss loss)
 
 Test(rescue, names_a_rotten_block_and_leaves_what_the_backing_has_there)
 {
-	start_with_ten();
+	start_with_ten()[1000] ^= 4;
 	check_loss_of_4(WB_RESCUE_ROTTEN);
+}
+
+Test(rescue, names_a_block_that_the_cache_disk_cannot_read)
+{
+	const uint8_t *block = start_with_ten();
+	struct wb_fault fault = {
+		.op = WB_IO_READ, .io_class = WB_FAULT_ANY, .length_bytes = BLOCK,
+		.offset_bytes = (uint64_t)(block - wb_sim_cache_bytes(&sim)),
+		.count = WB_FAULT_FOR_EVER,
+	};
+
+	cr_assert_eq(wb_sim_close(&sim), 0);
+	wb_store_faulty_add(sim.cache_disk.faulty, &fault);
+	check_loss_of_4(WB_RESCUE_UNREADABLE);
+}
+
+/* The n-th write fails, n growing until none does. */
+Test(rescue, that_the_target_fails_says_so_and_succeeds_when_it_is_repeated)
+{
+	struct wb_fault fault = { .op = WB_FAULT_ANY, .io_class = WB_FAULT_ANY };
+	struct losses losses;
+	unsigned n = 0;
+
+	start_with_ten();
+	cr_assert_eq(wb_sim_fill(&sim, 20 * BLOCK + 512, 1, 512, 0), 0);
+	cr_assert_eq(wb_sim_zero(&sim, 30 * BLOCK, 5 * BLOCK, 0), 0);
+	cr_assert_eq(wb_sim_close(&sim), 0);
+	copy_backing(0);
+	target = wb_store_faulty_new(target);
+	scan();
+	for (;;) {
+		fault.first = ++n;
+		wb_store_faulty_clear(target);
+		wb_store_faulty_add(target, &fault);
+		if (!apply(&losses))
+			break;
+	}
+	/* zeros, the run of ten, the part read and written, the flush */
+	cr_expect_eq(n, 6);
+	cr_expect_eq(losses.count, 0);
+	wb_store_faulty_clear(target);
+	cr_expect_eq(apply(&losses), 0);
+	end_rescue();
+	wb_sim_clear(&sim);
 }
 
 Test(rescue, names_a_block_that_was_lost_before)
 {
-	start_with_ten();
+	start_with_ten()[1000] ^= 4;
 	for (unsigned i = 0; i < 100; i++)
 		cr_assert_eq(wb_sim_fill(&sim, (16 + i % 14 * 16) * BLOCK, (uint8_t)i,
 					 16 * BLOCK, 0), 0);

@@ -186,8 +186,26 @@ if [ "$(id -u)" -eq 0 ] && grep -qw xfs /proc/filesystems && command -v mkfs.xfs
 	sync -f "$W/fs"
 	grown=$(($(df --output=used -k "$W/fs" | tail -n 1) - used))
 	[ $grown -lt $((size / 1024)) ] || fail "all of it was copied: $grown KiB"
+
+	case_is "from one filesystem to another the copy is the image too"
+	"$WBFS" rescue "$CACHE" --output "$W/fs/out" --force
+	cmp "$W/fs/out" "$W/reference.good"
 	fs_umount "$W/fs"
 	loop_detach
+
+	case_is "a block device as the backing: by a copy, and in place"
+	loop_attach "$BACKING"
+	mark=$(getfattr -n user.wbfs.uuid --only-values "$BACKING")
+	state=/var/lib/wbfs/loop-$(tr / - <<<"$BACKING")
+	rescued 1 'carries no mark' -- "$CACHE" --output "$W/o2" --backing "$LOOP"
+	at_exit="rm -f '$state'"
+	mkdir -p /var/lib/wbfs
+	printf '%s\n\n' "$mark" >"$state"
+	rescued 0 -- "$CACHE" --output "$W/o2" --backing "$LOOP"
+	cmp "$W/o2" "$W/reference.good"
+	rescued 0 -- "$CACHE" --in-place --backing "$LOOP"
+	loop_detach
+	cmp "$BACKING" "$W/reference.good"
 else
 	case_skip "a filesystem that can shares the blocks of backing and copy" "no xfs here"
 fi
