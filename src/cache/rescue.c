@@ -131,10 +131,33 @@ static int write_run(struct applying *a, const struct wb_replay_block *blocks,
 				   clip(a, offset + (uint64_t)count * BLOCK) - offset);
 }
 
-/* The other sectors are the target's own: sectors of the image may be smaller
- * than what the target can write. */
-static int write_part(struct applying *a, const struct wb_replay_block *block,
-		      const uint8_t *data)
+/* Without a look at the target: it may be a disk that cannot read there. */
+static int write_sectors(struct applying *a, const struct wb_replay_block *block,
+			 const uint8_t *data)
+{
+	uint64_t offset = (uint64_t)block->address * BLOCK;
+	unsigned i = 0;
+
+	while (i < WB_SECTORS_PER_BLOCK) {
+		unsigned n = 0;
+		int error = 0;
+
+		while (i + n < WB_SECTORS_PER_BLOCK && (block->mask & (1u << (i + n))))
+			n++;
+		a->at_bytes = offset + i * SECTOR;
+		if (n)
+			error = wb_store_write_sync(a->rescue->target, a->at_bytes,
+						    data + i * SECTOR, n * SECTOR);
+		if (error)
+			return error;
+		i += n + 1;
+	}
+	return 0;
+}
+
+/* Sectors of the image may be smaller than what the target can write. */
+static int write_merged(struct applying *a, const struct wb_replay_block *block,
+			const uint8_t *data)
 {
 	uint64_t offset = (uint64_t)block->address * BLOCK;
 	uint64_t length = clip(a, offset + BLOCK) - offset;
@@ -148,6 +171,13 @@ static int write_part(struct applying *a, const struct wb_replay_block *block,
 		if (block->mask & (1u << i))
 			memcpy(a->edge + i * SECTOR, data + i * SECTOR, SECTOR);
 	return wb_store_write_sync(a->rescue->target, offset, a->edge, length);
+}
+
+static int write_part(struct applying *a, const struct wb_replay_block *block,
+		      const uint8_t *data)
+{
+	return a->rescue->target->alignment_bytes <= SECTOR ? write_sectors(a, block, data) :
+							      write_merged(a, block, data);
 }
 
 static int apply_batch(struct applying *a, const struct wb_replay_block *blocks, unsigned count)

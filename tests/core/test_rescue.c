@@ -272,6 +272,7 @@ Test(rescue, that_the_target_fails_says_so_and_succeeds_when_it_is_repeated)
 
 	start_with_ten();
 	cr_assert_eq(wb_sim_fill(&sim, 20 * BLOCK + 512, 1, 512, 0), 0);
+	cr_assert_eq(wb_sim_fill(&sim, 20 * BLOCK + 2048, 1, 2048, 0), 0);
 	cr_assert_eq(wb_sim_zero(&sim, 30 * BLOCK, 5 * BLOCK, 0), 0);
 	cr_assert_eq(wb_sim_close(&sim), 0);
 	copy_backing(0);
@@ -284,7 +285,7 @@ Test(rescue, that_the_target_fails_says_so_and_succeeds_when_it_is_repeated)
 		if (!apply(&losses))
 			break;
 	}
-	/* zeros, the run of ten, the part read and written, the flush */
+	/* zeros, the run of ten, two parts of a block, the flush */
 	cr_expect_eq(n, 6);
 	cr_expect_eq(losses.count, 0);
 	wb_store_faulty_clear(target);
