@@ -207,8 +207,11 @@ struct wb_daemon *wb_daemon_start(const struct wb_options *options, const char *
 								     RAM_BUFFER_DEFAULT_BYTES;
 	protect(&daemon->facts);
 	if (open_volume(daemon, options, error) && open_cache(daemon, options, error) &&
-	    listen_to_signals(daemon) && start_fuse(daemon, options, error))
+	    listen_to_signals(daemon) && start_fuse(daemon, options, error)) {
+		if (daemon->facts.memory_locked)
+			daemon->facts.memory_locked = wb_process_bring_memory_in();
 		return daemon;
+	}
 	if (daemon->cache)
 		wb_cache_close(daemon->cache, WB_CLOSE_CLEAN);
 	daemon_free(daemon);

@@ -3,12 +3,20 @@
 
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <pthread.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+/* A sanitizer keeps data of its own there. */
+#if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__
+#define THREAD_STACK_BYTES (1u << 20)
+#else
+#define THREAD_STACK_BYTES (256u << 10)
+#endif
 
 #ifndef PR_SET_IO_FLUSHER
 #define PR_SET_IO_FLUSHER 57
@@ -35,6 +43,19 @@ static bool lock_memory(void)
 	return !mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT);
 }
 
+/* Threads that are begun with default attributes, GLib's: 8 MiB each would be
+ * locked in full. */
+static void shrink_stacks(void)
+{
+	pthread_attr_t attributes;
+
+	if (pthread_attr_init(&attributes))
+		return;
+	if (!pthread_attr_setstacksize(&attributes, THREAD_STACK_BYTES))
+		pthread_setattr_default_np(&attributes);
+	pthread_attr_destroy(&attributes);
+}
+
 static bool lower_oom_score(void)
 {
 	static const char score[] = "-1000";
@@ -48,7 +69,16 @@ static bool lower_oom_score(void)
 
 void wb_process_protect(struct wb_process_protection *protection)
 {
+	shrink_stacks();
 	protection->memory_locked = lock_memory();
 	protection->io_flusher = !prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0);
 	protection->oom_protected = lower_oom_score();
+}
+
+/* While memory is still being laid out it is locked as it is touched. In the end
+ * all of it is brought in: later, a page fault of ours could wait for memory
+ * that only our writeback can free. */
+bool wb_process_bring_memory_in(void)
+{
+	return !mlockall(MCL_CURRENT | MCL_FUTURE);
 }

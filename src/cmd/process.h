@@ -19,4 +19,8 @@ struct wb_process_protection {
  */
 void wb_process_protect(struct wb_process_protection *protection);
 
+/* After everything is set up, where memory is locked: all of it resident from
+ * now on. FALSE when the system refuses. */
+bool wb_process_bring_memory_in(void);
+
 #endif

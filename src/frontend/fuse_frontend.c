@@ -15,8 +15,8 @@
 
 #define THREADS_MIN 2u
 #define THREADS_MAX 4u
-#define LARGE_BUFFERS 24u	/* beside one for each thread */
-#define SMALL_BUFFERS 256u
+#define LARGE_BUFFERS 10u	/* beside one for each thread */
+#define SMALL_BUFFERS 128u
 #define MAX_BACKGROUND 256u	/* async requests the kernel may have open; 12 if not asked */
 #define CONGESTION_THRESHOLD 192u
 #define REQUEST_BYTES (1u << 20)	/* the most that libfuse 3.14 can do */

@@ -64,7 +64,8 @@ struct wb_receive_pool *wb_receive_pool_new(unsigned large_count, unsigned small
 		bytes += counts[class] * class_bytes[class];
 		total += counts[class];
 	}
-	memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+		      MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
 	if (memory == MAP_FAILED)
 		return NULL;
 	pool = g_new0(struct wb_receive_pool, 1);

@@ -5,8 +5,8 @@
  * cache, the buffer stays with it and the thread takes another. Medium and
  * small ones are for shorter writes that would otherwise keep a megabyte each.
  *
- * Everything is mapped at start; nothing is allocated later. Last in, first
- * out, so that under light load few of them ever become resident. Any thread.
+ * Everything is mapped and populated at start; nothing is allocated later. Last
+ * in, first out: the last one used is warm. Any thread.
  */
 #ifndef WB_FRONTEND_RECEIVE_POOL_H
 #define WB_FRONTEND_RECEIVE_POOL_H

@@ -10,7 +10,13 @@
 
 #include "base/lock.h"
 
+/* With memory locked, the default of 8 MiB would be held for nothing; but a
+ * sanitizer keeps data of its own there. */
+#if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__
 #define REAPER_STACK_BYTES (1024u << 10)
+#else
+#define REAPER_STACK_BYTES (256u << 10)
+#endif
 #define REAPER_TOUCH_BYTES (128u << 10)
 #define BATCH_COUNT 64u
 #define STALL_PAUSE_US 1000u
@@ -249,8 +255,6 @@ static int start_reaper(struct wb_uring_lane *lane)
 	int ret;
 
 	pthread_attr_init(&attr);
-	/* With memory locked, the default of 8 MiB would be held for nothing;
-	 * much less is not enough for a sanitizer's thread-local data. */
 	pthread_attr_setstacksize(&attr, REAPER_STACK_BYTES);
 	ret = pthread_create(&lane->reaper, &attr, reap, lane);
 	pthread_attr_destroy(&attr);

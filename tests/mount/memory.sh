@@ -28,4 +28,7 @@ case_is "the fixed part is at most 128 MiB"
 fixed=$((small - (large - small) / 3))
 echo "fixed: $fixed KiB"
 [ $fixed -le $((128 * 1024)) ] || fail "$fixed KiB"
+# All of it is there from the start: less than the RAM buffers would mean that
+# it comes with page faults, just when memory is short.
+[ $fixed -ge $((64 * 1024)) ] || fail "only $fixed KiB are resident"
 finish
