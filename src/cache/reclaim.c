@@ -53,6 +53,30 @@ static bool is_done_with(struct wb_reclaim *reclaim, uint64_t id, uint64_t durab
 	return segment->last_sequence <= durable && atomic_load(&segment->dirty_count) == 0;
 }
 
+/*
+ * The first id from `from` on that is not done with, or the head's. Only as many
+ * ids as there are places can be in use: a superblock that says that far more
+ * were consumed must not have us count them one by one.
+ */
+static uint64_t find_live(struct wb_reclaim *reclaim, uint64_t from, uint64_t head,
+			  uint64_t durable)
+{
+	uint64_t count = wb_segment_table_count(reclaim->deps.segments), found = head;
+
+	if (head <= from || head - from <= count) {
+		while (from < head && is_done_with(reclaim, from, durable))
+			from++;
+		return from;
+	}
+	for (uint64_t place = 0; place < count; place++) {
+		uint64_t id = atomic_load(&wb_segment_at(reclaim->deps.segments, place)->id);
+
+		if (id >= from && id < found && !is_done_with(reclaim, id, durable))
+			found = id;
+	}
+	return found;
+}
+
 static bool judge(struct wb_reclaim *reclaim)
 {
 	struct wb_tail_position tail = wb_tail_current(reclaim->deps.tail);
@@ -63,9 +87,7 @@ static bool judge(struct wb_reclaim *reclaim)
 	if (reclaim->has_judgement)
 		return false;
 	wb_log_get_head(reclaim->deps.log, &head);
-	while (found.segment < head.segment_id &&
-	       is_done_with(reclaim, found.segment, durable))
-		found.segment++;
+	found.segment = find_live(reclaim, found.segment, head.segment_id, durable);
 	if (found.segment != tail.segment)
 		found.sequence = wb_segment_of_id(reclaim->deps.segments,
 						  found.segment)->first_sequence;

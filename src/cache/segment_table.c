@@ -49,6 +49,11 @@ struct wb_segment *wb_segment_at(struct wb_segment_table *table, uint64_t place)
 	return &table->segments[place];
 }
 
+uint64_t wb_segment_table_count(const struct wb_segment_table *table)
+{
+	return table->geometry.segment_count;
+}
+
 struct wb_segment *wb_segment_of_slot(struct wb_segment_table *table, uint32_t slot)
 {
 	return wb_segment_at(table, wb_geometry_slot_place(&table->geometry, slot));

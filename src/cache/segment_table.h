@@ -43,6 +43,7 @@ void wb_segment_table_free(struct wb_segment_table *table);
 void wb_segment_table_set_unpinned(struct wb_segment_table *table,
 				   void (*unpinned)(void *arg), void *arg);
 
+uint64_t wb_segment_table_count(const struct wb_segment_table *table);
 struct wb_segment *wb_segment_at(struct wb_segment_table *table, uint64_t place);
 struct wb_segment *wb_segment_of_slot(struct wb_segment_table *table, uint32_t slot);
 struct wb_segment *wb_segment_of_id(struct wb_segment_table *table, uint64_t id);
