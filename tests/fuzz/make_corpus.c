@@ -5,10 +5,12 @@
  * Makes the seeds of the fuzz targets out of the golden images, and some texts.
  * Files that a fuzzer found, and that are kept, have names of their own.
  */
+#include <stddef.h>
 #include <string.h>
 
-#include "format/superblock_codec.h"
+#include "format/ondisk.h"
 #include "support/golden.h"
+#include "support/sparse.h"
 
 static const struct {
 	const char *name, *text;
@@ -31,6 +33,37 @@ static const struct {
 	{ "read", "2{ \"state\" : \"running\", \"dirty_blocks\" : 7, \"a\" : true,"
 		  " \"segments\" : { \"dirty_blocks\" : 8, \"state\" : \"x\" } }" },
 	{ "read_odd", "2{ \"state\" : null, \"dirty_blocks\" : -1.5e9, \"cache\" : [ 1, {} ] }" },
+};
+
+/* Bytes of both superblocks and of record headers that no program writes,
+ * with checksums that are right: laid over bypass_and_bad. */
+#define SUPERBLOCK(field, value) \
+	{ "superblock_" #field, 0, 0, offsetof(struct wb_superblock_disk, field), \
+	  sizeof ((struct wb_superblock_disk *)0)->field, value }
+#define HEADER(at, field, value) \
+	{ "header_" #field, 1, at, offsetof(struct wb_record_disk, field), \
+	  sizeof ((struct wb_record_disk *)0)->field, value }
+#define ENTRY(at, i, field, value) \
+	{ "entry_" #field, 1, at, offsetof(struct wb_record_disk, entries[i].field), \
+	  sizeof ((struct wb_entry_disk *)0)->field, value }
+
+static const struct {
+	const char *name;
+	unsigned is_in_ring;
+	uint32_t block;
+	size_t offset, bytes;
+	uint8_t value;
+} lies[] = {
+	SUPERBLOCK(segment_size, 0xff), SUPERBLOCK(segment_count, 0xff),
+	SUPERBLOCK(ring_offset, 0x10), SUPERBLOCK(cut_sequence, 0x11),
+	SUPERBLOCK(cut_segment, 0x11), SUPERBLOCK(tail_sequence, 0x11),
+	SUPERBLOCK(durable, 0x11), SUPERBLOCK(bad_count, 0xff), SUPERBLOCK(epoch, 0x3f),
+	HEADER(11, sequence, 0x11), HEADER(11, segment_id, 0x11), HEADER(11, epoch, 0x3f),
+	HEADER(11, durable, 0x01), HEADER(11, tail_segment, 0x01),
+	HEADER(11, tail_sequence, 0x01), HEADER(11, block_count, 0xff),
+	HEADER(11, entry_count, 0xff),
+	ENTRY(11, 3, address, 0x10), ENTRY(11, 3, crc_or_length, 0xff),
+	ENTRY(15, 1, mask, 0), ENTRY(11, 2, type, 0x77),
 };
 
 static struct wb_sim sim;
@@ -90,6 +123,46 @@ static void make_from_golden(const char *golden, const char *corpus, const char 
 	wb_sim_clear(&sim);
 }
 
+static void write_disk(const char *corpus, const char *prefix, const char *name,
+		       const uint8_t *cache)
+{
+	g_autoptr(GByteArray) pieces = wb_sparse_pack(cache, sim.cache_disk.memory->size_bytes);
+	uint8_t flags = 0x1f;
+
+	g_byte_array_prepend(pieces, &flags, 1);
+	write_seed(corpus, "image", prefix, name, pieces);
+}
+
+static void write_lie(const char *golden, const char *corpus, unsigned i)
+{
+	size_t at = lies[i].offset;
+	uint8_t *cache = wb_sim_cache_bytes(&sim), *block;
+
+	wb_golden_load(&sim, golden, "bypass_and_bad");
+	if (lies[i].is_in_ring)
+		at += sim.geometry.ring_offset + lies[i].block * WB_BLOCK_BYTES;
+	memset(cache + at, lies[i].value, lies[i].bytes);
+	if (!lies[i].is_in_ring)
+		memset(cache + at + WB_SUPERBLOCK_SPACING_BYTES, lies[i].value, lies[i].bytes);
+	write_disk(corpus, "lie_", lies[i].name, cache);
+	block = cache + at - lies[i].offset;
+	write_block(corpus, lies[i].is_in_ring ? "record" : "superblock", "lie_", lies[i].name, 3,
+		    block, WB_BLOCK_BYTES);
+	if (lies[i].is_in_ring)
+		return;
+	/* nothing else on the disk that could contradict */
+	memset(cache + WB_BLOCK_BYTES, 0, sim.cache_disk.memory->size_bytes - WB_BLOCK_BYTES);
+	write_disk(corpus, "alone_", lies[i].name, cache);
+}
+
+static void make_lies(const char *golden, const char *corpus)
+{
+	wb_golden_init(&sim);
+	for (unsigned i = 0; i < G_N_ELEMENTS(lies); i++)
+		write_lie(golden, corpus, i);
+	wb_sim_clear(&sim);
+}
+
 static void write_text(const char *corpus, const char *target, const char *name,
 		       const char *text)
 {
@@ -105,6 +178,7 @@ int main(int argc, char **argv)
 		return 2;
 	for (unsigned i = 0; wb_golden_names[i]; i++)
 		make_from_golden(argv[1], argv[2], wb_golden_names[i]);
+	make_lies(argv[1], argv[2]);
 	for (unsigned i = 0; i < G_N_ELEMENTS(command_lines); i++)
 		write_text(argv[2], "command_line", command_lines[i].name, command_lines[i].text);
 	for (unsigned i = 0; i < G_N_ELEMENTS(controls); i++)

@@ -25,8 +25,9 @@ bool wb_sparse_lay(const uint8_t *p, size_t left, uint8_t *image, size_t image_b
 
 		if (taken > left || offset > image_bytes || length > image_bytes - offset)
 			return false;
-		for (size_t i = 0; i < length; i++)
-			image[offset + i] = p[HEAD_BYTES + (pattern ? i % pattern : i)];
+		for (size_t i = 0; i < length; i += pattern ? pattern : length)
+			memcpy(image + offset + i, p + HEAD_BYTES,
+			       pattern ? MIN(pattern, length - i) : length);
 		p += taken;
 		left -= taken;
 	}
