@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The inside of the writeback engine: one batch and the stages that it passes.
+ * Only the writeback*.c files include it; what each stage does is said in
+ * writeback.h. On the writeback worker, but for completions.
+ */
+#ifndef WB_CACHE_WRITEBACK_BATCH_H
+#define WB_CACHE_WRITEBACK_BATCH_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "cache/limits.h"
+#include "cache/writeback.h"
+#include "cache/writeback_plan.h"
+
+#define WB_SEGMENTS_PER_BATCH_MAX 64u
+
+enum wb_batch_stage {
+	WB_BATCH_IDLE, WB_BATCH_ZERO, WB_BATCH_READ, WB_BATCH_MERGE, WB_BATCH_WRITE,
+	WB_BATCH_FLUSH, WB_BATCH_COMMIT,
+};
+
+struct wb_batch_io {
+	struct wb_writeback *writeback;
+	bool is_used;			/* worker only */
+	atomic_bool has_ended;
+	int error;
+	size_t first_block, block_count;	/* of the batch */
+	uint64_t begun_ns;		/* of a punch */
+	char *scratch;			/* one block, for MERGE */
+	struct iovec *iov;		/* WB_WRITEBACK_JOIN_BLOCKS entries */
+	struct wb_io io;
+};
+
+struct wb_writeback {
+	/* constant after new */
+	struct wb_writeback_deps deps;
+	void (*kick)(void *arg);
+	void (*zeros_done)(void *arg);
+	void *arg;
+	uint32_t batch_blocks;
+	char *memory;			/* batch_blocks blocks, then scratch */
+	struct iovec *iovs;
+	struct wb_batch_block *blocks;
+
+	/* worker only */
+	_Atomic enum wb_batch_stage stage;	/* read by others as a hint */
+	size_t block_count;
+	uint32_t buffer_used;		/* blocks */
+	uint64_t durable;		/* when the batch was selected */
+	struct wb_segment *pinned[WB_SEGMENTS_PER_BATCH_MAX];
+	unsigned pinned_count;
+	size_t next;			/* next block of the stage */
+	unsigned next_sector;
+	uint64_t next_zero;		/* discards before this block are done */
+	uint64_t zeros_until_ns;	/* no new punch after this */
+	uint64_t zero_piece_bytes;	/* of the next one */
+	unsigned zeros_in_flight;
+	bool has_zeros;
+	bool has_bad;			/* blocks that failed before are in it */
+	bool found_bad;			/* and this time */
+	bool found_new_bad;		/* and did not before */
+	uint64_t bad_retry_at_ns;
+	int error;			/* of the batch */
+	uint64_t retry_at_ns;
+	atomic_bool is_abandoned;
+	_Atomic unsigned failures;
+	_Atomic unsigned bad_tries;	/* in a row that found bad blocks */
+	atomic_bool is_stuck;
+	atomic_bool retry_bad_now;
+	_Atomic unsigned completions;	/* threads inside wb_batch_io_done() */
+	struct wb_batch_io ios[WB_WRITEBACK_DEPTH];
+};
+
+/* writeback.c: I/O of a batch. A free one, or NULL. */
+struct wb_batch_io *wb_batch_take_io(struct wb_writeback *writeback);
+/* Something is in flight, or ended and not collected. */
+bool wb_batch_has_io(const struct wb_writeback *writeback);
+/* done() of all of it: counts down and kicks. */
+void wb_batch_io_done(struct wb_io *io, int error);
+/* Gives what has ended to `ended`; TRUE when there was any. */
+bool wb_batch_collect(struct wb_writeback *writeback,
+		      void (*ended)(struct wb_writeback *, struct wb_batch_io *));
+/* `ended` of I/O to the backing: an error is the batch's. */
+void wb_batch_backing_ended(struct wb_writeback *writeback, struct wb_batch_io *io);
+char *wb_batch_memory(struct wb_writeback *writeback, uint32_t buffer_block);
+void wb_batch_set_state(struct wb_writeback *writeback, const struct wb_batch_block *block,
+			enum wb_slot_state state);
+
+/* writeback_select.c: FALSE when there is nothing to do. */
+bool wb_batch_select(struct wb_writeback *writeback, enum wb_writeback_wish wish);
+void wb_batch_unpin_all(struct wb_writeback *writeback);
+
+/* The stages: TRUE when something was done. */
+bool wb_batch_zero_step(struct wb_writeback *writeback);	/* writeback_zero.c */
+bool wb_batch_read_step(struct wb_writeback *writeback);	/* writeback_read.c */
+bool wb_batch_merge_step(struct wb_writeback *writeback);
+
+#endif
