@@ -390,20 +390,17 @@ enum wb_progress wb_read_path_run(struct wb_request *request)
 	if (work->is_moving)	/* the last I/O of the piece has ended */
 		finish_piece(request);
 	while (!request->error && work->next_block < end_block(request)) {
-		bool was_async = request->is_async;
 
 		work->piece_end = build_runs(request);
 		if (request->error) {
 			release_pins(request);
 			break;
 		}
-		request->is_async = true;
 		work->is_moving = true;
 		atomic_store(&request->io_count, 1);
 		start_runs(request);
 		if (!wb_request_io_ended(request))
 			return WB_PROGRESS_WAITS;
-		request->is_async = was_async;
 		finish_piece(request);
 	}
 	return WB_PROGRESS_DONE;

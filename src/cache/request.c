@@ -46,16 +46,13 @@ static void synced(struct wb_sync_waiter *waiter, int error)
 /* Everything up to `target` durable, then the request is done. */
 static enum wb_progress sync_up_to(struct wb_request *request, uint64_t target)
 {
-	bool was_async = request->is_async;
 	int result;
 
 	request->waiter.target = target;
 	request->waiter.done = synced;
-	request->is_async = true;
 	result = wb_flush_sync(request->path->flush, &request->waiter);
 	if (result == 1)
 		return WB_PROGRESS_WAITS;	/* may be finished and gone */
-	request->is_async = was_async;
 	request->error = result;
 	return WB_PROGRESS_DONE;
 }
@@ -98,14 +95,10 @@ void wb_request_resume(struct wb_request *request)
 static bool park(struct wb_request *request, struct wb_park_list *list, uint64_t generation)
 {
 	struct wb_data_path *path = request->path;
-	bool was_async = request->is_async;
 
-	request->is_async = true;
 	request->was_parked = true;
-	if (!wb_park(list, &request->parked, generation)) {
-		request->is_async = was_async;
+	if (!wb_park(list, &request->parked, generation))
 		return false;
-	}
 	/* The request may be running elsewhere already. */
 	WB_STAT_ADD(path->stats, WB_STAT_PARKED_REQUESTS, 1);
 	path->need_space(path->arg);
@@ -150,7 +143,6 @@ static bool range_is_valid(const struct wb_request *request)
 
 enum wb_submit_result wb_request_start(struct wb_request *request, int *error)
 {
-	request->is_async = false;
 	request->was_parked = false;
 	request->error = 0;
 	request->sync_target = 0;

@@ -125,7 +125,6 @@ struct wb_request {
 	struct wb_data_path *path;
 	struct wb_request *next_free;
 
-	bool is_async;			/* done() is to be called */
 	bool was_parked;		/* has its turn before newcomers */
 	int error;
 	uint64_t cursor_bytes;		/* absolute offset up to which it is done */

@@ -221,9 +221,7 @@ static enum wb_progress read_edges(struct wb_request *request,
 				   bool (*wants)(struct wb_request *, struct wb_edge *),
 				   void (*submit)(struct wb_request *, struct wb_edge *))
 {
-	bool was_async = request->is_async;
 
-	request->is_async = true;
 	atomic_store(&request->io_count, 1);
 	for (unsigned i = 0; i < 2; i++) {
 		struct wb_edge *edge = &request->write.edges[i];
@@ -235,7 +233,6 @@ static enum wb_progress read_edges(struct wb_request *request,
 	}
 	if (!wb_request_io_ended(request))
 		return WB_PROGRESS_WAITS;
-	request->is_async = was_async;
 	return WB_PROGRESS_DONE;
 }
 
@@ -263,7 +260,6 @@ static bool enter(struct wb_request *request, uint64_t end_bytes)
 	struct wb_write_work *work = &request->write;
 	struct wb_data_path *path = request->path;
 	uint64_t end = piece_end_bytes(request, end_bytes);
-	bool was_async = request->is_async;
 	struct wb_stripe *stripe;
 	int error = 0;
 
@@ -277,10 +273,8 @@ static bool enter(struct wb_request *request, uint64_t end_bytes)
 	work->last = (end - 1) / BLOCK;
 	work->busy.first = work->first;
 	work->busy.last = work->last;
-	request->is_async = true;
 	if (wb_exclusion_enter(path->exclusion, &work->busy, &request->parked) != WB_ENTERED)
 		return false;
-	request->is_async = was_async;
 	stripe = wb_block_map_stripe(path->map, work->first);
 	if (!work->backing_was_read || stripe->change_count != work->change_count)
 		work->edges[0].has_backing = work->edges[1].has_backing = false;

@@ -70,7 +70,6 @@ static bool middle(struct wb_request *request)
 	struct wb_data_path *path = request->path;
 	uint64_t first = request->cursor_bytes / BLOCK;
 	uint32_t count = (uint32_t)MIN(work->end_block - first, UINT32_MAX);
-	bool was_async = request->is_async;
 	uint64_t generation;
 	bool ok;
 
@@ -82,11 +81,9 @@ static bool middle(struct wb_request *request)
 		return false;
 	work->busy.first = first;
 	work->busy.last = first + count - 1;
-	request->is_async = true;
 	if (wb_exclusion_enter_range(path->exclusion, &work->busy,
 				     &request->parked) != WB_ENTERED)
 		return false;
-	request->is_async = was_async;
 	generation = wb_park_generation(path->extent_room);
 	if (!wb_extent_table_reserve(path->extents)) {
 		wb_exclusion_leave_range(path->exclusion, &work->busy);
