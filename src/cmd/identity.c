@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -15,6 +16,7 @@
 
 #define XATTR_UUID "user.wbfs.uuid"
 #define XATTR_CACHE "user.wbfs.cache"
+#define XATTR_STATE "user.wbfs.state"
 #define SIDECAR_SUFFIX ".wbfs-id"
 #define BY_ID "/dev/disk/by-id"
 
@@ -44,18 +46,60 @@ bool wb_uuid_parse(const char *text, uint8_t uuid[16])
 
 char *wb_identity_format(const struct wb_identity *identity)
 {
+	g_autofree char *state = wb_identity_format_state(identity);
 	char uuid[WB_UUID_TEXT_BYTES];
 
 	wb_uuid_format(identity->uuid, uuid);
-	return g_strdup_printf("%s\n%s\n", uuid,
-			       identity->cache_path ? identity->cache_path : "");
+	return g_strdup_printf("%s\n%s\n%s\n", uuid,
+			       identity->cache_path ? identity->cache_path : "", state);
+}
+
+char *wb_identity_format_state(const struct wb_identity *identity)
+{
+	return g_strdup_printf("epoch=%" PRIu64 " dirty=%s complete=%" PRId64,
+			       identity->epoch, identity->is_dirty ? "yes" : "no",
+			       identity->complete_time_s);
+}
+
+static bool parse_state_word(const char *word, struct wb_identity *identity)
+{
+	const char *value = strchr(word, '=');
+
+	if (g_str_has_prefix(word, "epoch="))
+		return g_ascii_string_to_unsigned(value + 1, 10, 0, UINT64_MAX,
+						  &identity->epoch, NULL);
+	if (g_str_has_prefix(word, "complete="))
+		return g_ascii_string_to_signed(value + 1, 10, 0, INT64_MAX,
+						&identity->complete_time_s, NULL);
+	if (g_str_has_prefix(word, "dirty=")) {
+		identity->is_dirty = !strcmp(value + 1, "yes");
+		return identity->is_dirty || !strcmp(value + 1, "no");
+	}
+	return true;
+}
+
+bool wb_identity_parse_state(const char *text, struct wb_identity *identity)
+{
+	g_auto(GStrv) words = g_strsplit(text, " ", 0);
+	struct wb_identity state = { 0 };
+
+	for (char **word = words; *word; word++)
+		if (!parse_state_word(*word, &state))
+			return false;
+	identity->epoch = state.epoch;
+	identity->is_dirty = state.is_dirty;
+	identity->complete_time_s = state.complete_time_s;
+	return true;
 }
 
 bool wb_identity_parse(const char *text, struct wb_identity *identity)
 {
-	g_auto(GStrv) lines = g_strsplit(text, "\n", 3);
+	g_auto(GStrv) lines = g_strsplit(text, "\n", 4);
 
 	if (!lines[0] || !wb_uuid_parse(lines[0], identity->uuid))
+		return false;
+	/* A mark of an older version has no third line: the state is not known. */
+	if (!wb_identity_parse_state(lines[1] && lines[2] ? lines[2] : "", identity))
 		return false;
 	g_free(identity->cache_path);
 	identity->cache_path = lines[1] && *lines[1] ? g_strdup(lines[1]) : NULL;
@@ -166,7 +210,7 @@ static bool get_xattr(const struct wb_disk *disk, const char *name, char **value
 /* 1 found, 0 none, -1 error */
 static int read_xattr(const struct wb_disk *disk, struct wb_identity *identity, GError **error)
 {
-	g_autofree char *uuid = NULL;
+	g_autofree char *uuid = NULL, *state = NULL;
 
 	if (!get_xattr(disk, XATTR_UUID, &uuid, error))
 		return -1;
@@ -176,8 +220,14 @@ static int read_xattr(const struct wb_disk *disk, struct wb_identity *identity, 
 		wb_fail(error, "%s: the attribute " XATTR_UUID " holds no UUID", disk->path);
 		return -1;
 	}
-	if (!get_xattr(disk, XATTR_CACHE, &identity->cache_path, error))
+	if (!get_xattr(disk, XATTR_CACHE, &identity->cache_path, error) ||
+	    !get_xattr(disk, XATTR_STATE, &state, error))
 		return -1;
+	if (!wb_identity_parse_state(state ? state : "", identity)) {
+		wb_fail(error, "%s: the attribute " XATTR_STATE " cannot be understood: \"%s\"",
+			disk->path, state);
+		return -1;
+	}
 	identity->kind = WB_MARK_XATTR;
 	return 1;
 }
@@ -196,7 +246,8 @@ static int read_file(const char *path, enum wb_mark_kind kind, struct wb_identit
 		return -1;
 	}
 	if (!wb_identity_parse(text, identity)) {
-		wb_fail(error, "%s, the mark of the backing, does not begin with a UUID", path);
+		wb_fail(error, "%s, the mark of the backing, is not a UUID and, on its third "
+			"line, a state", path);
 		return -1;
 	}
 	identity->kind = kind;
@@ -225,11 +276,13 @@ bool wb_identity_read(const struct wb_disk *backing, struct wb_identity *identit
 static bool write_xattr(const struct wb_disk *disk, const struct wb_identity *identity)
 {
 	const char *cache = identity->cache_path ? identity->cache_path : "";
+	g_autofree char *state = wb_identity_format_state(identity);
 	char uuid[WB_UUID_TEXT_BYTES];
 
 	wb_uuid_format(identity->uuid, uuid);
 	return !fsetxattr(disk->fd, XATTR_UUID, uuid, strlen(uuid), 0) &&
 	       !fsetxattr(disk->fd, XATTR_CACHE, cache, strlen(cache), 0) &&
+	       !fsetxattr(disk->fd, XATTR_STATE, state, strlen(state), 0) &&
 	       !fsync(disk->fd);
 }
 
@@ -262,6 +315,7 @@ static void remove_others(const struct wb_disk *disk, enum wb_mark_kind keep)
 	if (!disk->is_block_device && keep != WB_MARK_XATTR) {
 		fremovexattr(disk->fd, XATTR_UUID);
 		fremovexattr(disk->fd, XATTR_CACHE);
+		fremovexattr(disk->fd, XATTR_STATE);
 	}
 	if (!disk->is_block_device && keep != WB_MARK_SIDECAR)
 		unlink(sidecar);

@@ -15,12 +15,58 @@ Test(identity, of_a_file_is_its_uuid_and_the_path_of_its_cache)
 
 	memcpy(identity.uuid, uuid, 16);
 	text = wb_identity_format(&identity);
-	cr_assert_str_eq(text, UUID_TEXT "\n/ssd/cache\n");
+	cr_assert_str_eq(text, UUID_TEXT "\n/ssd/cache\nepoch=0 dirty=no complete=0\n");
 	cr_assert(wb_identity_parse(text, &again));
 	cr_assert_arr_eq(again.uuid, uuid, 16);
 	cr_assert_str_eq(again.cache_path, "/ssd/cache");
 	wb_identity_clear(&again);
 	g_free(text);
+}
+
+Test(identity, says_at_which_epoch_the_cache_is_and_whether_it_is_needed)
+{
+	struct wb_identity identity = { .epoch = 12, .is_dirty = true,
+					.complete_time_s = INT64_C(1790000000) }, again = { 0 };
+	char *state = wb_identity_format_state(&identity), *text = wb_identity_format(&identity);
+
+	cr_assert_str_eq(state, "epoch=12 dirty=yes complete=1790000000");
+	cr_assert(wb_identity_parse(text, &again));
+	cr_assert_eq(again.epoch, 12);
+	cr_assert(again.is_dirty);
+	cr_assert_eq(again.complete_time_s, INT64_C(1790000000));
+	g_free(state);
+	g_free(text);
+}
+
+Test(identity, of_an_older_version_has_no_state)
+{
+	struct wb_identity identity = { .epoch = 1, .is_dirty = true, .complete_time_s = 1 };
+
+	cr_assert(wb_identity_parse(UUID_TEXT "\n/ssd/cache\n", &identity));
+	cr_assert_eq(identity.epoch, 0);
+	cr_assert_not(identity.is_dirty);
+	cr_assert_eq(identity.complete_time_s, 0);
+	wb_identity_clear(&identity);
+}
+
+Test(identity, may_have_words_of_a_later_version_in_its_state)
+{
+	struct wb_identity identity = { 0 };
+
+	cr_assert(wb_identity_parse_state("colour=red epoch=3 dirty=no later", &identity));
+	cr_assert_eq(identity.epoch, 3);
+}
+
+Test(identity, with_a_state_of_nonsense_is_refused)
+{
+	static const char *const bad[] = { "epoch=", "epoch=-1", "epoch=x", "dirty=perhaps",
+					   "complete=-1", "epoch=99999999999999999999" };
+	struct wb_identity identity = { .epoch = 7 };
+
+	for (unsigned i = 0; i < G_N_ELEMENTS(bad); i++)
+		cr_assert_not(wb_identity_parse_state(bad[i], &identity), "\"%s\" was taken",
+			      bad[i]);
+	cr_assert_eq(identity.epoch, 7);
 }
 
 Test(identity, may_lack_the_path)
