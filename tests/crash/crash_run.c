@@ -19,6 +19,7 @@ struct run {
 	unsigned deaths;
 	bool has_failing_flush;		/* the cache disk, in this life */
 	bool was_killed;		/* the last life: volatile writes still wait */
+	bool is_long;			/* few lives, much work in each */
 };
 
 static uint64_t below(struct run *run, uint64_t limit)
@@ -54,8 +55,12 @@ static bool goes_on(const struct run *run)
 static void make_volume(struct run *run)
 {
 	struct wb_sim_params params = { .seed = run->options->seed };
-	uint64_t blocks = 64 + below(run, 449);
+	uint64_t blocks;
 
+	/* What comes of crashes upon crashes shows in many short lives; full
+	 * rings and long queues in some long ones. */
+	run->is_long = one_in(run, 10);
+	blocks = run->is_long || one_in(run, 8) ? 64 + below(run, 449) : 24 + below(run, 105);
 	params.seed = params.seed ? params.seed : 1;
 	params.segment_count = 8 + (unsigned)below(run, 5);
 	params.ram_segments = 4 + (unsigned)below(run, 3);
@@ -66,6 +71,7 @@ static void make_volume(struct run *run)
 	if (params.backing_alignment_bytes == 512 && one_in(run, 2))
 		params.image_bytes -= 512 * (1 + below(run, 7));
 	params.no_writeback = one_in(run, 5);
+	params.is_uncounted = true;
 	wb_sim_init(&run->sim, &params);
 }
 
@@ -103,8 +109,11 @@ static void fill(struct run *run, struct wb_sim_op *op)
 	struct wb_prng prng;
 
 	wb_prng_init(&prng, ++run->fill);
-	for (uint64_t i = 0; i < op->length_bytes; i++)
-		op->data[i] = (uint8_t)(wb_prng_next(&prng) >> 32);
+	for (uint64_t i = 0; i < op->length_bytes; i += sizeof(uint64_t)) {
+		uint64_t word = wb_prng_next(&prng);
+
+		memcpy(op->data + i, &word, MIN(sizeof word, op->length_bytes - i));
+	}
 }
 
 static void submit_one(struct run *run)
@@ -230,6 +239,8 @@ static void set_crash_point(struct run *run)
 	struct wb_crash_clock *clock = &run->sim.crash_clock;
 	uint64_t range = one_in(run, 6) ? 70 : one_in(run, 2) ? 600 : 4000;
 
+	if (!run->is_long)
+		range = one_in(run, 5) ? 70 : 500;
 	/* What recovery may build on is then decided in opening. */
 	if (run->was_killed && !one_in(run, 3))
 		range = 70;
@@ -326,10 +337,16 @@ static void change_something(struct run *run)
 	}
 }
 
+static unsigned choose_steps(struct run *run)
+{
+	if (run->is_long)
+		return (unsigned)below(run, one_in(run, 2) ? 300 : 3000);
+	return (unsigned)below(run, one_in(run, 6) ? 300 : 60);
+}
+
 static void work(struct run *run)
 {
-	unsigned steps = run->options->steps ? run->options->steps :
-			 (unsigned)(one_in(run, 2) ? below(run, 300) : below(run, 3000));
+	unsigned steps = run->options->steps ? run->options->steps : choose_steps(run);
 	/* Bursts of requests make the ring full; pauses let it drain. */
 	unsigned eagerness = 1 + (unsigned)below(run, 6);
 
@@ -453,7 +470,8 @@ void crash_run(const struct crash_options *options, struct crash_report *report)
 	make_volume(&run);
 	set_lies(&run);
 	run.oracle = wb_oracle_new(run.sim.params.image_bytes);
-	lives = options->lives ? options->lives : 3 + (unsigned)below(&run, 10);
+	lives = options->lives ? options->lives :
+		run.is_long ? 3 + (unsigned)below(&run, 10) : 6 + (unsigned)below(&run, 13);
 	for (unsigned i = 0; i < lives && !report->objection; i++)
 		live(&run);
 	if (!report->objection)

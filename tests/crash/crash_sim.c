@@ -7,28 +7,32 @@
  *   crash_sim --exhaustive A-B    short histories, the power cut at every point
  *   crash_sim --replay SEED:POINT one of them again, with --steps, --lives,
  *                                 --cache-lies and --backing-lies as printed
+ *   --jobs N                      on N processors; 0: on all
  */
 #include <glib.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "crash_run.h"
+#include "crash_jobs.h"
 #include "support/store_crashy.h"
 
 #define SHORT_STEPS 120u
 
 static struct {
 	char *seeds, *exhaustive, *replay;
-	int steps, lives, cache_lies, backing_lies;
-} arguments;
+	int steps, lives, cache_lies, backing_lies, jobs;
+} arguments = { .jobs = 1 };
 
 static const GOptionEntry entries[] = {
 	{ "seeds", 0, 0, G_OPTION_ARG_STRING, &arguments.seeds, "histories", "A-B" },
 	{ "exhaustive", 0, 0, G_OPTION_ARG_STRING, &arguments.exhaustive,
 	  "short histories, cut at every point", "A-B" },
 	{ "replay", 0, 0, G_OPTION_ARG_STRING, &arguments.replay, "one again", "SEED:POINT" },
+	{ "jobs", 'j', 0, G_OPTION_ARG_INT, &arguments.jobs,
+	  "at the same time; 0: one on each processor", "N" },
 	{ "steps", 0, 0, G_OPTION_ARG_INT, &arguments.steps, "of work in a life", "N" },
 	{ "lives", 0, 0, G_OPTION_ARG_INT, &arguments.lives, "of a history", "N" },
 	{ "cache-lies", 0, 0, G_OPTION_ARG_INT, &arguments.cache_lies,
@@ -38,8 +42,7 @@ static const GOptionEntry entries[] = {
 };
 
 static int test_count, failure_count;
-static struct crash_report total;
-static uint64_t histories;
+static struct crash_totals totals;
 static char now_running[256];
 
 static void tell(bool is_right, const char *name)
@@ -59,67 +62,53 @@ static struct crash_options given(uint64_t seed, uint64_t point)
 	};
 }
 
-static void add_up(const struct crash_report *report)
-{
-	histories++;
-	total.power_cuts += report->power_cuts;
-	total.cuts_while_opening += report->cuts_while_opening;
-	total.kills += report->kills;
-	total.clean_stops += report->clean_stops;
-	total.requests += report->requests;
-	total.batches += report->batches;
-	total.parked += report->parked;
-}
-
-/* TRUE when nothing was objected to; says what otherwise. */
-static bool run_one(const struct crash_options *options, struct crash_report *report)
+/* Says what there is to object to. */
+static void run_one(const struct crash_options *options, struct crash_report *report,
+		    struct crash_totals *sum)
 {
 	g_autofree char *text = crash_options_text(options);
-	g_autofree char *objection = NULL;
 
 	g_strlcpy(now_running, text, sizeof now_running);
 	crash_run(options, report);
-	objection = report->objection;
-	add_up(report);
-	if (objection)
-		printf("# %s\n# %s\n", text, objection);
-	return !objection;
+	crash_totals_add(sum, report);
+	if (report->objection) {
+		printf("# %s\n# %s\n", text, report->objection);
+		fflush(stdout);
+	}
+	g_clear_pointer(&report->objection, g_free);
 }
 
-static bool run_seeds(uint64_t first, uint64_t last)
+static void run_seed(uint64_t seed, struct crash_totals *sum)
 {
-	bool all_right = true;
+	struct crash_options options = given(seed, 0);
+	struct crash_report report;
 
-	for (uint64_t seed = first; seed <= last; seed++) {
-		struct crash_options options = given(seed, 0);
-		struct crash_report report;
-
-		all_right &= run_one(&options, &report);
-	}
-	return all_right;
+	run_one(&options, &report, sum);
 }
 
 /* One life of few steps, once for each point in it, and then whatever the seed
  * does to the recovery. */
-static bool run_exhaustive(uint64_t first, uint64_t last)
+static void run_all_points(uint64_t seed, struct crash_totals *sum)
 {
-	bool all_right = true;
+	struct crash_options options = given(seed, UINT64_MAX);
+	struct crash_report report;
+	uint64_t points;
 
-	for (uint64_t seed = first; seed <= last; seed++) {
-		struct crash_options options = given(seed, UINT64_MAX);
-		struct crash_report report;
-		uint64_t points;
-
-		options.steps = options.steps ? options.steps : SHORT_STEPS;
-		options.lives = 2;
-		all_right &= run_one(&options, &report);
-		points = report.points;
-		for (uint64_t point = 1; point <= points; point++) {
-			options.point = point;
-			all_right &= run_one(&options, &report);
-		}
+	options.steps = options.steps ? options.steps : SHORT_STEPS;
+	options.lives = 2;
+	run_one(&options, &report, sum);
+	points = report.points;
+	for (uint64_t point = 1; point <= points; point++) {
+		options.point = point;
+		run_one(&options, &report, sum);
 	}
-	return all_right;
+}
+
+static bool run_jobs(uint64_t first, uint64_t last, crash_job job)
+{
+	unsigned jobs = arguments.jobs ? (unsigned)arguments.jobs : g_get_num_processors();
+
+	return crash_jobs_run(first, last, jobs, job, &totals);
 }
 
 /* The oracle has to object to disks that lie: how many histories does it take? */
@@ -152,10 +141,13 @@ static bool parse_range(const char *text, uint64_t *first, uint64_t *last)
 
 static void tell_totals(void)
 {
-	printf("# %lu histories, %lu requests (%lu parked), %lu batches; %lu power cuts, %lu of "
-	       "them while opening, %lu kills, %lu clean stops\n", histories, total.requests,
-	       total.parked, total.batches, total.power_cuts, total.cuts_while_opening,
-	       total.kills, total.clean_stops);
+	const struct crash_report *sum = &totals.sum;
+
+	printf("# %lu requests (%lu parked), %lu batches; %lu kills, %lu clean stops\n",
+	       sum->requests, sum->parked, sum->batches, sum->kills, sum->clean_stops);
+	printf("# %lu seeds, %lu histories, %lu power cuts (%lu of them while opening), "
+	       "%lu failures\n", totals.seeds, totals.histories, sum->power_cuts,
+	       sum->cuts_while_opening, totals.failures);
 }
 
 /* A failed assertion, or a run that somebody ends because it hangs. */
@@ -173,8 +165,8 @@ static void print_replay(int signal_number)
 
 static void run_check(void)
 {
-	tell(run_seeds(1, 80), "random histories");
-	tell(run_exhaustive(1, 2), "short histories cut at every point");
+	tell(run_jobs(1, 400, run_seed), "random histories");
+	tell(run_jobs(1, 2, run_all_points), "short histories cut at every point");
 	tell(is_found_out(WB_CRASHY_SWALLOWS_FLUSH, 0),
 	     "a cache disk that swallows FLUSH is found out");
 	tell(is_found_out(WB_CRASHY_IGNORES_FUA, 0), "a cache disk that ignores FUA is found out");
@@ -188,6 +180,9 @@ int main(int argc, char **argv)
 	g_autoptr(GError) error = NULL;
 	uint64_t first, last;
 
+	/* A freed image is needed again at once. */
+	mallopt(M_MMAP_THRESHOLD, 64 << 20);
+	mallopt(M_TRIM_THRESHOLD, 256 << 20);
 	g_option_context_add_main_entries(context, entries, NULL);
 	signal(SIGABRT, print_replay);
 	signal(SIGTERM, print_replay);
@@ -199,15 +194,16 @@ int main(int argc, char **argv)
 		struct crash_options options = given(first, last);
 		struct crash_report report;
 
-		tell(run_one(&options, &report), "replay");
+		run_one(&options, &report, &totals);
+		tell(totals.failures == 0, "replay");
 	} else if (arguments.seeds && parse_range(arguments.seeds, &first, &last)) {
-		tell(run_seeds(first, last), "random histories");
+		tell(run_jobs(first, last, run_seed), "random histories");
 	} else if (arguments.exhaustive && parse_range(arguments.exhaustive, &first, &last)) {
-		tell(run_exhaustive(first, last), "short histories cut at every point");
+		tell(run_jobs(first, last, run_all_points), "short histories cut at every point");
 	} else {
 		run_check();
 	}
-	tell_totals();
 	printf("1..%d\n", test_count);
+	tell_totals();
 	return failure_count > 0;
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #define SECTOR 512u
+#define CHUNK_BYTES (1u << 18)
 
 struct op_fate {
 	uint64_t finish_step;		/* 0: not acknowledged (yet) */
@@ -11,50 +12,87 @@ struct op_fate {
 };
 
 struct version {
-	uint8_t data[SECTOR];
+	const uint8_t *data;		/* a sector, in a chunk or in `base` */
 	uint64_t low, high;		/* of its record's sequence */
 	uint64_t step;			/* when it was published */
 	uint64_t op_id;			/* 0: the base */
 };
 
+/* What came after the base; most sectors have nothing. */
+struct sector {
+	struct version *versions;	/* the first one is the base */
+	guint count, room;
+};
+
 struct wb_oracle {
 	uint64_t sector_count;
-	GArray **sectors;		/* each of struct version */
-	GHashTable *fates;		/* op id -> struct op_fate */
+	struct sector *sectors;
+	uint8_t *base;			/* the image at the last rebase */
+	GPtrArray *chunks;		/* the data of versions; used again after a rebase */
+	guint chunk_index, chunk_used;
+	GArray *fates;			/* of struct op_fate, by id */
 	uint64_t promised_step;		/* acknowledged before it: promised */
 };
 
 static struct version *version_at(const struct wb_oracle *oracle, uint64_t sector, guint i)
 {
-	return &g_array_index(oracle->sectors[sector], struct version, i);
+	return &oracle->sectors[sector].versions[i];
 }
 
 static guint version_count(const struct wb_oracle *oracle, uint64_t sector)
 {
-	return oracle->sectors[sector]->len;
+	return oracle->sectors[sector].count;
+}
+
+static struct version *add_version(struct wb_oracle *oracle, uint64_t index)
+{
+	struct sector *sector = &oracle->sectors[index];
+
+	if (sector->count == sector->room) {
+		sector->room = sector->room ? 2 * sector->room : 1;
+		sector->versions = g_renew(struct version, sector->versions, sector->room);
+	}
+	return &sector->versions[sector->count++];
+}
+
+static uint8_t *new_data(struct wb_oracle *oracle)
+{
+	uint8_t *data;
+
+	if (oracle->chunk_used == CHUNK_BYTES) {
+		oracle->chunk_index++;
+		oracle->chunk_used = 0;
+	}
+	if (oracle->chunk_index == oracle->chunks->len)
+		g_ptr_array_add(oracle->chunks, g_malloc(CHUNK_BYTES));
+	data = (uint8_t *)g_ptr_array_index(oracle->chunks, oracle->chunk_index) +
+	       oracle->chunk_used;
+	oracle->chunk_used += SECTOR;
+	return data;
 }
 
 struct wb_oracle *wb_oracle_new(uint64_t image_bytes)
 {
 	struct wb_oracle *oracle = g_new0(struct wb_oracle, 1);
-	struct version base = { .step = 0 };
 
 	oracle->sector_count = image_bytes / SECTOR;
-	oracle->sectors = g_new0(GArray *, oracle->sector_count);
-	for (uint64_t s = 0; s < oracle->sector_count; s++) {
-		oracle->sectors[s] = g_array_new(FALSE, FALSE, sizeof base);
-		g_array_append_val(oracle->sectors[s], base);
-	}
-	oracle->fates = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, g_free);
+	oracle->sectors = g_new0(struct sector, oracle->sector_count);
+	oracle->base = g_malloc0(image_bytes);
+	for (uint64_t s = 0; s < oracle->sector_count; s++)
+		*add_version(oracle, s) = (struct version){ .data = oracle->base + s * SECTOR };
+	oracle->chunks = g_ptr_array_new_with_free_func(g_free);
+	oracle->fates = g_array_new(FALSE, TRUE, sizeof(struct op_fate));
 	return oracle;
 }
 
 void wb_oracle_free(struct wb_oracle *oracle)
 {
 	for (uint64_t s = 0; s < oracle->sector_count; s++)
-		g_array_unref(oracle->sectors[s]);
+		g_free(oracle->sectors[s].versions);
 	g_free(oracle->sectors);
-	g_hash_table_unref(oracle->fates);
+	g_free(oracle->base);
+	g_ptr_array_unref(oracle->chunks);
+	g_array_unref(oracle->fates);
 	g_free(oracle);
 }
 
@@ -62,13 +100,9 @@ void wb_oracle_free(struct wb_oracle *oracle)
 
 static struct op_fate *fate_of(struct wb_oracle *oracle, uint64_t id)
 {
-	struct op_fate *fate = g_hash_table_lookup(oracle->fates, &id);
-
-	if (!fate) {
-		fate = g_new0(struct op_fate, 1);
-		g_hash_table_insert(oracle->fates, g_memdup2(&id, sizeof id), fate);
-	}
-	return fate;
+	if (id >= oracle->fates->len)
+		g_array_set_size(oracle->fates, (guint)id + 1);
+	return &g_array_index(oracle->fates, struct op_fate, id);
 }
 
 void wb_oracle_progress(struct wb_oracle *oracle, const struct wb_sim_op *op,
@@ -80,18 +114,20 @@ void wb_oracle_progress(struct wb_oracle *oracle, const struct wb_sim_op *op,
 	while (at < progress->to_bytes) {
 		uint64_t sector = at / SECTOR, in = at % SECTOR;
 		uint64_t bytes = MIN(SECTOR - in, progress->to_bytes - at);
-		struct version next = *version_at(oracle, sector,
-						  version_count(oracle, sector) - 1);
+		const uint8_t *old = version_at(oracle, sector,
+						version_count(oracle, sector) - 1)->data;
+		uint8_t *data = new_data(oracle);
 
-		next.low = progress->low;
-		next.high = progress->high;
-		next.step = op->sim->step_count;
-		next.op_id = op->id;
+		if (bytes < SECTOR)
+			memcpy(data, old, SECTOR);
 		if (op->op == WB_WRITE)
-			memcpy(next.data + in, op->data + (at - op->offset_bytes), bytes);
+			memcpy(data + in, op->data + (at - op->offset_bytes), bytes);
 		else
-			memset(next.data + in, 0, bytes);
-		g_array_append_val(oracle->sectors[sector], next);
+			memset(data + in, 0, bytes);
+		*add_version(oracle, sector) = (struct version){
+			.data = data, .low = progress->low, .high = progress->high,
+			.step = op->sim->step_count, .op_id = op->id,
+		};
 		at += bytes;
 	}
 }
@@ -119,7 +155,8 @@ void wb_oracle_promise_all(struct wb_oracle *oracle, uint64_t step)
 
 static bool is_promised(const struct wb_oracle *oracle, const struct version *version)
 {
-	const struct op_fate *fate = g_hash_table_lookup(oracle->fates, &version->op_id);
+	const struct op_fate *fate = &g_array_index(oracle->fates, struct op_fate,
+						    version->op_id);
 
 	return version->op_id == 0 ||
 	       (fate->finish_step &&
@@ -245,14 +282,13 @@ char *wb_oracle_check_recovered(const struct wb_oracle *oracle, const uint8_t *i
 
 void wb_oracle_rebase(struct wb_oracle *oracle, const uint8_t *image)
 {
-	struct version base = { .step = 0 };
-
 	for (uint64_t s = 0; s < oracle->sector_count; s++) {
-		memcpy(base.data, image + s * SECTOR, SECTOR);
-		g_array_set_size(oracle->sectors[s], 0);
-		g_array_append_val(oracle->sectors[s], base);
+		if (version_count(oracle, s) == 1)
+			continue;
+		memcpy(oracle->base + s * SECTOR, image + s * SECTOR, SECTOR);
+		oracle->sectors[s].count = 1;
 	}
-	g_hash_table_remove_all(oracle->fates);
+	oracle->chunk_index = oracle->chunk_used = 0;
 }
 
 char *wb_oracle_check_newest(const struct wb_oracle *oracle, const uint8_t *image)

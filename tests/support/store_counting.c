@@ -173,6 +173,18 @@ struct wb_store *wb_store_counting_new(struct wb_store *inner)
 	return &self->store;
 }
 
+void wb_store_counting_restart(struct wb_store *store)
+{
+	struct store_counting *self = to_counting(store);
+
+	wb_lock_acquire(&self->lock);
+	memset(&self->counts, 0, sizeof self->counts);
+	memset(self->sectors, 0,
+	       self->store.size_bytes / SECTOR_BYTES * sizeof(*self->sectors));
+	self->event_count = self->flushed_until = 0;
+	wb_lock_release(&self->lock);
+}
+
 void wb_store_counting_get(struct wb_store *store, struct wb_store_counts *counts)
 {
 	struct store_counting *self = to_counting(store);

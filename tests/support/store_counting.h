@@ -26,6 +26,9 @@ struct wb_store_counts {
 /* `inner` goes with the new store at close(). What it holds is durable. */
 struct wb_store *wb_store_counting_new(struct wb_store *inner);
 
+/* A new book: what the disk holds now is durable. Nothing is in flight. */
+void wb_store_counting_restart(struct wb_store *store);
+
 void wb_store_counting_get(struct wb_store *store, struct wb_store_counts *counts);
 uint64_t wb_store_counting_ios(struct wb_store *store, enum wb_io_op op);
 uint64_t wb_store_counting_bytes(struct wb_store *store, enum wb_io_op op);

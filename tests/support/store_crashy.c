@@ -382,6 +382,34 @@ struct wb_store *wb_store_crashy_crash_losing_all(struct wb_store *store)
 	return durable_image(to_crashy(store));
 }
 
+/* Memory and what is durable differ at most where a change lies. */
+static void forget_changes(struct store_crashy *self, GQueue *queue)
+{
+	uint8_t *memory = wb_store_memory_bytes(self->inner);
+
+	for (GList *link = queue->head, *next; link; link = next) {
+		struct change *change = link->data;
+
+		next = link->next;
+		memcpy(memory + change->offset_bytes, self->durable + change->offset_bytes,
+		       change->length_bytes);
+		change_free(change);
+	}
+	g_queue_init(queue);
+}
+
+void wb_store_crashy_cut(struct wb_store *store, struct wb_prng *prng)
+{
+	struct store_crashy *self = to_crashy(store);
+
+	g_assert(!self->dead && wb_store_memory_in_flight(self->inner) == 0);
+	apply_by_chance(self, self->durable, prng);
+	forget_changes(self, &self->completed);
+	forget_changes(self, &self->in_flight);
+	self->fail_flush_in = 0;
+	self->lies = 0;
+}
+
 uint64_t wb_store_crashy_volatile_count(const struct wb_store *store)
 {
 	return to_crashy(store)->completed.length;

@@ -41,6 +41,10 @@ struct wb_store *wb_store_crashy_crash(struct wb_store *store, struct wb_prng *p
 /* The same with every volatile write lost: the least that may be left. */
 struct wb_store *wb_store_crashy_crash_losing_all(struct wb_store *store);
 
+/* The power goes and comes back: the disk itself is what survived by chance, and
+ * sound. All I/O has been answered (the clock is the caller's to start again). */
+void wb_store_crashy_cut(struct wb_store *store, struct wb_prng *prng);
+
 /* Number of I/Os that are done but volatile. */
 uint64_t wb_store_crashy_volatile_count(const struct wb_store *store);
 

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "base/checksum.h"
 #include "support/prng.h"
 
 struct store_memory {
@@ -20,14 +21,11 @@ struct store_memory {
 
 static uint64_t hash_of_iov(const struct wb_io *io)
 {
-	uint64_t hash = UINT64_C(0xcbf29ce484222325);
+	uint64_t hash = 0;
 
-	for (unsigned i = 0; i < io->iov_count; i++) {
-		const uint64_t *words = io->iov[i].iov_base;
-
-		for (size_t k = 0; k < io->iov[i].iov_len / sizeof(*words); k++)
-			hash = (hash ^ words[k]) * UINT64_C(0x100000001b3);
-	}
+	for (unsigned i = 0; i < io->iov_count; i++)
+		hash = hash * UINT64_C(0x100000001b3) +
+		       wb_crc32c(io->iov[i].iov_base, io->iov[i].iov_len);
 	return hash;
 }
 

@@ -23,17 +23,24 @@ static uint64_t now_ns(struct wb_clock *clock)
 
 /* --- disks -------------------------------------------------------------------- */
 
+static void choose_order(struct wb_sim *sim, struct wb_sim_disk *disk, uint64_t salt)
+{
+	if (sim->params.seed)
+		wb_store_memory_set_order(disk->memory, WB_STORE_MEMORY_RANDOM,
+					  wb_prng_next(&sim->prng) + salt);
+}
+
 static void make_disk(struct wb_sim *sim, struct wb_sim_disk *disk, struct wb_store *memory,
 		      uint64_t salt)
 {
 	disk->memory = memory;
 	wb_store_memory_check_buffers(memory);
-	if (sim->params.seed)
-		wb_store_memory_set_order(memory, WB_STORE_MEMORY_RANDOM,
-					  wb_prng_next(&sim->prng) + salt);
+	choose_order(sim, disk, salt);
 	disk->crashy = wb_store_crashy_new(memory, &sim->crash_clock);
 	disk->faulty = wb_store_faulty_new(disk->crashy);
-	disk->counting = wb_store_counting_new(disk->faulty);
+	disk->counting = disk->faulty;
+	if (!sim->params.is_uncounted)
+		disk->counting = wb_store_counting_new(disk->faulty);
 }
 
 static uint64_t cache_bytes_for(const struct wb_sim_params *p, struct wb_geometry *g)
@@ -155,16 +162,18 @@ void wb_sim_kill(struct wb_sim *sim)
 
 void wb_sim_cut_power(struct wb_sim *sim)
 {
-	struct wb_store *cache, *backing;
-
 	g_assert(!sim->cache);
-	cache = wb_store_crashy_crash(sim->cache_disk.crashy, &sim->prng);
-	backing = wb_store_crashy_crash(sim->backing_disk.crashy, &sim->prng);
-	wb_store_close(sim->cache_disk.counting);
-	wb_store_close(sim->backing_disk.counting);
+	wb_store_crashy_cut(sim->cache_disk.crashy, &sim->prng);
+	wb_store_crashy_cut(sim->backing_disk.crashy, &sim->prng);
+	wb_store_faulty_clear(sim->cache_disk.faulty);
+	wb_store_faulty_clear(sim->backing_disk.faulty);
+	if (!sim->params.is_uncounted) {
+		wb_store_counting_restart(sim->cache_disk.counting);
+		wb_store_counting_restart(sim->backing_disk.counting);
+	}
 	sim->crash_clock.has_crashed = false;
-	make_disk(sim, &sim->cache_disk, cache, 1);
-	make_disk(sim, &sim->backing_disk, backing, 2);
+	choose_order(sim, &sim->cache_disk, 1);
+	choose_order(sim, &sim->backing_disk, 2);
 }
 
 /* --- steps ---------------------------------------------------------------------- */

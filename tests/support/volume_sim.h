@@ -29,9 +29,11 @@ struct wb_sim_params {
 	unsigned request_count;		/* 0: 16 */
 	uint8_t backing_fill;		/* what the backing holds at first */
 	bool no_writeback;
+	bool is_uncounted;		/* the disks keep no book (below): faster */
 };
 
-/* From the outside in: counting(faulty(crashy(memory))). */
+/* From the outside in: counting(faulty(crashy(memory))); the same ones for all
+ * the volume's life. */
 struct wb_sim_disk {
 	struct wb_store *counting, *faulty, *crashy, *memory;
 };
