@@ -135,6 +135,34 @@ static void look_after_drain(struct wb_cache *cache)
 	wb_lock_release(&cache->lock);
 }
 
+/* A pass is answered by what it found; what was asked for meanwhile gets the
+ * next one. */
+static bool look_after_scrub(struct wb_cache *cache)
+{
+	struct wb_verb *verb = &cache->scrub_verb;
+	struct wb_scrub_progress progress;
+	bool begin;
+
+	if (wb_scrub_is_running(cache->scrub))
+		return wb_scrub_step(cache->scrub);
+	wb_scrub_get_progress(cache->scrub, &progress);
+	wb_lock_acquire(&cache->lock);
+	if (verb->is_running) {
+		if (progress.lost_blocks > 0 || progress.bad_headers > 0)
+			verb->failed += cache->scrub_answers - verb->answered_from;
+		else
+			verb->done += cache->scrub_answers - verb->answered_from;
+		verb->answered_from = cache->scrub_answers;
+	}
+	begin = verb->asked > verb->answered_from && !cache->is_stopping;
+	verb->is_running = begin;
+	cache->scrub_answers = verb->asked;
+	wb_lock_release(&cache->lock);
+	if (begin)
+		wb_scrub_begin(cache->scrub);
+	return begin;
+}
+
 bool wb_cache_writeback_step(void *arg)
 {
 	struct wb_cache *cache = arg;
@@ -149,6 +177,7 @@ bool wb_cache_writeback_step(void *arg)
 				     wb_writeback_bad_tries(cache->writeback) >=
 				     WB_BAD_TRIES_MAX ? WB_CARRY_ALL : WB_CARRY_EXTENTS);
 	look_after_drain(cache);
+	any |= look_after_scrub(cache);
 	return any;
 }
 
@@ -209,6 +238,7 @@ void wb_cache_set_tunables(struct wb_cache *cache, const struct wb_tunables *tun
 {
 	cache->allow_writeback = tunables->allow_writeback;
 	cache->sync_interval_s = tunables->sync_interval_s;
+	wb_scrub_set_rate(cache->scrub, (uint64_t)tunables->scrub_rate_mib_s << 20);
 	wb_cache_kick_writeback(cache);
 }
 
@@ -228,6 +258,14 @@ void wb_cache_start_drain(struct wb_cache *cache)
 	wb_lock_release(&cache->lock);
 	wb_writeback_retry_bad(cache->writeback);
 	wb_flush_want(cache->path.flush, last);
+	wb_cache_kick_writeback(cache);
+}
+
+void wb_cache_start_scrub(struct wb_cache *cache)
+{
+	wb_lock_acquire(&cache->lock);
+	cache->scrub_verb.asked++;
+	wb_lock_release(&cache->lock);
 	wb_cache_kick_writeback(cache);
 }
 
@@ -347,6 +385,7 @@ void wb_cache_get_stats(struct wb_cache *cache, struct wb_stats_snapshot *snapsh
 	snapshot->recovered_records = cache->recovered_records;
 	snapshot->recovered_dirty_blocks = cache->recovered_dirty_blocks;
 	wb_message_get(&cache->message, snapshot->last_error);
+	wb_scrub_get_progress(cache->scrub, &snapshot->scrub);
 	wb_lock_acquire(&cache->lock);
 	snapshot->draining = cache->drain.is_running;
 	snapshot->drains_asked = cache->drain.asked;
@@ -355,6 +394,9 @@ void wb_cache_get_stats(struct wb_cache *cache, struct wb_stats_snapshot *snapsh
 	snapshot->flushes_asked = cache->flush_verb.asked;
 	snapshot->flushes_done = cache->flush_verb.done;
 	snapshot->flushes_failed = cache->flush_verb.failed;
+	snapshot->scrubs_asked = cache->scrub_verb.asked;
+	snapshot->scrubs_done = cache->scrub_verb.done;
+	snapshot->scrubs_failed = cache->scrub_verb.failed;
 	wb_lock_release(&cache->lock);
 }
 
@@ -387,7 +429,7 @@ bool wb_cache_run_one(struct wb_cache *cache, unsigned choice)
 
 static bool is_settled(struct wb_cache *cache)
 {
-	return wb_writeback_is_settled(cache->writeback) &&
+	return wb_writeback_is_settled(cache->writeback) && wb_scrub_is_settled(cache->scrub) &&
 	       wb_recorder_is_idle(cache->recorder) && wb_flush_is_idle(cache->path.flush);
 }
 
@@ -399,8 +441,11 @@ static void settle(struct wb_cache *cache)
 	bool is_manual = cache->config.worker_mode == WB_WORKER_MANUAL;
 
 	wb_worker_stop(cache->writeback_worker);
+	wb_scrub_abandon(cache->scrub);
 	while (!is_settled(cache)) {
 		bool any = wb_writeback_step(cache->writeback, WB_WRITEBACK_OFF);
+
+		any |= wb_scrub_step(cache->scrub);
 
 		/* A superblock may wait for its flush, which may be in a pause. */
 		wb_flush_run(cache->path.flush);
@@ -518,6 +563,7 @@ void wb_cache_free(struct wb_cache *cache)
 		wb_worker_free(cache->writeback_worker);
 	if (cache->path.log)
 		wb_tail_clear(&cache->tail);
+	wb_scrub_free(cache->scrub);
 	wb_writeback_free(cache->writeback);
 	wb_reclaim_free(cache->reclaim);
 	wb_flush_free(cache->path.flush);

@@ -127,6 +127,9 @@ void wb_cache_get_stats(struct wb_cache *cache, struct wb_stats_snapshot *snapsh
  * (flushes_done/failed; draining, drains_done/failed). */
 void wb_cache_start_flush(struct wb_cache *cache);
 void wb_cache_start_drain(struct wb_cache *cache);
+/* Starts reading back all that lies in the log (scrub, scrubs_done/failed). One
+ * asked for during a pass gets a pass of its own afterwards. */
+void wb_cache_start_scrub(struct wb_cache *cache);
 
 void wb_cache_set_tunables(struct wb_cache *cache, const struct wb_tunables *tunables);
 

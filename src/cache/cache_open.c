@@ -330,6 +330,15 @@ static gboolean make_engines(struct wb_cache *cache, const struct wb_log_start *
 		.map = path->map, .extents = path->extents, .exclusion = path->exclusion,
 		.tail = &cache->tail, .message = &cache->message,
 	};
+	cache->scrub = wb_scrub_new(&(struct wb_scrub_deps){
+		.geometry = &path->geometry, .uuid = cache->uuid, .log = path->log,
+		.segments = path->segments, .map = path->map, .tail = &cache->tail,
+		.store = path->cache_store, .clock = cache->config.clock,
+		.stats = &cache->stats, .message = &cache->message,
+		.kick = wb_cache_kick_writeback, .arg = cache,
+	});
+	wb_scrub_set_rate(cache->scrub,
+			  (uint64_t)cache->config.tunables.scrub_rate_mib_s << 20);
 	cache->writeback = wb_writeback_new(&writeback_deps, error);
 	return cache->writeback != NULL;
 }

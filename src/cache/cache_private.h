@@ -6,6 +6,7 @@
 #include "cache/carry.h"
 #include "cache/reclaim.h"
 #include "cache/request.h"
+#include "cache/scrub.h"
 #include "cache/writeback.h"
 
 /* A verb of the control file, asked for any number of times. */
@@ -30,6 +31,7 @@ struct wb_cache {
 	struct wb_reclaim *reclaim;
 	struct wb_writeback *writeback;
 	struct wb_carry carry;
+	struct wb_scrub *scrub;
 	struct wb_executor *executor;
 	struct wb_worker *flush_worker, *writeback_worker;
 	struct wb_request *requests;
@@ -45,6 +47,8 @@ struct wb_cache {
 	uint64_t drain_segment;		/* done when the tail is beyond it */
 	unsigned drain_failures;	/* of writeback, when it began */
 	struct wb_sync_waiter flush_waiter;
+	struct wb_verb scrub_verb;
+	uint64_t scrub_answers;		/* asked, when the pass began */
 	uint64_t next_sync_ns;
 
 	/* atomic */

@@ -31,6 +31,8 @@
 #define WB_WRITEBACK_GAP_BLOCKS 16u	/* read over, in the log, rather than seek */
 #define WB_WRITEBACK_JOIN_BLOCKS 1024u	/* longest single write to the backing */
 
+#define WB_SCRUB_BLOCKS 64u		/* one read of the scrubber: 256 KiB */
+
 /* Punching in one batch: the first piece, and how long pieces are begun. */
 #define WB_ZERO_PIECE_BYTES_MIN (UINT64_C(4) << 20)
 #define WB_ZERO_TIME_NS (UINT64_C(1000) * 1000 * 1000)

@@ -44,6 +44,16 @@ enum wb_cache_state {
 };
 const char *wb_cache_state_name(enum wb_cache_state state);
 
+/* Of a pass over the ring that reads back what lies there. */
+struct wb_scrub_progress {
+	bool is_running;
+	uint64_t done_segments;		/* of segments_total */
+	uint64_t checked_blocks;	/* live ones */
+	uint64_t repaired_blocks;	/* clean, and wrong: the backing's count now */
+	uint64_t lost_blocks;		/* dirty, and wrong */
+	uint64_t bad_headers;		/* of records that the next recovery needs */
+};
+
 struct wb_stats_snapshot {
 	uint64_t counter[WB_STAT_COUNT];
 	enum wb_cache_state state;
@@ -64,6 +74,8 @@ struct wb_stats_snapshot {
 	 * in order, by one more done or failed. */
 	uint64_t drains_asked, drains_done, drains_failed;
 	uint64_t flushes_asked, flushes_done, flushes_failed;
+	uint64_t scrubs_asked, scrubs_done, scrubs_failed;
+	struct wb_scrub_progress scrub;	/* under way, or the last one */
 	char last_error[256];		/* "" when there was none */
 };
 

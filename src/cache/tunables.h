@@ -9,8 +9,10 @@
 struct wb_tunables {
 	bool allow_writeback;		/* on */
 	uint32_t sync_interval_s;	/* age of unsynced data; 0 = no limit; 5 */
+	uint32_t scrub_rate_mib_s;	/* MiB a second; 0 = no limit; 64 */
 };
 
-#define WB_TUNABLES_DEFAULT { .allow_writeback = true, .sync_interval_s = 5 }
+#define WB_TUNABLES_DEFAULT \
+	{ .allow_writeback = true, .sync_interval_s = 5, .scrub_rate_mib_s = 64 }
 
 #endif

@@ -1,6 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <inttypes.h>
+
+#include "cmd/client.h"
 #include "cmd/commands.h"
 #include "cmd/verb.h"
+
+static char *progress(JsonNode *stats)
+{
+	return g_strdup_printf("%" PRIu64 " dirty blocks left",
+			       wb_client_number(stats, "dirty_blocks"));
+}
 
 int wb_cmd_drain(const struct wb_options *options)
 {
@@ -9,6 +18,6 @@ int wb_cmd_drain(const struct wb_options *options)
 		.asked_key = "drains_asked",
 		.done_key = "drains_done",
 		.failed_key = "drains_failed",
-		.left_key = "dirty_blocks",
+		.progress = progress,
 	});
 }

@@ -16,6 +16,7 @@ int wb_cmd_umount(const struct wb_options *options);
 int wb_cmd_status(const struct wb_options *options);
 int wb_cmd_flush(const struct wb_options *options);
 int wb_cmd_drain(const struct wb_options *options);
+int wb_cmd_scrub(const struct wb_options *options);
 int wb_cmd_check(const struct wb_options *options);
 int wb_cmd_dump(const struct wb_options *options);
 int wb_cmd_rescue(const struct wb_options *options);

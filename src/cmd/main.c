@@ -11,6 +11,7 @@ static int (*const runs[WB_COMMAND_COUNT])(const struct wb_options *options) = {
 	[WB_COMMAND_STATUS] = wb_cmd_status,
 	[WB_COMMAND_FLUSH] = wb_cmd_flush,
 	[WB_COMMAND_DRAIN] = wb_cmd_drain,
+	[WB_COMMAND_SCRUB] = wb_cmd_scrub,
 	[WB_COMMAND_CHECK] = wb_cmd_check,
 	[WB_COMMAND_DUMP] = wb_cmd_dump,
 	[WB_COMMAND_RESCUE] = wb_cmd_rescue,

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "cmd/verb.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -12,16 +11,19 @@
 #define POLL_FIRST_US 500u
 #define POLL_MAX_US (100u * 1000u)
 
-static void show_left(const struct wb_verb *verb, JsonNode *stats)
+static void show_progress(const struct wb_verb *verb, JsonNode *stats)
 {
-	if (verb->left_key && isatty(STDERR_FILENO))
-		fprintf(stderr, "\r%s: %" PRIu64 " dirty blocks left \033[K", verb->name,
-			wb_client_number(stats, verb->left_key));
+	g_autofree char *text = NULL;
+
+	if (!verb->progress || !isatty(STDERR_FILENO))
+		return;
+	text = verb->progress(stats);
+	fprintf(stderr, "\r%s: %s \033[K", verb->name, text);
 }
 
-static void end_left(const struct wb_verb *verb)
+static void end_progress(const struct wb_verb *verb)
 {
-	if (verb->left_key && isatty(STDERR_FILENO))
+	if (verb->progress && isatty(STDERR_FILENO))
 		fputs("\r\033[K", stderr);
 }
 
@@ -42,7 +44,7 @@ static JsonNode *wait_for(const char *mount_point, const struct wb_verb *verb, G
 	gulong pause_us = POLL_FIRST_US;
 
 	while (stats && !is_over(verb, stats, ticket)) {
-		show_left(verb, stats);
+		show_progress(verb, stats);
 		g_usleep(pause_us);
 		pause_us = MIN(pause_us * 2, POLL_MAX_US);
 		json_node_unref(stats);
@@ -74,6 +76,6 @@ int wb_verb_run(const char *mount_point, const struct wb_verb *verb)
 	g_autofree char *resolved = wb_mount_table_resolve(mount_point, &error);
 	bool ok = resolved && start_and_wait(resolved, verb, &error);
 
-	end_left(verb);
+	end_progress(verb);
 	return ok ? WB_EXIT_DONE : wb_report(error);
 }

@@ -4,10 +4,13 @@
 #ifndef WB_CMD_VERB_H
 #define WB_CMD_VERB_H
 
+#include <json-glib/json-glib.h>
+
 struct wb_verb {
 	const char *name;
 	const char *asked_key, *done_key, *failed_key;	/* counters */
-	const char *left_key;		/* shown as progress, or NULL */
+	/* How far it is, to be freed, for a terminal; or NULL. */
+	char *(*progress)(JsonNode *stats);
 };
 
 /* Prints what went wrong; returns the exit status. */

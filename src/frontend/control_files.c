@@ -19,6 +19,7 @@ static void show_stats_json(struct wb_control *control, GString *text)
 const struct wb_control_verb wb_control_verbs[] = {
 	{ "flush", wb_cache_start_flush },
 	{ "drain", wb_cache_start_drain },
+	{ "scrub", wb_cache_start_scrub },
 };
 const unsigned wb_control_verb_count = G_N_ELEMENTS(wb_control_verbs);
 

@@ -99,6 +99,22 @@ static void add_verbs(JsonObject *root, const struct wb_stats_snapshot *s)
 	set_number(root, "drains_failed", s->drains_failed);
 }
 
+static void add_scrub(JsonObject *root, const struct wb_stats_snapshot *s)
+{
+	JsonObject *scrub = json_object_new();
+
+	json_object_set_boolean_member(scrub, "running", s->scrub.is_running);
+	set_number(scrub, "done_segments", s->scrub.done_segments);
+	set_number(scrub, "checked_blocks", s->scrub.checked_blocks);
+	set_number(scrub, "repaired_blocks", s->scrub.repaired_blocks);
+	set_number(scrub, "lost_blocks", s->scrub.lost_blocks);
+	set_number(scrub, "bad_headers", s->scrub.bad_headers);
+	json_object_set_object_member(root, "scrub", scrub);
+	set_number(root, "scrubs_asked", s->scrubs_asked);
+	set_number(root, "scrubs_done", s->scrubs_done);
+	set_number(root, "scrubs_failed", s->scrubs_failed);
+}
+
 static void add_counters(JsonObject *root, const struct wb_stats_snapshot *s)
 {
 	for (unsigned i = 0; i < WB_STAT_COUNT; i++)
@@ -128,6 +144,7 @@ void wb_stats_json_append(GString *text, const struct wb_mount_facts *facts,
 	add_mount(root, facts, uuid);
 	add_ring(root, snapshot);
 	add_verbs(root, snapshot);
+	add_scrub(root, snapshot);
 	add_counters(root, snapshot);
 	append_object(text, root);
 	json_object_unref(root);
