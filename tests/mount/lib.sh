@@ -104,7 +104,8 @@ helper() {
 	if [ ! -x "$built" ]; then
 		built=$W/$name
 		[ -x "$built" ] || "${CC:-cc}" -std=gnu11 -O2 -g -Wall -pthread -D_GNU_SOURCE \
-			-o "$built" "$mount_tests/$name.c"
+			-D_FILE_OFFSET_BITS=64 -o "$built" "$mount_tests/$name"*.c \
+			$(pkg-config --cflags --libs fuse3)
 	fi
 	echo "$built"
 }
@@ -264,6 +265,32 @@ wreck_clear() {
 
 wreck_clear_mount() {
 	umount "$MNT" 2>/dev/null || umount -l "$MNT"
+}
+
+# --- disks of the test's own: test_disk.c ------------------------------------------------
+
+# disks_start CACHE_SIZE BACKING_SIZE: sets CACHE and BACKING. Their bytes are
+# in $W/store.
+disks_start() {
+	test_disk=$(helper test_disk)
+	DISKS=$W/disks MNT=$W/mnt
+	CACHE=$DISKS/cache BACKING=$DISKS/backing
+	mkdir -p "$DISKS" "$W/store"
+	DISKS_SERVER=$("$test_disk" serve "$DISKS" "$W/socket" "$W/store" \
+		"cache=$(numfmt --from=iec "$1")" "backing=$(numfmt --from=iec "$2")")
+	own_mounts+=("$DISKS")
+	own_workers+=("$DISKS_SERVER")
+}
+
+disks() {	# a command of test_disk
+	"$test_disk" ask "$W/socket" "$@"
+}
+
+# Lazily, because a ring of a dead daemon may hold a file for a moment more: the
+# server ends when the last one is gone.
+disks_stop() {
+	umount -l "$DISKS"
+	gone_within 60 "$DISKS_SERVER" || fail "the server of the disks does not end"
 }
 
 # --- loop devices and file systems on them ----------------------------------------------
