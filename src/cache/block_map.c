@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "base/mutant.h"
 #include "cache/cache.h"
 #include "cache/limits.h"
 
@@ -213,6 +214,8 @@ bool wb_block_map_set_state_locked(struct wb_block_map *map, uint64_t address,
 	struct wb_mapping now;
 
 	wb_block_map_lookup_locked(map, address, &now);
+	if (WB_MUTANT(clean_without_comparing) && now.slot != WB_NO_SLOT)
+		slot = now.slot;
 	if (now.slot != slot)
 		return false;
 	atomic_store(&map->words[slot], word_of(address, now.mask, state));

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "base/mutant.h"
 #include "cache/recovery.h"
 #include "format/endian.h"
 
@@ -78,9 +79,15 @@ static void replay_extent(struct wb_data_path *path, const struct wb_recovery_re
 		.kind = entry->type == WB_ENTRY_BAD ? WB_EXTENT_BAD : WB_EXTENT_ZERO,
 	};
 
-	wb_block_map_remove_range(path->map, extent.first, extent.count);
+	if (WB_MUTANT(tombstone_dropped) ||
+	    (WB_MUTANT(discard_table_overflows) && wb_extent_table_count(path->extents) >= 4))
+		return;
+	if (record->is_live || !WB_MUTANT(warm_copy_survives_discard))
+		wb_block_map_remove_range(path->map, extent.first, extent.count);
 	/* Below the tail the backing knows of it already: it only kills copies. */
 	if (!record->is_live)
+		return;
+	if (entry->type == WB_ENTRY_BYPASS && WB_MUTANT(bypass_carves_nothing))
 		return;
 	if (entry->type == WB_ENTRY_BYPASS) {
 		wb_extent_table_carve(path->extents, extent.first, extent.count,
@@ -101,6 +108,8 @@ static void carve_overwritten(struct wb_data_path *path, const struct wb_entry *
 {
 	bool is_whole = entry->mask == wb_geometry_block_mask(&path->geometry, entry->address);
 
+	if (WB_MUTANT(overwritten_not_carved))
+		return;
 	wb_extent_table_carve(path->extents, entry->address, 1,
 			      is_whole ? WB_EXTENT_BAD : WB_EXTENT_NONE);
 }
@@ -215,14 +224,16 @@ static int rewrite_unproven(struct wb_cache *cache, const struct wb_recovery *re
 static gboolean begin_epoch(struct wb_cache *cache, const struct wb_recovery *recovery,
 			    GError **error)
 {
-	int result = rewrite_unproven(cache, recovery);
+	int result = WB_MUTANT(no_rewrite_at_open) ? 0 : rewrite_unproven(cache, recovery);
 
 	if (result)
 		return io_error(cache, "writing the end of the log again", result, error);
-	result = wb_store_flush_sync(cache->config.cache_store);
+	if (!WB_MUTANT(no_flush_at_open))
+		result = wb_store_flush_sync(cache->config.cache_store);
 	if (result)
 		return io_error(cache, "flushing", result, error);
-	result = wb_recorder_write_sync(cache->recorder);
+	if (!WB_MUTANT(no_superblock_at_open))
+		result = wb_recorder_write_sync(cache->recorder);
 	if (result)
 		return io_error(cache, "writing the superblocks", result, error);
 	return TRUE;

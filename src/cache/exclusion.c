@@ -3,6 +3,7 @@
 
 #include <stdatomic.h>
 
+#include "base/mutant.h"
 #include "cache/limits.h"
 
 struct wb_exclusion {
@@ -85,7 +86,7 @@ enum wb_enter wb_exclusion_enter(struct wb_exclusion *exclusion, struct wb_busy 
 			wb_lock_release(&stripe->lock);
 			if (!parked || wb_park(&exclusion->parked, parked, generation))
 				return WB_ENTER_PARKED;
-		} else if (overlaps(stripe->busy, busy)) {
+		} else if (overlaps(stripe->busy, busy) && !WB_MUTANT(no_block_exclusion)) {
 			wb_lock_release(&stripe->lock);
 			if (!parked || wb_park(&stripe->parked, parked, stripe_generation))
 				return WB_ENTER_PARKED;

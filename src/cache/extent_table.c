@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/lock.h"
+#include "base/mutant.h"
 
 /* An insertion adds at most itself and the second half of one extent that it
  * splits; a carve adds at most one half. */
@@ -230,7 +231,8 @@ static bool find_next(struct wb_extent_table *table, uint64_t from,
 
 static bool is_durable_zero(const struct wb_extent *extent, uint64_t durable)
 {
-	return extent->kind == WB_EXTENT_ZERO && extent->sequence <= durable;
+	return extent->kind == WB_EXTENT_ZERO &&
+	       (extent->sequence <= durable || WB_MUTANT(punch_before_durable));
 }
 
 static bool is_bad_of_segment(const struct wb_extent *extent, uint64_t segment_id)

@@ -5,6 +5,7 @@
 #include <glib.h>
 
 #include "base/checksum.h"
+#include "base/mutant.h"
 #include "cache/limits.h"
 
 struct wb_flush {
@@ -128,7 +129,8 @@ static bool release_buffers_locked(struct wb_flush *flush)
 		struct wb_segment *segment =
 			wb_segment_of_id(flush->deps.segments, flush->release_id);
 
-		if (segment->last_sequence > durable)
+		if (segment->last_sequence > (WB_MUTANT(buffer_released_early) ?
+					      flush->completed : durable))
 			break;
 		/* Asked for before it is closed: the last reader may leave in
 		 * between. */
@@ -213,7 +215,8 @@ static void advance_completed_locked(struct wb_flush *flush)
 	while (flush->completed + 1 < flush->next_write) {
 		struct wb_record *record = wb_log_record(flush->deps.log, flush->completed + 1);
 
-		if (atomic_load(&record->state) != WB_RECORD_WRITTEN)
+		if (atomic_load(&record->state) != WB_RECORD_WRITTEN &&
+		    !WB_MUTANT(durable_not_a_prefix))
 			break;
 		flush->completed++;
 	}
@@ -288,7 +291,7 @@ static void flush_done(struct wb_io *io, int error)
 
 		/* The next one may succeed without the data being there, that
 		 * of writes that ended meanwhile included. */
-		flush->must_rewrite = true;
+		flush->must_rewrite = !WB_MUTANT(failed_flush_believed);
 		waiting = take_device_waiting_locked(flush);
 		count_failure_locked(flush, "flushing", error);
 		give_up_and_unlock(flush);
@@ -367,8 +370,10 @@ static void finish_record(struct wb_flush *flush, struct wb_record *record)
 	record->tail_segment = tail.segment;
 	record->tail_sequence = tail.sequence;
 	record->crc = wb_record_seal(record->header, flush->last_crc,
+				     WB_MUTANT(durable_claimed_early) ? record->sequence :
 				     wb_log_durable(flush->deps.log),
-				     tail.segment, tail.sequence);
+				     WB_MUTANT(tail_ahead) ? record->segment_id : tail.segment,
+				     WB_MUTANT(tail_ahead) ? record->sequence : tail.sequence);
 	flush->last_crc = record->crc;
 }
 
@@ -377,6 +382,8 @@ static void finish_record(struct wb_flush *flush, struct wb_record *record)
  * this record. */
 static bool fua_is_enough(const struct wb_flush *flush, const struct wb_record *record)
 {
+	if (WB_MUTANT(fua_too_early))
+		return flush->sync_target >= record->sequence && !flush->device_waiting;
 	return record->sequence == wb_log_durable(flush->deps.log) + 1 &&
 	       record->sequence == wb_log_sealed_sequence(flush->deps.log) &&
 	       flush->sync_target >= record->sequence &&

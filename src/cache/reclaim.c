@@ -3,6 +3,7 @@
 
 #include <glib.h>
 
+#include "base/mutant.h"
 #include "cache/limits.h"
 
 struct wb_reclaim {
@@ -111,7 +112,8 @@ static bool commit_judgement(struct wb_reclaim *reclaim, enum wb_urgency urgency
 {
 	if (!reclaim->has_judgement)
 		return false;
-	if (wb_log_durable(reclaim->deps.log) < reclaim->judged_sequence) {
+	if (wb_log_durable(reclaim->deps.log) < reclaim->judged_sequence &&
+	    !WB_MUTANT(freed_before_durable)) {
 		if (urgency == WB_URGENT)
 			wb_flush_want(reclaim->deps.flush, reclaim->judged_sequence);
 		return false;
@@ -206,7 +208,8 @@ static bool make_ready(struct wb_reclaim *reclaim, uint64_t id)
 
 	if (old_id == 0)
 		return true;
-	if (old_id >= wb_tail_durable(reclaim->deps.tail).segment)
+	if (old_id >= wb_tail_durable(reclaim->deps.tail).segment &&
+	    !(WB_MUTANT(place_reused_early) && old_id < wb_tail_current(reclaim->deps.tail).segment))
 		return false;
 	evict(reclaim, wb_geometry_place(g, id));
 	wb_segment_table_want_unpinned(reclaim->deps.segments);

@@ -8,6 +8,7 @@
 #include <inttypes.h>
 
 #include "base/checksum.h"
+#include "base/mutant.h"
 #include "cache/cache.h"
 #include "cache/recovery_scan.h"
 #include "format/endian.h"
@@ -115,7 +116,7 @@ gboolean wb_recovery_check_data(struct wb_recovery_scan *scan, GError **error)
 		enum data_verdict verdict;
 		uint32_t block = 0;
 
-		if (is_safe && !scan->options->bad_block)
+		if ((is_safe || WB_MUTANT(unproven_data_unchecked)) && !scan->options->bad_block)
 			continue;
 		verdict = judge_record(scan, record, is_safe, &block);
 		if (is_safe || verdict == DATA_GOOD)

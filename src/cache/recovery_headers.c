@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "cache/cache.h"
+#include "base/mutant.h"
 #include "cache/recovery_scan.h"
 #include "format/block.h"
 
@@ -240,7 +241,7 @@ void wb_recovery_learn_head(struct wb_recovery_scan *scan)
 	uint64_t id = scan->head_id;
 	uint32_t block = 0;
 
-	if (id == 0 || !wb_recovery_is_in_use(scan, id))
+	if (id == 0 || !wb_recovery_is_in_use(scan, id) || WB_MUTANT(head_not_learnt))
 		return;
 	wb_recovery_load_segment(scan, id);
 	while (block < scan->geometry->segment_blocks) {

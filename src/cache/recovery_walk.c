@@ -13,6 +13,7 @@
  * CRC of the one before.
  */
 #include "cache/recovery_scan.h"
+#include "base/mutant.h"
 #include "format/endian.h"
 
 enum step { STEP_GO_ON, STEP_LEAVE_SEGMENT };
@@ -60,7 +61,7 @@ static void take(struct wb_recovery_scan *scan, const struct wb_record_disk *dis
 static bool follows(const struct wb_recovery_scan *scan, const struct wb_record_fields *f)
 {
 	return scan->has_last && f->sequence == scan->last_sequence + 1 &&
-	       f->prev == scan->last_crc;
+	       (f->prev == scan->last_crc || WB_MUTANT(chain_unchecked));
 }
 
 static enum step step_warm(struct wb_recovery_scan *scan, const struct wb_record_disk *disk,
@@ -86,7 +87,7 @@ static bool may_begin(struct wb_recovery_scan *scan, const struct wb_record_fiel
 		forget_all(scan);
 		return true;
 	}
-	if (f->prev == scan->last_crc)
+	if (f->prev == scan->last_crc || WB_MUTANT(chain_unchecked))
 		return true;
 	if (f->prev != 0 || f->sequence != f->epoch_start)
 		return false;
@@ -197,6 +198,8 @@ void wb_recovery_walk(struct wb_recovery_scan *scan)
 	scan->has_unknown_type = false;
 	scan->has_too_many = false;
 	for (; id <= scan->head_id; id++) {
+		if (WB_MUTANT(first_gap_ends_walk) && !wb_recovery_is_in_use(scan, id))
+			break;
 		if (is_candidate(scan, id))
 			walk_segment(scan, id);
 		if (scan->has_unknown_type || scan->has_too_many)

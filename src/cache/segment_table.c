@@ -3,6 +3,8 @@
 
 #include <glib.h>
 
+#include "base/mutant.h"
+
 struct wb_segment_table {
 	/* constant after opening */
 	struct wb_geometry geometry;
@@ -72,8 +74,11 @@ void wb_segment_add_dirty(struct wb_segment_table *table, struct wb_segment *seg
 
 void wb_segment_sub_dirty(struct wb_segment_table *table, struct wb_segment *segment)
 {
-	uint32_t old = atomic_fetch_sub(&segment->dirty_count, 1);
+	uint32_t old;
 
+	if (WB_MUTANT(extents_uncounted) && atomic_load(&segment->dirty_count) == 0)
+		return;
+	old = atomic_fetch_sub(&segment->dirty_count, 1);
 	g_assert(old > 0);
 	atomic_fetch_sub(&table->dirty_total, 1);
 }

@@ -19,6 +19,7 @@
 #include <string.h>
 
 #include "base/checksum.h"
+#include "base/mutant.h"
 
 #define SECTOR WB_SECTOR_BYTES
 #define BLOCK WB_BLOCK_BYTES
@@ -90,6 +91,8 @@ static int plan_edge_locked(struct wb_request *request, struct wb_edge *edge)
 		/* All dirty sectors move to the new slot, as the map names only
 		 * one; clean ones only where a cut sector needs them. */
 		old = edge->base_is_dirty ? now.mask : (uint8_t)(now.mask & edge->cut);
+		if (WB_MUTANT(dirty_sectors_not_merged))
+			old &= edge->cut;
 		edge->base_mask = old & (uint8_t)~edge->covered;
 		edge->mask |= old;
 		edge->missing = edge->cut & (uint8_t)~now.mask;
@@ -104,6 +107,8 @@ static int plan_edge_locked(struct wb_request *request, struct wb_edge *edge)
 		edge->missing = edge->cut;
 		return 0;
 	case WB_EXTENT_ZERO:
+		if (WB_MUTANT(pending_zeros_not_merged))
+			return 0;
 		/* Pending zeros are dirty sectors too: the version holds the
 		 * whole block, or the backing's old data would show through. */
 		edge->mask = wb_geometry_block_mask(&path->geometry, edge->address);
@@ -276,7 +281,8 @@ static bool enter(struct wb_request *request, uint64_t end_bytes)
 	if (wb_exclusion_enter(path->exclusion, &work->busy, &request->parked) != WB_ENTERED)
 		return false;
 	stripe = wb_block_map_stripe(path->map, work->first);
-	if (!work->backing_was_read || stripe->change_count != work->change_count)
+	if (!work->backing_was_read || (stripe->change_count != work->change_count &&
+					!WB_MUTANT(edge_copy_unchecked)))
 		work->edges[0].has_backing = work->edges[1].has_backing = false;
 	work->change_count = stripe->change_count;
 	for (unsigned i = 0; i < 2; i++) {
@@ -476,6 +482,37 @@ static void publish(struct wb_request *request, const struct wb_reservation *res
 	wb_lock_release(&stripe->lock);
 }
 
+#ifdef WB_MUTANTS
+/* The older versions of the blocks get the new data as well. */
+static void change_in_place(struct wb_request *request, const char *data,
+			    const struct wb_reservation *reservation, uint64_t end)
+{
+	struct wb_data_path *path = request->path;
+	struct wb_stripe *stripe = wb_block_map_stripe(path->map, request->write.first);
+
+	for (uint32_t i = 0; i < reservation->count; i++) {
+		uint64_t start = (request->write.first + i) * BLOCK;
+		struct wb_segment *segment;
+		struct wb_mapping now;
+
+		wb_lock_acquire(&stripe->lock);
+		wb_block_map_lookup_locked(path->map, request->write.first + i, &now);
+		wb_lock_release(&stripe->lock);
+		if (now.slot == WB_NO_SLOT)
+			continue;
+		segment = wb_segment_of_slot(path->segments, now.slot);
+		if (!wb_segment_try_ram_pin(segment))
+			continue;
+		copy_user(request, data, wb_rambuf_block(path->rambuf, segment->ram_index,
+							 now.slot % path->geometry.segment_blocks),
+			  start, MAX(start, request->cursor_bytes), MIN(end, start + BLOCK));
+		wb_segment_ram_unpin(path->segments, segment);
+	}
+}
+#else
+#define change_in_place(request, data, reservation, end) ((void)0)
+#endif
+
 static bool reserve_and_publish(struct wb_request *request, uint64_t end_bytes,
 				const char *data)
 {
@@ -491,6 +528,8 @@ static bool reserve_and_publish(struct wb_request *request, uint64_t end_bytes,
 		return !wb_request_park_for_space(request, generation);
 	}
 	end = MIN(end, (work->first + reservation.count) * BLOCK);
+	if (WB_MUTANT(published_changed_in_place))
+		change_in_place(request, data, &reservation, end);
 	copy_blocks(request, data, &reservation, end);
 	publish(request, &reservation);
 	/* Before the end of the copy: afterwards the record may be gone. */

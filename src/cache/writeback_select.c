@@ -2,6 +2,8 @@
 /* Which dirty blocks a batch takes. */
 #include "cache/writeback_batch.h"
 
+#include "base/mutant.h"
+
 /* Blocks that failed their check are tried again after growing pauses. */
 struct bad_policy {
 	bool are_taken, were_seen;
@@ -96,7 +98,8 @@ bool wb_batch_select(struct wb_writeback *writeback, enum wb_writeback_wish wish
 	};
 
 	writeback->has_bad = false;
-	writeback->durable = wb_log_durable(writeback->deps.log);
+	writeback->durable = WB_MUTANT(writeback_before_durable) ?
+		wb_log_sealed_sequence(writeback->deps.log) : wb_log_durable(writeback->deps.log);
 	wb_log_get_head(writeback->deps.log, &head);
 	writeback->block_count = 0;
 	writeback->buffer_used = 0;

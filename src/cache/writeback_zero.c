@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "base/mutant.h"
+
 #define BLOCK WB_BLOCK_BYTES
 /* A disk that cannot punch writes zeros: a piece grows while it is cheap. */
 #define PIECE_BYTES_MIN WB_ZERO_PIECE_BYTES_MIN
@@ -71,6 +73,8 @@ static bool zero_piece(struct wb_writeback *writeback, const struct wb_extent *e
  * never come after them. */
 static void leave_out_held(struct wb_writeback *writeback)
 {
+	if (WB_MUTANT(punch_after_writes))
+		return;
 	for (size_t i = 0; i < writeback->block_count; i++) {
 		struct wb_batch_block *block = &writeback->blocks[i];
 		uint64_t until;
@@ -95,7 +99,8 @@ bool wb_batch_zero_step(struct wb_writeback *writeback)
 					       writeback->durable, &extent)) {
 			writeback->has_zeros = false;
 			writeback->next_zero = UINT64_MAX;
-		} else if (wb_clock_now_ns(writeback->deps.clock) > writeback->zeros_until_ns) {
+		} else if (wb_clock_now_ns(writeback->deps.clock) > writeback->zeros_until_ns ||
+			   (WB_MUTANT(punch_after_writes) && writeback->block_count > 0)) {
 			writeback->has_zeros = false;
 			leave_out_held(writeback);
 		} else if (!zero_piece(writeback, &extent)) {
