@@ -65,6 +65,25 @@ static gboolean walk_until_stable(struct wb_recovery_scan *scan, GError **error)
 }
 
 /*
+ * A tail that only headers behind the damage know is true all the same: they
+ * were written when what lies before it was not needed any more, and its places
+ * may have been used again. To walk from an older one would end in such a place,
+ * and undo what was written back since.
+ */
+static gboolean walk_and_judge(struct wb_recovery_scan *scan, GError **error)
+{
+	for (unsigned round = 0; round < ROUNDS_MAX; round++) {
+		if (!walk_until_stable(scan, error) || !wb_recovery_judge_end(scan, error))
+			return FALSE;
+		if (!scan->result->damage || scan->tail_sequence_beyond <= scan->tail_sequence)
+			return TRUE;
+		wb_recovery_learn_tail(scan, scan->tail_segment_beyond,
+				       scan->tail_sequence_beyond);
+	}
+	return refuse_contradictions(scan, error);
+}
+
+/*
  * New records begin in a segment after `last_segment`; its place must not be
  * needed. With an empty log the tail's segment itself is free, unless records
  * from before the tail lie in it: then ids must not go back to it.
@@ -130,6 +149,9 @@ static void begin(struct wb_recovery_scan *scan, struct wb_store *store,
 	scan->result = g_new0(struct wb_recovery, 1);
 	scan->result->records = g_array_new(FALSE, FALSE, sizeof(struct wb_recovery_record));
 	scan->result->entries = g_array_new(FALSE, FALSE, sizeof(struct wb_entry_disk));
+	scan->result->lost_records = g_array_new(FALSE, FALSE,
+						 sizeof(struct wb_recovery_record));
+	scan->result->lost_entries = g_array_new(FALSE, FALSE, sizeof(struct wb_entry_disk));
 	scan->crcs = g_array_new(FALSE, FALSE, sizeof(uint32_t));
 	scan->geometry = &scan->result->superblock.geometry;
 	scan->uuid = scan->result->superblock.uuid;
@@ -152,8 +174,8 @@ static gboolean run(struct wb_recovery_scan *scan, GError **error)
 	wb_recovery_image_init(&scan->segment, scan->geometry->segment_blocks);
 	wb_recovery_image_init(&scan->headers, MIN(WB_RECOVERY_BATCH_BLOCKS,
 						   scan->geometry->segment_count));
-	return wb_recovery_read_firsts(scan, error) && walk_until_stable(scan, error) &&
-	       wb_recovery_judge_end(scan, error) && wb_recovery_check_data(scan, error);
+	return wb_recovery_read_firsts(scan, error) && walk_and_judge(scan, error) &&
+	       wb_recovery_check_data(scan, error);
 }
 
 struct wb_recovery *wb_recovery_scan(struct wb_store *cache_store,
@@ -181,5 +203,8 @@ void wb_recovery_free(struct wb_recovery *recovery)
 		return;
 	g_array_unref(recovery->records);
 	g_array_unref(recovery->entries);
+	g_array_unref(recovery->lost_records);
+	g_array_unref(recovery->lost_entries);
+	g_free(recovery->damage);
 	g_free(recovery);
 }

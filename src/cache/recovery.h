@@ -46,6 +46,15 @@ struct wb_recovery {
 	 * log of lone blocks has millions) --- */
 	GArray *records;		/* of struct wb_recovery_record */
 	GArray *entries;		/* of struct wb_entry_disk */
+
+	/* --- only with goes_past_damage --- */
+	char *damage;			/* why opening refuses; NULL: it does not */
+	uint64_t claimed;		/* the highest sequence known to have been given */
+	/* Records behind the damage whose headers are whole, in order of sequence.
+	 * What is missing between them nobody knows: good for a list of losses and
+	 * for a rescue that says so, never for a mount. */
+	GArray *lost_records;		/* of struct wb_recovery_record */
+	GArray *lost_entries;		/* of struct wb_entry_disk */
 };
 
 struct wb_recovery_record {
@@ -64,6 +73,9 @@ struct wb_recovery_options {
 	void (*bad_block)(void *arg, const struct wb_recovery_record *record,
 			  unsigned entry_index, const struct wb_entry *entry, uint32_t slot);
 	void *arg;
+	/* Damage in the middle of the log is no reason to refuse: the log ends
+	 * before it. For `check` and `rescue`. */
+	bool goes_past_damage;
 };
 
 /*

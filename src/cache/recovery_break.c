@@ -29,7 +29,22 @@ struct view {
 	int error;			/* of reading where the record could be */
 	uint64_t error_segment;
 	uint32_t error_block;
+	uint32_t data_end;		/* blocks below it are data of a record found */
 };
+
+/* Data of a record that was found is no header, whatever it looks like. */
+static void collect(struct wb_recovery_scan *scan, struct view *view, uint32_t block,
+		    const void *data, const struct wb_record_fields *f)
+{
+	if (!scan->options->goes_past_damage || block < view->data_end)
+		return;
+	view->data_end = block + 1u + f->block_count;
+	wb_recovery_add_lost(scan, data, f);
+	if (f->tail_sequence > scan->tail_sequence_beyond) {
+		scan->tail_sequence_beyond = f->tail_sequence;
+		scan->tail_segment_beyond = f->tail_segment;
+	}
+}
 
 static void look_at_block(struct wb_recovery_scan *scan, struct view *view, uint64_t id,
 			  uint32_t block)
@@ -40,7 +55,12 @@ static void look_at_block(struct wb_recovery_scan *scan, struct view *view, uint
 	if (!data || !wb_recovery_has_fields(wb_recovery_decode(scan, id, block, data, &f)))
 		return;
 	scan->highest_epoch_beyond = MAX(scan->highest_epoch_beyond, f.epoch);
-	if (f.segment_id != id || wb_recovery_is_dead(scan, &f))
+	if (f.segment_id < id || wb_recovery_is_dead(scan, &f))
+		return;
+	/* (of a later round too: the place may have been used again) */
+	if (f.sequence >= view->missing)
+		collect(scan, view, block, data, &f);
+	if (f.segment_id != id)
 		return;
 	if (f.sequence == view->missing && block > 0 &&
 	    !(id == view->segment_id && block == view->block))
@@ -75,6 +95,7 @@ static void look_at_segment(struct wb_recovery_scan *scan, struct view *view, ui
 		return;
 	wb_recovery_load_segment(scan, id);
 	note_error(scan, view, id, from);
+	view->data_end = 0;
 	for (uint32_t block = from; block < scan->geometry->segment_blocks; block++)
 		look_at_block(scan, view, id, block);
 }
@@ -162,7 +183,7 @@ static void describe(struct wb_recovery_scan *scan, const struct view *view, GSt
 static gboolean refuse_damage(struct wb_recovery_scan *scan, const struct view *view,
 			      uint64_t durable, GError **error)
 {
-	g_autoptr(GString) text = g_string_new(NULL);
+	g_autoptr(GString) text = g_string_new("the log is damaged in its middle: ");
 
 	describe(scan, view, text);
 	if (durable >= view->missing)
@@ -170,22 +191,19 @@ static gboolean refuse_damage(struct wb_recovery_scan *scan, const struct view *
 				       durable);
 	else
 		g_string_append(text, "; but the record lies whole behind it");
-	g_set_error(error, WB_CACHE_ERROR, WB_CACHE_ERROR_DAMAGED,
-		    "%s: the log is damaged in its middle: %s; nothing was changed",
-		    scan->store->label, text->str);
-	return FALSE;
+	return wb_recovery_refuse(scan, WB_CACHE_ERROR_DAMAGED, text->str, error);
 }
 
 static gboolean refuse_unreadable(struct wb_recovery_scan *scan, const struct view *view,
 				  GError **error)
 {
-	g_set_error(error, WB_CACHE_ERROR, WB_CACHE_ERROR_IO,
-		    "%s: segment %" PRIu64 " (place %" PRIu64 "), block %u cannot be read: %s; "
-		    "record %" PRIu64 " may be there, and later records exist; nothing was changed",
-		    scan->store->label, view->error_segment,
-		    wb_geometry_place(scan->geometry, view->error_segment), view->error_block,
-		    g_strerror(-view->error), view->missing);
-	return FALSE;
+	g_autofree char *text = g_strdup_printf(
+		"segment %" PRIu64 " (place %" PRIu64 "), block %u cannot be read: %s; record %"
+		PRIu64 " may be there, and later records exist", view->error_segment,
+		wb_geometry_place(scan->geometry, view->error_segment), view->error_block,
+		g_strerror(-view->error), view->missing);
+
+	return wb_recovery_refuse(scan, WB_CACHE_ERROR_IO, text, error);
 }
 
 gboolean wb_recovery_judge_end(struct wb_recovery_scan *scan, GError **error)
@@ -200,8 +218,12 @@ gboolean wb_recovery_judge_end(struct wb_recovery_scan *scan, GError **error)
 		view.block = scan->last_end;
 		view.missing = scan->last_sequence + 1;
 	}
+	wb_recovery_forget_lost(scan);
 	look_beyond(scan, &view);
+	wb_recovery_sort_lost(scan);
 	durable = MAX(durable, view.claim);
+	scan->result->claimed = MAX(scan->result->claimed, durable);
+	scan->durable_beyond = durable;
 	if (durable >= view.missing || view.has_missing)
 		return refuse_damage(scan, &view, durable, error);
 	if (view.error && view.has_later)

@@ -87,19 +87,24 @@ static enum data_verdict judge_record(struct wb_recovery_scan *scan,
 static gboolean refuse(struct wb_recovery_scan *scan, const struct wb_recovery_record *record,
 		       uint32_t block, GError **error)
 {
-	g_set_error(error, WB_CACHE_ERROR, WB_CACHE_ERROR_IO,
-		    "%s: segment %" PRIu64 ", block %u, data of record %" PRIu64 ", cannot be "
-		    "read: %s; later records exist; nothing was changed", scan->store->label,
-		    record->segment_id, block, record->sequence,
-		    g_strerror(-scan->segment.errors[block]));
-	return FALSE;
+	g_autofree char *text = g_strdup_printf(
+		"segment %" PRIu64 ", block %u, data of record %" PRIu64 ", cannot be read: %s; "
+		"later records exist", record->segment_id, block, record->sequence,
+		g_strerror(-scan->segment.errors[block]));
+
+	return wb_recovery_refuse(scan, WB_CACHE_ERROR_IO, text, error);
 }
 
 static void cut_before(struct wb_recovery_scan *scan, guint i)
 {
 	struct wb_recovery *r = scan->result;
 
-	r->torn_records = r->records->len - i;
+	if (r->damage) {
+		wb_recovery_lose_from(scan, i);
+		wb_recovery_sort_lost(scan);
+	} else {
+		r->torn_records = r->records->len - i;
+	}
 	g_array_set_size(r->entries, (guint)record_at(scan, i)->first_entry);
 	g_array_set_size(scan->crcs, i);
 	g_array_set_size(r->records, i);
@@ -108,7 +113,7 @@ static void cut_before(struct wb_recovery_scan *scan, guint i)
 gboolean wb_recovery_check_data(struct wb_recovery_scan *scan, GError **error)
 {
 	GArray *records = scan->result->records;
-	uint64_t durable = wb_recovery_epochs_durable(&scan->epochs);
+	uint64_t durable = MAX(wb_recovery_epochs_durable(&scan->epochs), scan->durable_beyond);
 
 	for (guint i = 0; i < records->len; i++) {
 		const struct wb_recovery_record *record = record_at(scan, i);
@@ -123,8 +128,9 @@ gboolean wb_recovery_check_data(struct wb_recovery_scan *scan, GError **error)
 			continue;
 		/* Lost by the disk, perhaps not for ever, and not the last: no
 		 * power cut looks like that for certain. */
-		if (verdict == DATA_UNREADABLE && i + 1 < records->len)
-			return refuse(scan, record, block, error);
+		if (verdict == DATA_UNREADABLE && i + 1 < records->len &&
+		    !refuse(scan, record, block, error))
+			return FALSE;
 		cut_before(scan, i);
 		return TRUE;
 	}

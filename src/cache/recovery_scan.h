@@ -11,6 +11,7 @@
 #ifndef WB_CACHE_RECOVERY_SCAN_H
 #define WB_CACHE_RECOVERY_SCAN_H
 
+#include "cache/cache.h"
 #include "cache/recovery.h"
 #include "cache/recovery_epochs.h"
 
@@ -63,6 +64,11 @@ struct wb_recovery_scan {
 	GArray *crcs;			/* uint32_t: of the header of each record */
 	bool has_unknown_type;		/* the next record is of a later version */
 	bool has_too_many;		/* more entries than any sane log has */
+
+	/* told by headers behind a break; they count only when the scan goes past
+	 * damage */
+	uint64_t tail_segment_beyond, tail_sequence_beyond;
+	uint64_t durable_beyond;
 };
 
 /* recovery_superblock.c: fills the superblock part of the result. */
@@ -98,8 +104,23 @@ void wb_recovery_learn_head(struct wb_recovery_scan *scan);
 /* recovery_walk.c: collects the records, warm and live. */
 void wb_recovery_walk(struct wb_recovery_scan *scan);
 
+/* More entries than a cache of this size can hold? */
+bool wb_recovery_is_too_many(const struct wb_recovery_scan *scan, const GArray *entries);
+
 /* recovery_break.c: is the end of the walk the end of the log? */
 gboolean wb_recovery_judge_end(struct wb_recovery_scan *scan, GError **error);
+
+/* recovery_lost.c: what lies behind damage, for scans that go past it. */
+void wb_recovery_forget_lost(struct wb_recovery_scan *scan);
+/* A header found behind a break. */
+void wb_recovery_add_lost(struct wb_recovery_scan *scan, const struct wb_record_disk *disk,
+			  const struct wb_record_fields *fields);
+/* The log ends before its record `index`: the others are lost, too. */
+void wb_recovery_lose_from(struct wb_recovery_scan *scan, guint index);
+void wb_recovery_sort_lost(struct wb_recovery_scan *scan);
+/* Takes the error as the damage and goes on, or refuses with it. */
+gboolean wb_recovery_refuse(struct wb_recovery_scan *scan, enum wb_cache_error code,
+			    const char *damage, GError **error);
 
 /* recovery_data.c: the data of the records that no claim covers. */
 gboolean wb_recovery_check_data(struct wb_recovery_scan *scan, GError **error);

@@ -26,6 +26,11 @@ static uint64_t entries_max(const struct wb_recovery_scan *scan)
 		   (uint64_t)G_MAXUINT - WB_RECORD_ENTRIES_MAX);
 }
 
+bool wb_recovery_is_too_many(const struct wb_recovery_scan *scan, const GArray *entries)
+{
+	return entries->len > entries_max(scan);
+}
+
 static void forget_all(struct wb_recovery_scan *scan)
 {
 	g_array_set_size(scan->result->records, 0);
@@ -69,7 +74,7 @@ static enum step step_warm(struct wb_recovery_scan *scan, const struct wb_record
 {
 	/* Clean blocks may be dropped at will; the hop goes on in any case, for
 	 * the first live record may lie behind. */
-	if (!is_known || !follows(scan, f) || scan->result->entries->len > entries_max(scan))
+	if (!is_known || !follows(scan, f) || wb_recovery_is_too_many(scan, scan->result->entries))
 		forget_all(scan);
 	if (is_known)
 		take(scan, disk, f);
@@ -106,7 +111,7 @@ static enum step step_live(struct wb_recovery_scan *scan, const struct wb_record
 		scan->has_unknown_type = true;
 		return STEP_LEAVE_SEGMENT;
 	}
-	if (scan->result->entries->len > entries_max(scan)) {
+	if (wb_recovery_is_too_many(scan, scan->result->entries)) {
 		scan->has_too_many = true;
 		return STEP_LEAVE_SEGMENT;
 	}
