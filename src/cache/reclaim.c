@@ -98,7 +98,11 @@ static bool judge(struct wb_reclaim *reclaim)
 	    durable == head.last_sequence &&
 	    wb_segment_table_dirty(reclaim->deps.segments) == 0)
 		found.sequence = head.last_sequence + 1;
-	if (found.sequence <= tail.sequence)
+	/* The same sequence in a later segment is a step too: the tail of an empty
+	 * log stays in the segment that ended there, and who carries lost data out
+	 * of the oldest segment must find the next one. */
+	if (found.sequence < tail.sequence ||
+	    (found.sequence == tail.sequence && found.segment == tail.segment))
 		return false;
 	reclaim->judged = found;
 	/* What replaced the blocks of the judged segments has a sequence of at

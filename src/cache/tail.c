@@ -25,7 +25,9 @@ void wb_tail_is_durable(struct wb_tail *tail, struct wb_tail_position position)
 {
 	wb_lock_acquire(&tail->lock);
 	g_assert(position.sequence <= tail->current.sequence);
-	if (position.sequence > tail->durable.sequence)
+	if (position.sequence > tail->durable.sequence ||
+	    (position.sequence == tail->durable.sequence &&
+	     position.segment > tail->durable.segment))
 		tail->durable = position;
 	wb_lock_release(&tail->lock);
 }

@@ -175,3 +175,19 @@ Test(rot, one_bad_block_never_stops_the_ring)
 	cr_expect_eq(wb_sim_fill(&sim, 4 * BLOCK, 3, BLOCK, WB_REQUEST_FUA), 0);
 	cr_expect_eq(read_block(4, 3), 0);
 }
+
+/* The drain leaves the tail at the end of a full segment: the next segment begins
+ * with the same sequence, and is the one that holds the bad block. */
+Test(rot, nor_does_one_right_behind_a_drained_segment)
+{
+	cr_assert_eq(wb_sim_fill(&sim, 0, 1, 15 * BLOCK, 0), 0);
+	cr_assert_eq(wb_sim_drain(&sim), 0);
+	cr_assert_eq(wb_sim_fill(&sim, 0, 2, 15 * BLOCK, WB_REQUEST_FUA), 0);
+	cr_assert_eq(wb_sim_fill(&sim, 32 * BLOCK, 2, 15 * BLOCK, WB_REQUEST_FUA), 0);
+	spoil(4, true);
+	for (unsigned i = 0; i < 100; i++)
+		cr_assert_eq(wb_sim_fill(&sim, (16 + i % 14 * 16) * BLOCK, (uint8_t)i,
+					 16 * BLOCK, 0), 0);
+	cr_expect_eq(read_block(4, 2), -EIO);
+	cr_expect_eq(read_block(5, 2), 0);
+}
