@@ -3,7 +3,9 @@
 
 #include <string.h>
 
+#include "crash_faults.h"
 #include "oracle.h"
+#include "format/ondisk.h"
 #include "support/store_memory.h"
 
 #define OPENS_MAX 12u		/* power cuts in a row while opening */
@@ -20,6 +22,9 @@ struct run {
 	bool has_failing_flush;		/* the cache disk, in this life */
 	bool was_killed;		/* the last life: volatile writes still wait */
 	bool is_long;			/* few lives, much work in each */
+	struct crash_faults faults;
+	unsigned watch;			/* enum watch; the power goes soon after it */
+	uint64_t watch_count;		/* ... has happened so often */
 };
 
 static uint64_t below(struct run *run, uint64_t limit)
@@ -50,6 +55,58 @@ static bool goes_on(const struct run *run)
 	return !run->report->objection && !is_dead(run);
 }
 
+/* --- where the power goes ------------------------------------------------------------- */
+
+/* Some moments are short, and much depends on what is true just then. */
+enum watch { WATCH_NOTHING, WATCH_SUPERBLOCK, WATCH_FLUSH, WATCH_FUA, WATCH_BACKING_FLUSH,
+	     WATCH_PUNCH, WATCH_FIRST_OF_SEGMENT, WATCH_COUNT };
+
+static bool is_watched(const struct run *run, const struct wb_store *store,
+		       const struct wb_io *io)
+{
+	bool is_cache = store == run->sim.cache_disk.crashy;
+
+	switch ((enum watch)run->watch) {
+	case WATCH_SUPERBLOCK:
+		return is_cache && io->op == WB_IO_WRITE &&
+		       io->offset_bytes < WB_SUPERBLOCK_AREA_BYTES;
+	case WATCH_FLUSH:
+		return is_cache && io->op == WB_IO_FLUSH;
+	case WATCH_FUA:
+		return is_cache && (io->flags & WB_IO_FUA);
+	case WATCH_BACKING_FLUSH:
+		return !is_cache && io->op == WB_IO_FLUSH;
+	case WATCH_PUNCH:
+		return !is_cache && io->op == WB_IO_ZERO;
+	case WATCH_FIRST_OF_SEGMENT:
+		return is_cache && io->op == WB_IO_WRITE &&
+		       io->offset_bytes >= run->sim.geometry.ring_offset &&
+		       (io->offset_bytes - run->sim.geometry.ring_offset) %
+				       run->sim.geometry.segment_bytes == 0;
+	default:
+		return false;
+	}
+}
+
+static void on_submit(void *arg, const struct wb_store *store, const struct wb_io *io)
+{
+	struct run *run = arg;
+
+	if (!is_watched(run, store, io) || --run->watch_count > 0)
+		return;
+	run->sim.crash_clock.crash_at = run->sim.crash_clock.point_count + 1 + below(run, 5);
+	run->watch = WATCH_NOTHING;
+}
+
+static void choose_watch(struct run *run)
+{
+	run->watch = WATCH_NOTHING;
+	if (run->options->point || !one_in(run, 3))
+		return;
+	run->watch = 1 + (unsigned)below(run, WATCH_COUNT - 1);
+	run->watch_count = 1 + below(run, one_in(run, 2) ? 3 : 20);
+}
+
 /* --- the shape of the volume ---------------------------------------------------------- */
 
 static void make_volume(struct run *run)
@@ -63,7 +120,8 @@ static void make_volume(struct run *run)
 	blocks = run->is_long || one_in(run, 8) ? 64 + below(run, 449) : 24 + below(run, 105);
 	params.seed = params.seed ? params.seed : 1;
 	params.segment_count = 8 + (unsigned)below(run, 5);
-	params.ram_segments = 4 + (unsigned)below(run, 3);
+	params.segment_bytes = WB_SEGMENT_BYTES_MIN << (one_in(run, 16) ? 1 + below(run, 2) : 0);
+	params.ram_segments = 4 + (unsigned)below(run, 5);
 	params.request_count = one_in(run, 4) ? 3 : 12;
 	params.cache_alignment_bytes = one_in(run, 2) ? 512 : 4096;
 	params.backing_alignment_bytes = one_in(run, 2) ? 512 : 4096;
@@ -73,6 +131,12 @@ static void make_volume(struct run *run)
 	params.no_writeback = one_in(run, 5);
 	params.is_uncounted = true;
 	wb_sim_init(&run->sim, &params);
+	run->sim.crash_clock.on_submit = on_submit;
+	run->sim.crash_clock.arg = run;
+	run->faults = (struct crash_faults){ .sim = &run->sim, .prng = &run->prng };
+	run->faults.are_on = !run->options->point && one_in(run, 3);
+	wb_store_crashy_forget_failed(run->sim.cache_disk.crashy, one_in(run, 2));
+	wb_store_crashy_forget_failed(run->sim.backing_disk.crashy, one_in(run, 2));
 }
 
 /* --- requests ------------------------------------------------------------------------- */
@@ -157,9 +221,10 @@ static void on_finish(void *arg, struct wb_sim_op *op)
 {
 	struct run *run = arg;
 
-	if (!op->error)
+	if (!op->error) {
 		wb_oracle_acknowledged(run->oracle, op);
-	else if (!is_dead(run))
+		crash_faults_succeeded(&run->faults, op);
+	} else if (!is_dead(run) && !crash_faults_excuse(&run->faults, op))
 		object(run, g_strdup_printf("request %lu (operation %d at %lu) failed with %d on "
 					    "sound disks", op->id, op->op, op->offset_bytes,
 					    op->error));
@@ -184,6 +249,7 @@ static void harvest(struct run *run)
 
 static void finish_all(struct run *run)
 {
+	crash_faults_heal(&run->faults);
 	for (unsigned i = 0; i < run->sim.params.request_count && goes_on(run); i++) {
 		struct wb_sim_op *op = &run->sim.ops[i];
 
@@ -211,6 +277,7 @@ static void cut_power(struct run *run)
 	run->sim.crash_clock.has_crashed = true;
 	wb_sim_cut_power(&run->sim);
 	run->sim.crash_clock.crash_at = 0;
+	run->watch = WATCH_NOTHING;
 	set_lies(run);
 }
 
@@ -245,6 +312,7 @@ static void set_crash_point(struct run *run)
 	if (run->was_killed && !one_in(run, 3))
 		range = 70;
 	run->was_killed = false;
+	choose_watch(run);
 	if (run->options->point && run->deaths == 0)
 		clock->crash_at = run->options->point;
 	else if (run->options->point && run->deaths > 2)
@@ -296,7 +364,12 @@ static bool open_volume(struct run *run)
 {
 	g_autoptr(GError) error = NULL;
 
-	if (!wb_sim_open(&run->sim, &error)) {
+	if (crash_faults_before_open(&run->faults) && !wb_sim_open(&run->sim, &error)) {
+		g_clear_error(&error);
+		run->report->refusals++;
+	}
+	crash_faults_forget(&run->faults);
+	if (!run->sim.cache && !wb_sim_open(&run->sim, &error)) {
 		if (is_dead(run))
 			run->report->cuts_while_opening++;
 		else
@@ -358,6 +431,7 @@ static void work(struct run *run)
 			wb_sim_step(&run->sim);
 		if (one_in(run, 50))
 			wb_sim_pass_time(&run->sim, 100000000);
+		crash_faults_step(&run->faults);
 		if (one_in(run, 200) && goes_on(run))
 			change_something(run);
 	}
@@ -398,7 +472,7 @@ static void end_life(struct run *run)
 	error = wb_sim_close(&run->sim);
 	if (is_dead(run)) {
 		cut_power(run);
-	} else if (error && run->has_failing_flush) {
+	} else if (error && (run->has_failing_flush || run->faults.is_in_trouble)) {
 		/* That is what a stop that failed is. */
 		run->report->kills++;
 		run->was_killed = true;
@@ -442,7 +516,9 @@ static void drain_and_compare(struct run *run)
 	struct wb_store *survives;
 
 	run->sim.crash_clock.crash_at = 0;
+	run->watch = WATCH_NOTHING;
 	wb_store_crashy_fail_flush(run->sim.cache_disk.crashy, 0);
+	wb_store_crashy_fail_flush(run->sim.backing_disk.crashy, 0);
 	if (!open_volume(run)) {
 		if (run->sim.cache)
 			wb_sim_kill(&run->sim);
@@ -476,6 +552,7 @@ void crash_run(const struct crash_options *options, struct crash_report *report)
 		live(&run);
 	if (!report->objection)
 		drain_and_compare(&run);
+	report->episodes = run.faults.episodes;
 	wb_oracle_free(run.oracle);
 	wb_sim_clear(&run.sim);
 }

@@ -26,6 +26,8 @@ struct crash_report {
 	uint64_t points;	/* passed in the first life */
 	uint64_t power_cuts, cuts_while_opening, kills, clean_stops;
 	uint64_t requests, segments, batches, parked;
+	uint64_t episodes;	/* of failing disks */
+	uint64_t refusals;	/* while a disk failed */
 };
 
 void crash_run(const struct crash_options *options, struct crash_report *report);

@@ -143,8 +143,9 @@ static void tell_totals(void)
 {
 	const struct crash_report *sum = &totals.sum;
 
-	printf("# %lu requests (%lu parked), %lu batches; %lu kills, %lu clean stops\n",
-	       sum->requests, sum->parked, sum->batches, sum->kills, sum->clean_stops);
+	printf("# %lu requests (%lu parked), %lu batches; %lu kills, %lu clean stops; disks "
+	       "failed %lu times, %lu refusals\n", sum->requests, sum->parked, sum->batches,
+	       sum->kills, sum->clean_stops, sum->episodes, sum->refusals);
 	printf("# %lu seeds, %lu histories, %lu power cuts (%lu of them while opening), "
 	       "%lu failures\n", totals.seeds, totals.histories, sum->power_cuts,
 	       sum->cuts_while_opening, totals.failures);

@@ -29,6 +29,7 @@ struct store_crashy {
 	GQueue completed, in_flight;	/* of struct change */
 	uint64_t event_count;
 	uint64_t fail_flush_in;		/* 1: the next; 0: none */
+	bool forgets_failed;
 	unsigned lies;
 	struct wb_io *dead, **dead_tail;	/* submitted after the crash */
 };
@@ -135,6 +136,27 @@ static void make_durable(struct store_crashy *self, struct change *change)
 	change_free(change);
 }
 
+/* What readers see, after changes were taken out of the list. */
+static void show_again(struct store_crashy *self, const struct change *gone)
+{
+	uint8_t *memory = wb_store_memory_bytes(self->inner);
+
+	memcpy(memory + gone->offset_bytes, self->durable + gone->offset_bytes,
+	       gone->length_bytes);
+	for (GList *link = self->completed.head; link; link = link->next)
+		apply(link->data, memory);
+}
+
+static void give_up(struct store_crashy *self, struct change *change)
+{
+	change->is_orphan = true;
+	if (!self->forgets_failed)
+		return;
+	g_queue_unlink(&self->completed, &change->link);
+	show_again(self, change);
+	change_free(change);
+}
+
 /* All that was answered before `event` is durable, or given up. */
 static void finish_flush(struct store_crashy *self, uint64_t event, int error)
 {
@@ -147,7 +169,7 @@ static void finish_flush(struct store_crashy *self, uint64_t event, int error)
 		if (change->done_event >= event || change->is_orphan)
 			continue;
 		if (error) {
-			change->is_orphan = true;
+			give_up(self, change);
 			continue;
 		}
 		g_queue_unlink(&self->completed, link);
@@ -223,6 +245,8 @@ static void submit(struct wb_store *store, struct wb_io *io)
 		own->change = change_new(self, io);
 	/* io->iov may be &io->one; it stays where it is until done(). */
 	wb_store_submit(self->inner, &own->io);
+	if (self->clock->on_submit)
+		self->clock->on_submit(self->clock->arg, store, io);
 	pass_point(self);
 }
 
@@ -418,6 +442,11 @@ uint64_t wb_store_crashy_volatile_count(const struct wb_store *store)
 void wb_store_crashy_fail_flush(struct wb_store *store, uint64_t nth)
 {
 	to_crashy(store)->fail_flush_in = nth;
+}
+
+void wb_store_crashy_forget_failed(struct wb_store *store, bool forgets)
+{
+	to_crashy(store)->forgets_failed = forgets;
 }
 
 void wb_store_crashy_set_lies(struct wb_store *store, unsigned lies)

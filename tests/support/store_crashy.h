@@ -27,6 +27,9 @@ struct wb_crash_clock {
 	uint64_t point_count;	/* points passed so far */
 	uint64_t crash_at;	/* the power goes at this point (from 1); 0 = never */
 	bool has_crashed;	/* also set by hand, between any two polls */
+	/* may be set: each I/O of a disk with power, before its point is passed */
+	void (*on_submit)(void *arg, const struct wb_store *store, const struct wb_io *io);
+	void *arg;
 };
 
 /* `inner` must be a memory store and goes with the new store at close(). The
@@ -54,6 +57,9 @@ uint64_t wb_store_crashy_volatile_count(const struct wb_store *store);
  * pages after a failed fsync. Only writing again helps.
  */
 void wb_store_crashy_fail_flush(struct wb_store *store, uint64_t nth);
+/* What it covered is gone at once, for readers too (pages that were marked clean
+ * and then evicted); otherwise it can be read until the power goes. */
+void wb_store_crashy_forget_failed(struct wb_store *store, bool forgets);
 
 /* Disks that lie: for tests of the tests. */
 enum {
