@@ -12,9 +12,11 @@
 #include <unistd.h>
 
 #include "cache/recovery.h"
+#include "cache/repair.h"
 #include "cache/rescue.h"
 #include "cmd/commands.h"
 #include "cmd/image_copy.h"
+#include "cmd/lost_list.h"
 #include "cmd/progress.h"
 #include "cmd/report.h"
 #include "cmd/volume.h"
@@ -34,11 +36,6 @@ static const char *const loss_texts[] = {
 	[LOSS_BACKING] = "the backing cannot be read there",
 };
 
-struct lost_range {
-	uint64_t first, end;	/* blocks */
-	enum loss why;
-};
-
 struct rescue {
 	const struct wb_options *options;
 	struct wb_volume volume;
@@ -47,8 +44,9 @@ struct rescue {
 	struct wb_store *cache_store, *target;
 	struct wb_recovery *recovery;
 	struct wb_replay *replay;
-	GArray *losses;			/* of struct lost_range */
+	GArray *losses;			/* see lost_list.h */
 	uint64_t lost_blocks;
+	bool is_doubtful;		/* later data of a damaged log was applied */
 };
 
 static uint64_t image_bytes(const struct rescue *r)
@@ -60,9 +58,7 @@ static uint64_t image_bytes(const struct rescue *r)
 
 static void add_loss(struct rescue *r, uint64_t first, uint64_t count, enum loss why)
 {
-	struct lost_range range = { .first = first, .end = first + count, .why = why };
-
-	g_array_append_val(r->losses, range);
+	wb_lost_list_add(r->losses, first, count, loss_texts[why]);
 }
 
 static void on_lost(void *arg, uint64_t first, uint64_t count, enum wb_rescue_loss loss)
@@ -81,45 +77,6 @@ static void on_unreadable(void *arg, uint64_t offset, uint64_t length)
 			add_loss(r, block, 1, LOSS_BACKING);
 }
 
-static gint compare_losses(gconstpointer a, gconstpointer b)
-{
-	const struct lost_range *x = a, *y = b;
-
-	if (x->first == y->first)
-		return (int)x->why - (int)y->why;
-	return x->first < y->first ? -1 : 1;
-}
-
-static void merge_losses(GArray *losses)
-{
-	struct lost_range *all = (struct lost_range *)losses->data;
-	guint kept = 0;
-
-	g_array_sort(losses, compare_losses);
-	for (guint i = 0; i < losses->len; i++) {
-		if (kept && all[kept - 1].why == all[i].why && all[kept - 1].end == all[i].first)
-			all[kept - 1].end = all[i].end;
-		else
-			all[kept++] = all[i];
-	}
-	g_array_set_size(losses, kept);
-}
-
-static void print_losses(struct rescue *r)
-{
-	merge_losses(r->losses);
-	for (guint i = 0; i < r->losses->len; i++) {
-		const struct lost_range *range =
-			&g_array_index(r->losses, struct lost_range, i);
-
-		printf("LOST: bytes %" PRIu64 " to %" PRIu64 " of the image: %s\n",
-		       range->first * WB_BLOCK_BYTES,
-		       MIN(range->end * WB_BLOCK_BYTES, image_bytes(r)) - 1,
-		       loss_texts[range->why]);
-		r->lost_blocks += range->end - range->first;
-	}
-}
-
 /* --- files ----------------------------------------------------------------------------- */
 
 /* Before anything is locked: our own lock on it would be refused. */
@@ -133,15 +90,38 @@ static bool is_same_path(const char *path, const struct wb_disk *disk)
 	return wb_disk_is_same(&other, disk);
 }
 
+/*
+ * Behind damage records may be missing that nobody can name. What they and the
+ * others wrote belongs together: half of it must not become the backing. In a
+ * copy, with a list of what is doubtful, it may be worth a lot.
+ */
+static bool go_past_damage(struct rescue *r, GError **error)
+{
+	const char *cache = r->volume.cache.path, *damage = r->recovery->damage;
+
+	if (!damage)
+		return true;
+	if (r->options->in_place)
+		return wb_fail(error, "%s: %s; nothing was changed. --output IMAGE makes a copy "
+			       "with all that can be read; `wbfs check --repair` keeps what lies "
+			       "before the damage, and --in-place works then", cache, damage);
+	printf("DAMAGED: %s\n", damage);
+	wb_lost_list_print_repair(r->recovery, "DOUBTFUL");
+	wb_repair_take_lost(r->recovery);
+	r->is_doubtful = true;
+	return true;
+}
+
 static bool read_cache(struct rescue *r, GError **error)
 {
+	const struct wb_recovery_options how = { .goes_past_damage = true };
 	struct wb_disk *cache = &r->volume.cache;
 
 	if (!wb_disk_open(cache, "cache", r->options->argument, WB_DISK_READ_ONLY, error))
 		return false;
 	r->cache_store = wb_disk_open_store(cache, error);
-	r->recovery = r->cache_store ? wb_recovery_scan(r->cache_store, NULL, error) : NULL;
-	if (!r->recovery)
+	r->recovery = r->cache_store ? wb_recovery_scan(r->cache_store, &how, error) : NULL;
+	if (!r->recovery || !go_past_damage(r, error))
 		return false;
 	r->replay = wb_replay_new(r->recovery);
 	return true;
@@ -301,7 +281,7 @@ static int say_done(struct rescue *r)
 	const char *cache = r->volume.cache.path, *backing = r->volume.backing.path;
 	guint blocks = r->replay->blocks->len, extents = r->replay->extents->len;
 
-	print_losses(r);
+	r->lost_blocks = wb_lost_list_print(r->losses, "LOST", image_bytes(r));
 	if (r->options->in_place)
 		printf("%s: %u dirty blocks and %u discarded ranges of %s applied\n"
 		       "The cache was not changed: this can be repeated, and a mount of the two "
@@ -312,8 +292,12 @@ static int say_done(struct rescue *r)
 	else
 		printf("%s: a copy of %s with %u dirty blocks and %u discarded ranges of %s "
 		       "applied\n", r->output.path, backing, blocks, extents, cache);
+	if (r->is_doubtful)
+		printf("The log is damaged: what is listed as DOUBTFUL was written behind the "
+		       "damage, and what\nwas written between may be missing. `wbfs check --repair` "
+		       "gives the image as it was before.\n");
 	if (!r->lost_blocks)
-		return WB_EXIT_DONE;
+		return r->is_doubtful ? WB_EXIT_FAILED : WB_EXIT_DONE;
 	printf("Blocks lost: %" PRIu64 "; there it holds what the backing held%s\n",
 	       r->lost_blocks, r->options->in_place ? "" : ", or zeros");
 	return WB_EXIT_FAILED;
@@ -341,7 +325,7 @@ int wb_cmd_rescue(const struct wb_options *options)
 		wb_report_note("'wbfs rescue' needs either --output IMAGE or --in-place");
 		return WB_EXIT_USAGE;
 	}
-	rescue.losses = g_array_new(FALSE, FALSE, sizeof(struct lost_range));
+	rescue.losses = wb_lost_list_new();
 	if (run(&rescue, &error)) {
 		status = say_done(&rescue);
 	} else {

@@ -33,7 +33,11 @@ static const struct wb_command commands[WB_COMMAND_COUNT] = {
 		"Wrong copies of what the backing has too are dropped. The exit status is 1\n"
 		"when the only copy of something is wrong." },
 	[WB_COMMAND_CHECK] = { "check", "CACHE", true,
-		"verify an unmounted cache; changes nothing", NULL },
+		"verify an unmounted cache; --repair makes it usable again",
+		"Without --repair nothing is changed. Damage in the middle of the log is repaired\n"
+		"by keeping what lies before it; what is given up is listed first, and has to be\n"
+		"confirmed. `wbfs rescue --output IMAGE CACHE` saves it before. The exit status\n"
+		"is 1 when something is wrong, or was lost." },
 	[WB_COMMAND_DUMP] = { "dump", "CACHE", true,
 		"print superblocks and records of an unmounted cache", NULL },
 	[WB_COMMAND_RESCUE] = { "rescue", "CACHE", true,
@@ -81,6 +85,10 @@ static const struct option options_table[] = {
 	  FOR(RESCUE), 0, "write a copy of the backing with all dirty data" },
 	{ "in-place", 0, FLAG, offsetof(struct wb_options, in_place), NULL,
 	  FOR(RESCUE), 0, "write all dirty data to the backing itself" },
+	{ "repair", 0, FLAG, offsetof(struct wb_options, repair), NULL,
+	  FOR(CHECK), 0, "make the cache usable again; asks when that costs data" },
+	{ "yes", 0, FLAG, offsetof(struct wb_options, yes), NULL,
+	  FOR(CHECK), 0, "do not ask" },
 	{ "foreground", 'f', FLAG, offsetof(struct wb_options, foreground), NULL,
 	  FOR(MOUNT), 0, "stay in the foreground, messages to standard error" },
 	{ "options", 'o', MOUNT_OPTIONS, 0, "OPTIONS",

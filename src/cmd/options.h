@@ -45,6 +45,8 @@ struct wb_options {
 	bool no_zero;
 	bool force;
 	bool in_place;
+	bool repair;
+	bool yes;
 	bool foreground;
 	bool json;
 	bool help;

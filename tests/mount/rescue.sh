@@ -159,16 +159,18 @@ cmp -n 4096 -i $((77 * 4096)) "$W/o2" "$BACKING"
 rescued 1 'LOST: bytes' -- "$CACHE" --in-place
 cmp "$BACKING" "$W/o2"
 
-case_is "a log that is damaged in its middle is refused, nothing is written"
+case_is "a log that is damaged in its middle: a copy with the rest, in place refused"
 fresh_copy
 second=$(grep -abo wbfsRECD "$CACHE" | cut -d: -f1 | sort -n | sed -n 2p)
 head -c 4096 /dev/urandom | dd of="$CACHE" bs=4096 seek="$second" oflag=seek_bytes \
 	conv=notrunc status=none
 state_of "$CACHE" "$BACKING" >"$W/state"
 rm -f "$W/o2"
-rescued 1 'damaged in its middle' -- "$CACHE" --output "$W/o2"
-[ ! -e "$W/o2" ] || fail "an output was left"
-rescued 1 'damaged in its middle' -- "$CACHE" --in-place
+rescued 1 'damaged in its middle' '--output IMAGE makes a copy' -- "$CACHE" --in-place
+rescued 1 'DAMAGED: the log is damaged in its middle' 'DOUBTFUL: bytes' 'DOUBTFUL: unknown' \
+	'The log is damaged' -- "$CACHE" --output "$W/o2"
+[ "$(stat -c %s "$W/o2")" -eq $size ] || fail "its size is not the image's"
+rm -f "$W/o2"
 state_of "$CACHE" "$BACKING" | cmp - "$W/state"
 
 if [ "$(id -u)" -eq 0 ] && grep -qw xfs /proc/filesystems && command -v mkfs.xfs >/dev/null; then
