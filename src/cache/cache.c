@@ -224,6 +224,11 @@ uint64_t wb_cache_image_bytes(const struct wb_cache *cache)
 	return cache->path.geometry.backing_bytes;
 }
 
+bool wb_cache_is_read_only(const struct wb_cache *cache)
+{
+	return cache->path.bare && wb_bare_is_read_only(cache->path.bare);
+}
+
 void wb_cache_uuid(const struct wb_cache *cache, uint8_t uuid[16])
 {
 	memcpy(uuid, cache->uuid, sizeof cache->uuid);
@@ -238,15 +243,30 @@ void wb_cache_set_tunables(struct wb_cache *cache, const struct wb_tunables *tun
 {
 	cache->allow_writeback = tunables->allow_writeback;
 	cache->sync_interval_s = tunables->sync_interval_s;
+	if (cache->path.bare)
+		return;
 	wb_scrub_set_rate(cache->scrub, (uint64_t)tunables->scrub_rate_mib_s << 20);
 	wb_cache_kick_writeback(cache);
+}
+
+/* A verb that is done because there is no cache. */
+static void answer_verb(struct wb_cache *cache, struct wb_verb *verb)
+{
+	wb_lock_acquire(&cache->lock);
+	verb->asked++;
+	verb->done++;
+	wb_lock_release(&cache->lock);
 }
 
 void wb_cache_start_drain(struct wb_cache *cache)
 {
 	struct wb_log_head head;
-	uint64_t last = wb_log_last_sequence(cache->path.log);
+	uint64_t last = wb_data_path_last(&cache->path);
 
+	if (cache->path.bare) {
+		answer_verb(cache, &cache->drain);
+		return;
+	}
 	wb_log_get_head(cache->path.log, &head);
 	wb_lock_acquire(&cache->lock);
 	/* Joining a drain that is under way moves its goal. */
@@ -263,6 +283,10 @@ void wb_cache_start_drain(struct wb_cache *cache)
 
 void wb_cache_start_scrub(struct wb_cache *cache)
 {
+	if (cache->path.bare) {
+		answer_verb(cache, &cache->scrub_verb);
+		return;
+	}
 	wb_lock_acquire(&cache->lock);
 	cache->scrub_verb.asked++;
 	wb_lock_release(&cache->lock);
@@ -298,9 +322,9 @@ static void begin_flush_verb(struct wb_cache *cache)
 {
 	int result;
 
-	cache->flush_waiter.target = wb_log_last_sequence(cache->path.log);
+	cache->flush_waiter.target = wb_data_path_last(&cache->path);
 	cache->flush_waiter.done = flush_verb_done;
-	result = wb_flush_sync(cache->path.flush, &cache->flush_waiter);
+	result = wb_data_path_sync(&cache->path, &cache->flush_waiter);
 	if (result != 1)
 		flush_verb_ended(cache, result);
 }
@@ -330,6 +354,11 @@ void wb_cache_tick(struct wb_cache *cache)
 		cache->next_sync_ns = now + interval_ns;
 	}
 	wb_lock_release(&cache->lock);
+	if (cache->path.bare) {
+		if (sync_is_due)
+			wb_bare_want_sync(cache->path.bare);
+		return;
+	}
 	if (sync_is_due)
 		wb_flush_want(cache->path.flush, wb_log_last_sequence(cache->path.log));
 	else
@@ -354,19 +383,12 @@ static void count_segments(struct wb_cache *cache, struct wb_stats_snapshot *sna
 	snapshot->segments_free = snapshot->segments_total - snapshot->segments_dirty;
 }
 
-void wb_cache_get_stats(struct wb_cache *cache, struct wb_stats_snapshot *snapshot)
+static void look_at_log(struct wb_cache *cache, struct wb_stats_snapshot *snapshot)
 {
 	struct wb_data_path *path = &cache->path;
-	struct wb_log_head head;
 	struct wb_tail_position tail = wb_tail_current(&cache->tail);
+	struct wb_log_head head;
 
-	memset(snapshot, 0, sizeof *snapshot);
-	for (int i = 0; i < WB_STAT_COUNT; i++)
-		snapshot->counter[i] = atomic_load_explicit(&cache->stats.counter[i],
-							    memory_order_relaxed);
-	snapshot->state = cache->is_stopping ? WB_CACHE_STOPPING :
-		wb_flush_has_failed(path->flush) ? WB_CACHE_FAILED : WB_CACHE_RUNNING;
-	snapshot->image_bytes = path->geometry.backing_bytes;
 	snapshot->cache_blocks = path->geometry.slot_count;
 	snapshot->dirty_blocks = wb_block_map_dirty_count(path->map);
 	snapshot->cached_blocks = wb_block_map_cached_count(path->map);
@@ -379,13 +401,34 @@ void wb_cache_get_stats(struct wb_cache *cache, struct wb_stats_snapshot *snapsh
 	snapshot->tail_segment = tail.segment;
 	snapshot->tail_sequence = tail.sequence;
 	snapshot->durable_sequence = wb_log_durable(path->log);
-	snapshot->epoch = cache->epoch;
 	snapshot->ram_buffers_total = wb_rambuf_count(path->rambuf);
 	snapshot->ram_buffers_free = wb_rambuf_free_count(path->rambuf);
+	wb_scrub_get_progress(cache->scrub, &snapshot->scrub);
+}
+
+static enum wb_cache_state state_of(struct wb_cache *cache)
+{
+	if (cache->is_stopping)
+		return WB_CACHE_STOPPING;
+	if (cache->path.bare)
+		return WB_CACHE_WITHOUT;
+	return wb_flush_has_failed(cache->path.flush) ? WB_CACHE_FAILED : WB_CACHE_RUNNING;
+}
+
+void wb_cache_get_stats(struct wb_cache *cache, struct wb_stats_snapshot *snapshot)
+{
+	memset(snapshot, 0, sizeof *snapshot);
+	for (int i = 0; i < WB_STAT_COUNT; i++)
+		snapshot->counter[i] = atomic_load_explicit(&cache->stats.counter[i],
+							    memory_order_relaxed);
+	snapshot->state = state_of(cache);
+	snapshot->image_bytes = cache->path.geometry.backing_bytes;
+	if (!cache->path.bare)
+		look_at_log(cache, snapshot);
+	snapshot->epoch = cache->epoch;
 	snapshot->recovered_records = cache->recovered_records;
 	snapshot->recovered_dirty_blocks = cache->recovered_dirty_blocks;
 	wb_message_get(&cache->message, snapshot->last_error);
-	wb_scrub_get_progress(cache->scrub, &snapshot->scrub);
 	wb_lock_acquire(&cache->lock);
 	snapshot->draining = cache->drain.is_running;
 	snapshot->drains_asked = cache->drain.asked;
@@ -404,15 +447,20 @@ void wb_cache_get_stats(struct wb_cache *cache, struct wb_stats_snapshot *snapsh
 
 static bool poll_store(struct wb_store *store)
 {
-	return store->ops->poll && store->ops->poll(store);
+	return store && store->ops->poll && store->ops->poll(store);
+}
+
+static bool run_step(struct wb_worker *worker)
+{
+	return worker && wb_worker_run_step(worker);
 }
 
 static bool run_kind(struct wb_cache *cache, unsigned kind)
 {
 	switch (kind % 5) {
 	case 0: return wb_executor_run_one(cache->executor);
-	case 1: return wb_worker_run_step(cache->flush_worker);
-	case 2: return wb_worker_run_step(cache->writeback_worker);
+	case 1: return run_step(cache->flush_worker);
+	case 2: return run_step(cache->writeback_worker);
 	case 3: return poll_store(cache->config.cache_store);
 	default: return poll_store(cache->config.backing_store);
 	}
@@ -487,8 +535,8 @@ static int sync_all(struct wb_cache *cache)
 
 	wb_lock_init(&sync.lock, WB_RANK_CACHE);
 	wb_cond_init(&sync.cond);
-	sync.waiter.target = wb_log_last_sequence(cache->path.log);
-	result = wb_flush_sync(cache->path.flush, &sync.waiter);
+	sync.waiter.target = wb_data_path_last(&cache->path);
+	result = wb_data_path_sync(&cache->path, &sync.waiter);
 	if (result == 1) {
 		wb_lock_acquire(&sync.lock);
 		while (!sync.is_done) {
@@ -502,7 +550,8 @@ static int sync_all(struct wb_cache *cache)
 			wb_lock_release(&sync.lock);
 			if (is_manual)
 				wb_cache_run_one(cache, 0);
-			wb_flush_run(cache->path.flush);
+			if (!cache->path.bare)
+				wb_flush_run(cache->path.flush);
 			wb_lock_acquire(&sync.lock);
 		}
 		result = sync.error;
@@ -529,12 +578,31 @@ static int close_clean(struct wb_cache *cache)
 	return wb_reclaim_record_sync(cache->reclaim, WB_STATE_CLEAN);
 }
 
+static int close_bare(struct wb_cache *cache, enum wb_close_mode mode)
+{
+	bool is_manual = cache->config.worker_mode == WB_WORKER_MANUAL;
+	int error = 0;
+
+	if (mode == WB_CLOSE_CLEAN) {
+		error = sync_all(cache);
+	} else {
+		atomic_store(&cache->path.is_abandoned, true);
+		wb_bare_abandon(cache->path.bare);
+	}
+	/* A flush that nobody waits for, and what abandoned requests have there. */
+	while (poll_store(cache->config.backing_store) || !wb_bare_is_idle(cache->path.bare))
+		g_usleep(is_manual ? 0 : 500);
+	return error;
+}
+
 int wb_cache_close(struct wb_cache *cache, enum wb_close_mode mode)
 {
 	int error = 0;
 
 	cache->is_stopping = true;
-	if (mode == WB_CLOSE_CLEAN) {
+	if (cache->path.bare) {
+		error = close_bare(cache, mode);
+	} else if (mode == WB_CLOSE_CLEAN) {
 		error = close_clean(cache);
 	} else {
 		/* Requests first: the news of the others would wake them. */
@@ -569,6 +637,7 @@ void wb_cache_free(struct wb_cache *cache)
 	wb_flush_free(cache->path.flush);
 	wb_log_free(cache->path.log);
 	wb_recorder_free(cache->recorder);
+	wb_bare_free(cache->path.bare);
 	wb_exclusion_free(cache->path.exclusion);
 	wb_extent_table_free(cache->path.extents);
 	wb_rambuf_free(cache->path.rambuf);

@@ -12,6 +12,7 @@
 #define WB_CACHE_CACHE_H
 
 #include <glib.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/clock.h"
@@ -40,6 +41,20 @@ struct wb_cache_config {
  * The stores stay the caller's.
  */
 struct wb_cache *wb_cache_open(const struct wb_cache_config *config, GError **error);
+
+/*
+ * The backing alone, when the cache is lost: requests, statistics and verbs as
+ * above, but everything is read from and written to the backing at once, and
+ * durable after a sync that flushes it. Of the config, cache_store and
+ * ram_buffer_bytes are not used. `uuid` is only shown.
+ */
+enum wb_bare_access {
+	WB_BARE_READ_ONLY,	/* writes get -EROFS; nothing at all is changed */
+	WB_BARE_READ_WRITE,
+};
+struct wb_cache *wb_cache_open_bare(const struct wb_cache_config *config,
+				    enum wb_bare_access access, const uint8_t uuid[16],
+				    GError **error);
 
 enum wb_close_mode {
 	WB_CLOSE_CLEAN,		/* everything durable on the cache, marked clean */
@@ -112,13 +127,14 @@ static inline uint64_t wb_request_span_bytes(uint64_t offset_bytes, uint64_t len
 #define WB_REQUEST_BYTES_MAX (1u << 20)
 
 /* error is 0 or -errno: EIO (data that cannot be read or made durable),
- * EINVAL (outside the image). */
+ * EINVAL (outside the image), EROFS. */
 enum wb_submit_result wb_cache_submit(struct wb_cache *cache,
 				      struct wb_request *request, int *error);
 
 /* --- the rest ------------------------------------------------------------ */
 
 uint64_t wb_cache_image_bytes(const struct wb_cache *cache);
+bool wb_cache_is_read_only(const struct wb_cache *cache);
 void wb_cache_uuid(const struct wb_cache *cache, uint8_t uuid[16]);
 void wb_cache_get_stats(struct wb_cache *cache, struct wb_stats_snapshot *snapshot);
 

@@ -354,11 +354,11 @@ static gboolean make_engines(struct wb_cache *cache, const struct wb_log_start *
 	return cache->writeback != NULL;
 }
 
-static gboolean make_requests(struct wb_cache *cache, GError **error)
+gboolean wb_cache_make_requests(struct wb_cache *cache, size_t bounce_bytes, GError **error)
 {
 	unsigned count = MAX(cache->config.request_count, 1);
 
-	cache->bounce_bytes = (size_t)count * WB_BOUNCE_COUNT * WB_BLOCK_BYTES;
+	cache->bounce_bytes = count * bounce_bytes;
 	cache->bounce_memory = mmap(NULL, cache->bounce_bytes, PROT_READ | PROT_WRITE,
 				    MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
 	if (cache->bounce_memory == MAP_FAILED) {
@@ -372,8 +372,7 @@ static gboolean make_requests(struct wb_cache *cache, GError **error)
 		struct wb_request *request = &cache->requests[i];
 
 		request->path = &cache->path;
-		request->bounce = cache->bounce_memory +
-				  (size_t)i * WB_BOUNCE_COUNT * WB_BLOCK_BYTES;
+		request->bounce = cache->bounce_memory + i * bounce_bytes;
 		request->next_free = cache->free_requests;
 		cache->free_requests = request;
 	}
@@ -416,11 +415,25 @@ static gboolean open_recovered(struct wb_cache *cache, const struct wb_recovery 
 	cache->epoch = start.epoch;
 	/* All memory first: a volume that cannot be opened is not changed. */
 	if (!check_backing(&cache->config, &recovery->superblock, error) ||
-	    !make_state(cache, recovery, error) || !make_requests(cache, error))
+	    !make_state(cache, recovery, error) ||
+	    !wb_cache_make_requests(cache, WB_BOUNCE_COUNT * WB_BLOCK_BYTES, error))
 		return FALSE;
 	replay(cache, recovery);
 	make_recorder(cache, recovery, &start);
 	return make_engines(cache, &start, error) && begin_epoch(cache, recovery, error);
+}
+
+struct wb_cache *wb_cache_new(const struct wb_cache_config *config)
+{
+	struct wb_cache *cache = g_new0(struct wb_cache, 1);
+
+	cache->config = *config;
+	cache->allow_writeback = config->tunables.allow_writeback;
+	cache->sync_interval_s = config->tunables.sync_interval_s;
+	wb_lock_init(&cache->lock, WB_RANK_CACHE);
+	wb_lock_init(&cache->pool_lock, WB_RANK_POOL);
+	wb_message_init(&cache->message);
+	return cache;
 }
 
 struct wb_cache *wb_cache_open(const struct wb_cache_config *config, GError **error)
@@ -431,13 +444,7 @@ struct wb_cache *wb_cache_open(const struct wb_cache_config *config, GError **er
 
 	if (!recovery)
 		return NULL;
-	cache = g_new0(struct wb_cache, 1);
-	cache->config = *config;
-	cache->allow_writeback = config->tunables.allow_writeback;
-	cache->sync_interval_s = config->tunables.sync_interval_s;
-	wb_lock_init(&cache->lock, WB_RANK_CACHE);
-	wb_lock_init(&cache->pool_lock, WB_RANK_POOL);
-	wb_message_init(&cache->message);
+	cache = wb_cache_new(config);
 	ok = open_recovered(cache, recovery, error);
 	wb_recovery_free(recovery);
 	if (!ok) {

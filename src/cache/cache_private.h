@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The assembled cache: shared by cache.c and cache_open.c only. */
+/* The assembled cache: shared by cache.c, cache_open.c and cache_bare.c only. */
 #ifndef WB_CACHE_CACHE_PRIVATE_H
 #define WB_CACHE_CACHE_PRIVATE_H
 
@@ -68,6 +68,10 @@ void wb_cache_on_ready(void *arg);
 void wb_cache_on_zeros_done(void *arg);
 void wb_cache_kick_writeback(void *arg);
 void wb_cache_on_need_space(void *arg);
+/* Empty, for wb_cache_free() at any point of opening. */
+struct wb_cache *wb_cache_new(const struct wb_cache_config *config);
+/* As many as the config says, each with aligned memory of its own. */
+gboolean wb_cache_make_requests(struct wb_cache *cache, size_t bounce_bytes, GError **error);
 void wb_cache_free(struct wb_cache *cache);
 
 #endif

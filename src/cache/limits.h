@@ -37,6 +37,11 @@
 #define WB_ZERO_PIECE_BYTES_MIN (UINT64_C(4) << 20)
 #define WB_ZERO_TIME_NS (UINT64_C(1000) * 1000 * 1000)
 
+/* Without a cache: memory of each request for data that the disk cannot take
+ * from where it lies, and the longest single zeroing. Multiples of 4096. */
+#define WB_BARE_BOUNCE_BYTES (128u << 10)
+#define WB_BARE_ZERO_BYTES (UINT64_C(256) << 20)
+
 /* Errors of a disk: growing pauses between tries. */
 #define WB_RETRY_FIRST_NS (UINT64_C(100) * 1000 * 1000)
 #define WB_RETRY_LAST_NS (UINT64_C(30) * 1000 * 1000 * 1000)

@@ -3,12 +3,23 @@
 
 #include <errno.h>
 
+uint64_t wb_data_path_last(struct wb_data_path *path)
+{
+	return path->bare ? 0 : wb_log_last_sequence(path->log);
+}
+
+int wb_data_path_sync(struct wb_data_path *path, struct wb_sync_waiter *waiter)
+{
+	return path->bare ? wb_bare_sync(path->bare, waiter) :
+			    wb_flush_sync(path->flush, waiter);
+}
+
 static void run_task(struct wb_task *task)
 {
 	wb_request_run((struct wb_request *)((char *)task - offsetof(struct wb_request, task)));
 }
 
-static void begin(struct wb_request *request)
+static void count(struct wb_request *request)
 {
 	struct wb_stats *stats = request->path->stats;
 
@@ -16,20 +27,38 @@ static void begin(struct wb_request *request)
 	case WB_READ:
 		WB_STAT_ADD(stats, WB_STAT_READ_REQUESTS, 1);
 		WB_STAT_ADD(stats, WB_STAT_READ_BYTES, request->pub.length_bytes);
-		wb_read_path_begin(request);
 		break;
 	case WB_WRITE:
 		WB_STAT_ADD(stats, WB_STAT_WRITE_REQUESTS, 1);
 		WB_STAT_ADD(stats, WB_STAT_WRITTEN_BYTES, request->pub.length_bytes);
-		wb_write_path_begin(request);
 		break;
 	case WB_ZERO:
 		WB_STAT_ADD(stats, WB_STAT_DISCARD_REQUESTS, 1);
 		WB_STAT_ADD(stats, WB_STAT_DISCARDED_BYTES, request->pub.length_bytes);
-		wb_zero_path_begin(request);
 		break;
 	case WB_SYNC:
 		WB_STAT_ADD(stats, WB_STAT_SYNC_REQUESTS, 1);
+		break;
+	}
+}
+
+static void begin(struct wb_request *request)
+{
+	if (request->path->bare) {
+		wb_bare_path_begin(request);
+		return;
+	}
+	switch (request->pub.op) {
+	case WB_READ:
+		wb_read_path_begin(request);
+		break;
+	case WB_WRITE:
+		wb_write_path_begin(request);
+		break;
+	case WB_ZERO:
+		wb_zero_path_begin(request);
+		break;
+	case WB_SYNC:
 		break;
 	}
 }
@@ -50,29 +79,37 @@ static enum wb_progress sync_up_to(struct wb_request *request, uint64_t target)
 
 	request->waiter.target = target;
 	request->waiter.done = synced;
-	result = wb_flush_sync(request->path->flush, &request->waiter);
+	result = wb_data_path_sync(request->path, &request->waiter);
 	if (result == 1)
 		return WB_PROGRESS_WAITS;	/* may be finished and gone */
 	request->error = result;
 	return WB_PROGRESS_DONE;
 }
 
-static enum wb_progress run(struct wb_request *request)
+static enum wb_progress run_path(struct wb_request *request)
 {
-	enum wb_progress progress = WB_PROGRESS_DONE;
-
+	if (request->path->bare)
+		return wb_bare_path_run(request);
 	switch (request->pub.op) {
 	case WB_READ:
 		return wb_read_path_run(request);
 	case WB_WRITE:
-		progress = wb_write_path_run(request);
-		break;
+		return wb_write_path_run(request);
 	case WB_ZERO:
-		progress = wb_zero_path_run(request);
-		break;
+		return wb_zero_path_run(request);
 	case WB_SYNC:
-		return sync_up_to(request, wb_log_last_sequence(request->path->log));
+		break;
 	}
+	g_assert_not_reached();
+}
+
+static enum wb_progress run(struct wb_request *request)
+{
+	enum wb_progress progress;
+
+	if (request->pub.op == WB_SYNC)
+		return sync_up_to(request, wb_data_path_last(request->path));
+	progress = run_path(request);
 	if (progress == WB_PROGRESS_DONE && !request->error &&
 	    request->pub.flags & WB_REQUEST_FUA && request->sync_target > 0)
 		return sync_up_to(request, request->sync_target);
@@ -152,6 +189,7 @@ enum wb_submit_result wb_request_start(struct wb_request *request, int *error)
 		*error = -EINVAL;
 		return WB_SUBMIT_FINISHED;
 	}
+	count(request);
 	begin(request);
 	if (run(request) == WB_PROGRESS_WAITS)
 		return WB_SUBMIT_PENDING;

@@ -14,6 +14,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
+#include "cache/bare.h"
 #include "cache/cache.h"
 #include "cache/exclusion.h"
 #include "cache/extent_table.h"
@@ -31,6 +32,7 @@ struct wb_data_path {
 	struct wb_exclusion *exclusion;
 	struct wb_log *log;
 	struct wb_flush *flush;
+	struct wb_bare *bare;		/* without a cache, and without all above */
 	struct wb_store *cache_store, *backing_store;
 	struct wb_stats *stats;
 	struct wb_message *message;
@@ -44,6 +46,11 @@ struct wb_data_path {
 	/* WB_CLOSE_ABANDON: requests under way stand still, as after a death. */
 	atomic_bool is_abandoned;
 };
+
+/* Everything that was acknowledged, as the target of a sync. */
+uint64_t wb_data_path_last(struct wb_data_path *path);
+/* Up to waiter->target durable; like wb_flush_sync(), with a cache or without. */
+int wb_data_path_sync(struct wb_data_path *path, struct wb_sync_waiter *waiter);
 
 /* What a step says. */
 enum wb_progress {
@@ -120,6 +127,17 @@ struct wb_zero_work {
 	struct wb_busy busy;
 };
 
+/* A request without a cache: the piece that it is at. */
+struct wb_bare_work {
+	enum { WB_BARE_ENTER, WB_BARE_FILL, WB_BARE_READ, WB_BARE_CHANGED } stage;
+	enum { WB_BARE_DIRECT, WB_BARE_BOUNCED, WB_BARE_ZEROED } kind;
+	uint64_t end_bytes;		/* it begins at the cursor */
+	struct wb_busy busy;
+	int io_error;
+	struct wb_request *request;
+	struct wb_io io;
+};
+
 struct wb_request {
 	struct wb_request_public pub;
 	struct wb_data_path *path;
@@ -133,12 +151,14 @@ struct wb_request {
 	struct wb_task task;
 	struct wb_parked parked;
 	struct wb_sync_waiter waiter;
-	char *bounce;			/* WB_BOUNCE_COUNT aligned blocks */
+	char *bounce;			/* WB_BOUNCE_COUNT aligned blocks, or
+					 * WB_BARE_BOUNCE_BYTES */
 	/* a write's piece, also used by the edges of a zero request */
 	struct wb_write_work write;
 	union {
 		struct wb_read_work read;
 		struct wb_zero_work zero;
+		struct wb_bare_work bare;
 	};
 };
 
@@ -146,6 +166,8 @@ struct wb_request {
 enum wb_progress wb_read_path_run(struct wb_request *request);
 enum wb_progress wb_write_path_run(struct wb_request *request);
 enum wb_progress wb_zero_path_run(struct wb_request *request);
+/* Without a cache: READ, WRITE and ZERO. */
+enum wb_progress wb_bare_path_run(struct wb_request *request);
 
 /* Writes [cursor, end) piece by piece; data NULL writes zeros. DONE when the
  * cursor is at the end or request->error is set. */
@@ -156,6 +178,7 @@ enum wb_progress wb_write_path_range(struct wb_request *request, uint64_t end_by
 void wb_read_path_begin(struct wb_request *request);
 void wb_write_path_begin(struct wb_request *request);
 void wb_zero_path_begin(struct wb_request *request);
+void wb_bare_path_begin(struct wb_request *request);
 
 /* A request fresh from its submitter; like wb_cache_submit(). */
 enum wb_submit_result wb_request_start(struct wb_request *request, int *error);

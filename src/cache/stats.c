@@ -45,6 +45,7 @@ const char *wb_cache_state_name(enum wb_cache_state state)
 	case WB_CACHE_RUNNING: return "running";
 	case WB_CACHE_FAILED: return "cache-failed";
 	case WB_CACHE_STOPPING: return "stopping";
+	case WB_CACHE_WITHOUT: return "without-cache";
 	}
 	g_assert_not_reached();
 }

@@ -41,6 +41,7 @@ enum wb_cache_state {
 	WB_CACHE_RUNNING,
 	WB_CACHE_FAILED,	/* the cache takes no new data; reads and writeback go on */
 	WB_CACHE_STOPPING,
+	WB_CACHE_WITHOUT,	/* the backing alone: wb_cache_open_bare() */
 };
 const char *wb_cache_state_name(enum wb_cache_state state);
 

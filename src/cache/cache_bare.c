@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Opening the backing alone: a cache without a cache. */
+#include "cache/cache_private.h"
+
+#include <string.h>
+
+static gboolean check_size(const struct wb_store *backing, GError **error)
+{
+	/* A byte of it that is in no sector could not be reached. */
+	if (backing->size_bytes > 0 && backing->size_bytes % backing->alignment_bytes == 0)
+		return TRUE;
+	g_set_error(error, WB_CACHE_ERROR, WB_CACHE_ERROR_MISMATCH,
+		    "backing %s: %" G_GUINT64_FORMAT " bytes are no image: a multiple of %u, "
+		    "more than 0, is needed", backing->label, backing->size_bytes,
+		    backing->alignment_bytes);
+	return FALSE;
+}
+
+static void make_path(struct wb_cache *cache, enum wb_bare_access access)
+{
+	struct wb_data_path *path = &cache->path;
+	struct wb_store *backing = cache->config.backing_store;
+	struct wb_bare_deps deps = {
+		.store = backing, .stats = &cache->stats, .message = &cache->message,
+		.access = access,
+	};
+
+	path->geometry.backing_bytes = backing->size_bytes;
+	path->geometry.backing_blocks = (backing->size_bytes + WB_BLOCK_BYTES - 1) /
+					WB_BLOCK_BYTES;
+	path->backing_store = backing;
+	path->stats = &cache->stats;
+	path->message = &cache->message;
+	cache->executor = wb_executor_new("wb-request", cache->config.worker_mode, 2);
+	path->executor = deps.executor = cache->executor;
+	path->bare = wb_bare_new(&deps);
+}
+
+struct wb_cache *wb_cache_open_bare(const struct wb_cache_config *config,
+				    enum wb_bare_access access, const uint8_t uuid[16],
+				    GError **error)
+{
+	struct wb_cache *cache;
+
+	if (!check_size(config->backing_store, error))
+		return NULL;
+	cache = wb_cache_new(config);
+	cache->config.cache_store = NULL;
+	memcpy(cache->uuid, uuid, sizeof cache->uuid);
+	make_path(cache, access);
+	if (wb_cache_make_requests(cache, WB_BARE_BOUNCE_BYTES, error))
+		return cache;
+	wb_cache_free(cache);
+	return NULL;
+}
