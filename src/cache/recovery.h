@@ -76,6 +76,9 @@ struct wb_recovery_options {
 	/* Damage in the middle of the log is no reason to refuse: the log ends
 	 * before it. For `check` and `rescue`. */
 	bool goes_past_damage;
+	/* Instead of those on the disk, which are both lost; see repair.h. NULL: as
+	 * ever. */
+	const struct wb_superblock *superblock;
 };
 
 /*

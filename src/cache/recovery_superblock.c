@@ -101,7 +101,8 @@ static gboolean refuse_without_valid(struct wb_recovery_scan *scan,
 	if (has_verdict(r, WB_SUPERBLOCK_BAD_CRC) || has_verdict(r, WB_SUPERBLOCK_BAD_FIELD))
 		return refuse(scan, WB_CACHE_ERROR_DAMAGED,
 			      "no superblock is whole; if `wbfs format` was cut off here, "
-			      "run it again", error);
+			      "run it again; if not, `wbfs check --backing PATH` finds the "
+			      "layout again", error);
 	return refuse(scan, WB_CACHE_ERROR_NOT_A_CACHE,
 		      "this is not a wbfs cache; `wbfs format` makes one", error);
 }
@@ -198,7 +199,12 @@ gboolean wb_recovery_read_superblocks(struct wb_recovery_scan *scan, GError **er
 	for (unsigned i = 0; i < WB_SUPERBLOCK_COUNT; i++)
 		copies.disk[i] = (void *)(image.data + i * WB_BLOCK_BYTES);
 	read_copies(scan, &copies);
-	if (choose(scan, &copies, error)) {
+	if (scan->options->superblock) {
+		r->superblock = *scan->options->superblock;
+		r->newest_copy = 1;
+		learn(scan, &r->superblock);
+		ok = TRUE;
+	} else if (choose(scan, &copies, error)) {
 		r->superblock = copies.decoded[r->newest_copy];
 		for (unsigned i = 0; i < WB_SUPERBLOCK_COUNT; i++) {
 			if (r->copy_verdict[i] == WB_SUPERBLOCK_VALID)

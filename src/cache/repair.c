@@ -24,6 +24,8 @@ enum wb_repair_need wb_repair_need(const struct wb_recovery *recovery)
 {
 	if (recovery->damage)
 		return WB_REPAIR_LOG;
+	if (!is_whole(recovery, 0) && !is_whole(recovery, 1))
+		return WB_REPAIR_SUPERBLOCKS;
 	for (unsigned copy = 0; copy < WB_SUPERBLOCK_COUNT; copy++)
 		if (!is_whole(recovery, copy))
 			return WB_REPAIR_SUPERBLOCK;
@@ -192,7 +194,7 @@ static int write_copies(struct wb_store *store, struct wb_superblock *s,
 	unsigned first = recovery->newest_copy ^ 1;
 	int error = write_copy(store, s, first);
 
-	if (!error && wb_repair_need(recovery) == WB_REPAIR_LOG)
+	if (!error && wb_repair_need(recovery) != WB_REPAIR_SUPERBLOCK)
 		error = write_copy(store, s, first ^ 1);
 	return error;
 }
@@ -214,16 +216,18 @@ gboolean wb_repair_apply(struct wb_store *store, const struct wb_recovery *recov
 			 GError **error)
 {
 	struct wb_superblock s = recovery->superblock;
+	enum wb_repair_need need = wb_repair_need(recovery);
+	bool is_new_epoch = need == WB_REPAIR_LOG || need == WB_REPAIR_SUPERBLOCKS;
 	const char *doing = "writing the end of the log again";
 	int result = 0;
 
-	if (wb_repair_need(recovery) == WB_REPAIR_NOTHING)
+	if (need == WB_REPAIR_NOTHING)
 		return TRUE;
-	if (recovery->damage)
+	if (is_new_epoch)
 		end_log(&s, recovery);
 	if (!check_numbers(store, &s, error))
 		return FALSE;
-	if (recovery->damage) {
+	if (is_new_epoch) {
 		result = rewrite_unproven(store, recovery);
 		if (!result)
 			result = withdraw_copies(store, recovery);
@@ -236,7 +240,7 @@ gboolean wb_repair_apply(struct wb_store *store, const struct wb_recovery *recov
 		doing = "writing the superblocks";
 		result = write_copies(store, &s, recovery);
 	}
-	if (!result && recovery->damage) {
+	if (!result && is_new_epoch) {
 		doing = "withdrawing clean copies";
 		result = withdraw_live_copies(store, recovery);
 	}

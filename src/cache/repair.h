@@ -17,6 +17,7 @@
 enum wb_repair_need {
 	WB_REPAIR_NOTHING,
 	WB_REPAIR_SUPERBLOCK,	/* one copy is no good: nothing is lost */
+	WB_REPAIR_SUPERBLOCKS,	/* both are: as they were guessed */
 	WB_REPAIR_LOG,		/* give up what lies behind the damage */
 };
 enum wb_repair_need wb_repair_need(const struct wb_recovery *recovery);
@@ -53,5 +54,23 @@ GArray *wb_repair_list_gaps(const struct wb_recovery *recovery);
 /* The lost records as if they were part of the log, for a rescue that says so.
  * The recovery is good for nothing else afterwards. */
 void wb_repair_take_lost(struct wb_recovery *recovery);
+
+/* What the backing tells about a cache whose superblocks are both lost. */
+struct wb_repair_facts {
+	uint8_t uuid[16];		/* its mark */
+	uint64_t epoch;			/* of the newest mount; 0: not known */
+	uint64_t backing_bytes;		/* its size */
+	const char *backing_path;
+	enum wb_mark_kind mark_kind;
+	uint32_t segment_bytes;		/* 0: not known */
+};
+
+/*
+ * A superblock for wb_recovery_options.superblock, from the record headers:
+ * FALSE and an error when they do not prove a layout. Reads only.
+ */
+gboolean wb_repair_guess_superblock(struct wb_store *cache_store,
+				    const struct wb_repair_facts *facts,
+				    struct wb_superblock *superblock, GError **error);
 
 #endif

@@ -12,6 +12,7 @@
 #include "cache/repair.h"
 #include "cache/rescue.h"
 #include "cmd/cache_file.h"
+#include "cmd/cache_scan.h"
 #include "cmd/commands.h"
 #include "cmd/lost_list.h"
 #include "cmd/report.h"
@@ -153,6 +154,11 @@ static void print_advice(const struct check *check)
 		printf("`wbfs check --repair %s` writes the superblock again from the other; "
 		       "so does a mount.\n", check->path);
 		return;
+	case WB_REPAIR_SUPERBLOCKS:
+		printf("The superblocks are guessed from the records: `wbfs check --repair "
+		       "--backing PATH %s`\nwrites them, `wbfs rescue` with the same --backing "
+		       "needs no repair.\n", check->path);
+		return;
 	case WB_REPAIR_LOG:
 		printf("First save what can be read, the later data too:\n"
 		       "  wbfs rescue --output IMAGE %s\nThen:\n"
@@ -170,10 +176,10 @@ static bool confirm(const struct wb_options *options, GError **error)
 	if (options->yes)
 		return true;
 	if (!isatty(STDIN_FILENO))
-		return wb_fail(error, "%s: the repair gives up what is listed above and was not "
+		return wb_fail(error, "%s: the repair settles what is listed above and was not "
 			       "confirmed: --yes does that; nothing was changed",
 			       options->argument);
-	printf("Give up what is listed above? Type 'yes' to repair: ");
+	printf("Settle what is listed above in this way? Type 'yes' to repair: ");
 	fflush(stdout);
 	if (fgets(answer, sizeof answer, stdin) && !strcmp(answer, "yes\n"))
 		return true;
@@ -189,12 +195,14 @@ static bool repair(struct check *check, const struct wb_options *options, GError
 		puts("nothing to repair");
 		return true;
 	}
-	if (need == WB_REPAIR_LOG && !confirm(options, error))
+	if (need != WB_REPAIR_SUPERBLOCK && !confirm(options, error))
 		return false;
 	if (!wb_repair_apply(check->store, check->recovery, error))
 		return false;
-	check->problems--;
-	if (need == WB_REPAIR_SUPERBLOCK)
+	check->problems -= need == WB_REPAIR_SUPERBLOCKS ? WB_SUPERBLOCK_COUNT : 1;
+	if (need == WB_REPAIR_SUPERBLOCKS)
+		puts("repaired: new superblocks, as the records tell it");
+	else if (need == WB_REPAIR_SUPERBLOCK)
 		puts("repaired: both superblocks are whole again; nothing was lost");
 	else
 		printf("repaired: the log ends with record %" PRIu64 "; a mount will work\n",
@@ -227,7 +235,7 @@ static int run(struct check *check, const struct wb_options *options, GError **e
 	struct wb_recovery_options how = { .bad_block = bad_block, .arg = check,
 					   .goes_past_damage = true };
 
-	check->recovery = wb_recovery_scan(check->store, &how, error);
+	check->recovery = wb_cache_scan(check->store, options, &how, error);
 	if (!check->recovery)
 		return WB_EXIT_FAILED;
 	print_superblocks(check);

@@ -14,6 +14,7 @@
 #include "cache/recovery.h"
 #include "cache/repair.h"
 #include "cache/rescue.h"
+#include "cmd/cache_scan.h"
 #include "cmd/commands.h"
 #include "cmd/image_copy.h"
 #include "cmd/lost_list.h"
@@ -120,7 +121,8 @@ static bool read_cache(struct rescue *r, GError **error)
 	if (!wb_disk_open(cache, "cache", r->options->argument, WB_DISK_READ_ONLY, error))
 		return false;
 	r->cache_store = wb_disk_open_store(cache, error);
-	r->recovery = r->cache_store ? wb_recovery_scan(r->cache_store, &how, error) : NULL;
+	r->recovery = r->cache_store ? wb_cache_scan(r->cache_store, r->options, &how, error) :
+					NULL;
 	if (!r->recovery || !go_past_damage(r, error))
 		return false;
 	r->replay = wb_replay_new(r->recovery);

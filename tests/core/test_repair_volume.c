@@ -320,3 +320,129 @@ Test(repair_volume, changes_nothing_but_what_it_lists)
 	}
 	cr_expect_gt(repaired, 30, "%u", repaired);
 }
+
+/* --- both superblocks lost ------------------------------------------------------------------ */
+
+static void lose_superblocks(void)
+{
+	uint8_t *zeros = g_aligned_alloc0(1, BLOCK, BLOCK);
+
+	for (unsigned copy = 0; copy < WB_SUPERBLOCK_COUNT; copy++)
+		cr_assert_eq(wb_store_write_sync(sim.cache_disk.counting,
+				wb_superblock_offset(copy), zeros, BLOCK), 0);
+	cr_assert_eq(wb_store_flush_sync(sim.cache_disk.counting), 0);
+	g_aligned_free(zeros);
+}
+
+/* The cache is found again, repaired, and gives the same image. */
+static void find_again(const struct wb_superblock *was, const uint8_t *image)
+{
+	struct wb_repair_facts facts = { .epoch = was->epoch, .backing_bytes = IMAGE_BYTES,
+					 .backing_path = "/image" };
+	struct wb_superblock guessed;
+	struct wb_recovery_options with = { .goes_past_damage = true, .superblock = &guessed };
+	g_autoptr(GError) error = NULL;
+	struct wb_recovery *r;
+
+	memcpy(facts.uuid, was->uuid, sizeof facts.uuid);
+	cr_assert(wb_repair_guess_superblock(sim.cache_disk.counting, &facts, &guessed, &error),
+		  "%s", error ? error->message : "");
+	r = wb_recovery_scan(sim.cache_disk.counting, &with, &error);
+	cr_assert(r, "%s", error ? error->message : "");
+	cr_expect_null(r->damage, "%s", r->damage);
+	cr_expect_eq(wb_repair_need(r), WB_REPAIR_SUPERBLOCKS);
+	cr_assert(wb_repair_apply(sim.cache_disk.counting, r, NULL));
+	wb_recovery_free(r);
+	wb_sim_cut_power(&sim);
+	cr_assert(wb_sim_open(&sim, &error), "%s", error ? error->message : "");
+	for (unsigned i = 0; i < BLOCKS; i++) {
+		uint8_t found[BLOCK] __attribute__((aligned(BLOCK)));
+
+		cr_assert_eq(wb_sim_read(&sim, (uint64_t)i * BLOCK, found, BLOCK), 0);
+		cr_assert(!memcmp(found, image + (size_t)i * BLOCK, BLOCK), "block %u", i);
+	}
+}
+
+static void lose_and_find(uint32_t segment_bytes, uint64_t seed)
+{
+	struct wb_sim_params params = { .seed = seed, .image_bytes = IMAGE_BYTES,
+					.backing_fill = 9, .segment_bytes = segment_bytes,
+					.no_writeback = seed % 2 };
+	g_autofree uint8_t *image = NULL;
+	struct wb_superblock was;
+	struct wb_recovery *r;
+	struct wb_prng prng;
+
+	wb_prng_init(&prng, seed);
+	wb_sim_init(&sim, &params);
+	for (uint64_t life = 0; life <= seed % 3; life++) {
+		cr_assert(wb_sim_open(&sim, NULL));
+		live(&prng);
+	}
+	r = look();
+	was = r->superblock;
+	image = image_of(r);
+	wb_recovery_free(r);
+	lose_superblocks();
+	cr_assert_not(wb_sim_open(&sim, NULL));
+	find_again(&was, image);
+	wb_sim_clear(&sim);
+}
+
+Test(repair_volume, finds_a_cache_again_whose_superblocks_are_both_lost)
+{
+	static const uint32_t sizes[] = { 64u << 10, 128u << 10, 256u << 10, 1u << 20 };
+
+	for (uint64_t seed = 1; seed <= 12; seed++)
+		lose_and_find(sizes[seed % G_N_ELEMENTS(sizes)], seed);
+}
+
+/* So little in the log that several layouts explain it. */
+Test(repair_volume, finds_a_cache_again_with_a_single_record)
+{
+	static const uint32_t sizes[] = { 64u << 10, 128u << 10, 1u << 20, 4u << 20 };
+
+	for (unsigned i = 0; i < G_N_ELEMENTS(sizes); i++) {
+		struct wb_sim_params params = { .image_bytes = IMAGE_BYTES, .backing_fill = 9,
+						.segment_bytes = sizes[i], .no_writeback = true };
+		g_autofree uint8_t *image = g_malloc(IMAGE_BYTES);
+		struct wb_superblock was;
+		struct wb_recovery *r;
+
+		memset(image, 9, IMAGE_BYTES);
+		memset(image + 5000, 3, 20000);
+		wb_sim_init(&sim, &params);
+		cr_assert(wb_sim_open(&sim, NULL));
+		cr_assert_eq(wb_sim_fill(&sim, 5000, 3, 20000, 0), 0);
+		cr_assert_eq(wb_sim_sync(&sim), 0);
+		wb_sim_kill(&sim);
+		wb_sim_cut_power(&sim);
+		r = look();
+		was = r->superblock;
+		wb_recovery_free(r);
+		lose_superblocks();
+		find_again(&was, image);
+		wb_sim_clear(&sim);
+	}
+}
+
+Test(repair_volume, says_so_when_nothing_proves_a_layout)
+{
+	struct wb_sim_params params = { .image_bytes = IMAGE_BYTES };
+	struct wb_repair_facts facts = { .uuid = "another backing", .backing_path = "/image",
+					 .backing_bytes = IMAGE_BYTES };
+	g_autoptr(GError) error = NULL;
+	struct wb_superblock guessed;
+
+	wb_sim_init(&sim, &params);
+	cr_assert(wb_sim_open(&sim, NULL));
+	cr_assert_eq(wb_sim_fill(&sim, 0, 1, 5000, 0), 0);
+	cr_assert_eq(wb_sim_sync(&sim), 0);
+	cr_assert_eq(wb_sim_close(&sim), 0);
+	lose_superblocks();
+	cr_assert_not(wb_repair_guess_superblock(sim.cache_disk.counting, &facts, &guessed,
+						 &error));
+	cr_expect(strstr(error->message, "both superblocks are lost, and no layout of a cache of"));
+	cr_expect(strstr(error->message, "Is it whole, and the cache of this backing?"));
+	wb_sim_clear(&sim);
+}

@@ -184,6 +184,45 @@ for copy in 0 524288; do
 	volume_umount
 done
 
+lose_superblocks() {
+	fresh_copy
+	scribble "$CACHE" 0 4096
+	scribble "$CACHE" 524288 4096
+	state_of >"$W/state"
+}
+
+case_is "both superblocks are gone: check says how to find the cache again"
+lose_superblocks
+says 1 'this is not a wbfs cache' 'If it held a cache, --backing PATH finds its layout again' -- \
+	"$WBFS" check "$CACHE"
+says 1 'carries no mark of a volume: it does not say what the lost superblocks' -- \
+	"$WBFS" check --backing "$W/cache.good" "$CACHE"
+is_unchanged
+says 1 'The superblocks are guessed from the records' 'log: records 1 to 6' -- \
+	"$WBFS" check --backing "$BACKING" "$CACHE"
+is_unchanged
+says 1 'no layout of a cache of' -- \
+	"$WBFS" check --backing "$BACKING" --segment-size 64K "$CACHE"
+
+case_is "both superblocks are gone: rescue finds all data by the backing"
+rm -f "$W/out"
+says 0 'a copy of' -- "$WBFS" rescue "$CACHE" --backing "$BACKING" --output "$W/out"
+holds "$W/out" 0 f; holds "$W/out" 1 b; holds "$W/out" 2 c; holds "$W/out" 4 e
+is_unchanged
+says 0 'applied' -- "$WBFS" rescue "$CACHE" --backing "$BACKING" --in-place
+cmp "$W/out" "$BACKING"
+
+case_is "both superblocks are gone: repaired, the volume can be mounted"
+lose_superblocks
+says 1 'was not confirmed' -- "$WBFS" check --repair --backing "$BACKING" "$CACHE"
+is_unchanged
+says 0 'repaired: new superblocks' sound -- \
+	"$WBFS" check --repair --yes --backing "$BACKING" "$CACHE"
+volume_mount -o $keep
+holds "$DISK" 0 f; holds "$DISK" 1 b; holds "$DISK" 2 c; holds "$DISK" 4 e
+volume_umount
+says 0 sound -- "$WBFS" check "$CACHE"
+
 case_is "a rotten dirty block is no reason to give up anything: it is listed"
 fresh_copy
 at=$(records | sed -n 2p)

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "cmd/cache_scan.h"
+
+#include <string.h>
+
+#include "cache/cache.h"
+#include "cache/repair.h"
+#include "cmd/disk.h"
+#include "cmd/identity.h"
+#include "cmd/report.h"
+
+/* Lost, and not of a later version, which would know more than we do. */
+static bool is_copy_lost(struct wb_store *store, unsigned copy)
+{
+	struct wb_superblock *decoded = g_new(struct wb_superblock, 1);
+	void *block = g_aligned_alloc(1, WB_BLOCK_BYTES, WB_BLOCK_BYTES);
+	enum wb_superblock_verdict verdict = WB_SUPERBLOCK_BAD_CRC;
+	const char *field;
+
+	if (!wb_store_read_sync(store, wb_superblock_offset(copy), block, WB_BLOCK_BYTES))
+		verdict = wb_superblock_decode(block, store->size_bytes, decoded, &field);
+	g_aligned_free(block);
+	g_free(decoded);
+	return verdict == WB_SUPERBLOCK_BAD_CRC || verdict == WB_SUPERBLOCK_ZEROS ||
+	       verdict == WB_SUPERBLOCK_NO_MAGIC;
+}
+
+static bool are_both_lost(struct wb_store *store)
+{
+	return store->size_bytes >= WB_SUPERBLOCK_AREA_BYTES && is_copy_lost(store, 0) &&
+	       is_copy_lost(store, 1);
+}
+
+/* The backing is let go again: a rescue in place wants it alone. */
+static bool ask_backing(struct wb_store *store, const struct wb_options *options,
+			struct wb_superblock *superblock, GError **error)
+{
+	struct wb_repair_facts facts = { .segment_bytes = (uint32_t)options->segment_size_bytes };
+	struct wb_disk backing = WB_DISK_NONE;
+	struct wb_identity identity = { 0 };
+	bool ok;
+
+	ok = wb_disk_open(&backing, "backing", options->backing_path, WB_DISK_READ_ONLY,
+			  error) && wb_identity_read(&backing, &identity, error);
+	if (ok && identity.kind == WB_MARK_NONE)
+		ok = wb_fail(error, "backing %s carries no mark of a volume: it does not say what "
+			     "the lost superblocks of cache %s did; nothing was changed",
+			     backing.path, store->label);
+	if (ok) {
+		memcpy(facts.uuid, identity.uuid, sizeof facts.uuid);
+		facts.epoch = identity.epoch;
+		facts.mark_kind = identity.kind;
+		facts.backing_bytes = backing.size_bytes;
+		facts.backing_path = backing.path;
+		ok = wb_repair_guess_superblock(store, &facts, superblock, error);
+	}
+	wb_identity_clear(&identity);
+	wb_disk_close(&backing);
+	return ok;
+}
+
+static struct wb_recovery *scan_without_superblocks(struct wb_store *store,
+		const struct wb_options *options, const struct wb_recovery_options *how,
+		GError **error)
+{
+	struct wb_superblock *superblock = g_new(struct wb_superblock, 1);
+	struct wb_recovery_options with = *how;
+	struct wb_recovery *recovery = NULL;
+
+	with.superblock = superblock;
+	if (ask_backing(store, options, superblock, error))
+		recovery = wb_recovery_scan(store, &with, error);
+	g_free(superblock);
+	return recovery;
+}
+
+struct wb_recovery *wb_cache_scan(struct wb_store *store, const struct wb_options *options,
+				  const struct wb_recovery_options *how, GError **error)
+{
+	GError *problem = NULL;
+	struct wb_recovery *recovery = wb_recovery_scan(store, how, &problem);
+
+	if (recovery)
+		return recovery;
+	if (!are_both_lost(store)) {
+		g_propagate_error(error, problem);
+		return NULL;
+	}
+	if (!options->backing_path) {
+		g_set_error(error, problem->domain, problem->code, "%s. If it held a cache, "
+			    "--backing PATH finds its layout again from its records",
+			    problem->message);
+		g_error_free(problem);
+		return NULL;
+	}
+	g_error_free(problem);
+	return scan_without_superblocks(store, options, how, error);
+}
