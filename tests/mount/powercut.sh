@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Power cuts of both disks under the real program: in the middle of a write or
 # flush of either, what no flush covers is kept, lost, torn or older than it
-# was. No synced write is lost, what is there is a prefix of what was written,
-# every mount succeeds, and after a drain the backing alone is the image.
+# was. Before, some I/O may have failed. No synced write is lost, what is there is
+# a prefix of what was written, every mount succeeds, and after a drain the backing
+# alone is the image.
 # The disks are test_disk's, the book is kept by synced_writer.
 #
 #	ROUNDS=10 SEED=number ARTEFACTS=directory powercut.sh
@@ -81,12 +82,34 @@ cut_in_recovery() {
 	power_is_back
 }
 
+# Some I/O fails now and then, and a failed flush loses what it covered. Never so
+# often that a user should see it.
+disks_are_poor() {
+	local item
+	for item in cache backing; do
+		disks forget $item yes
+		disks fail $item flush EIO nth $((1 + RANDOM % 30)) times 1
+		disks fail $item write EIO nth $((1 + RANDOM % 200)) times $((1 + RANDOM % 2))
+		disks fail $item write,flush none nth $((1 + RANDOM % 100)) times 3 delay 20
+	done
+}
+
+disks_are_good() {
+	local item
+	for item in cache backing; do
+		disks forget $item no
+		disks heal $item
+	done
+}
+
 write_until_the_cut() {	# threads [how]
 	local status=0
+	((RANDOM % 3)) || disks_are_poor
 	disks power-cut-at $((1 + RANDOM % $(one_of 20 200 1000 4000))) "$(seed)" "${2:-any}"
 	"$writer" write "$DISK" "$W/book" $area "$1" "$(seed)" || status=$?
 	[ $status -eq 3 ] || fail "the writer ended with $status, not by the power cut"
 	[ "$(disks power)" = off ] || fail "the daemon ended by itself"
+	disks_are_good
 	power_is_back
 }
 

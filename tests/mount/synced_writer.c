@@ -18,7 +18,8 @@
  *   - no write covered by an fsync (of any thread) or by its own O_DSYNC is
  *     missing;
  *   - prefix: when a write is found, nothing that was acknowledged before it
- *     was issued is missing.
+ *     was issued is missing;
+ *   - of a write, each block of 4096 bytes is there or not, never a part of it.
  * The writing side checks by reads, while it runs, that its newest
  * acknowledged data are returned.
  *
@@ -605,6 +606,38 @@ static int check_floor(const char *what, const uint32_t limit[THREADS_MAX])
 	return wrong;
 }
 
+/* The values of a sector from the one on that this write put there; 0: none. */
+static uint32_t index_of_write(uint64_t sector, const struct write_entry *e)
+{
+	for (uint32_t i = 1; i < value_count(sector); i++)
+		if (chain[chain_start[sector] + i - 1] == e)
+			return i;
+	return 0;
+}
+
+/* A write is there with all it has in a block of 4096 bytes, or not at all. */
+static int check_whole_blocks(void)
+{
+	int wrong = 0;
+
+	for (uint64_t s = 0; s < book->size_sectors; s++) {
+		int64_t value = find_value(s, 0);
+		const struct write_entry *e;
+
+		if (value <= 0 || (found[s] & ZERO_FLAG))
+			continue;
+		e = chain[chain_start[s] + value - 1];
+		for (uint64_t k = s / 8 * 8; k < s / 8 * 8 + 8; k++) {
+			uint32_t index = index_of_write(k, e);
+
+			if (index && find_value(k, index) < 0)
+				wrong |= report("TORN (part of the block is there)", k, NULL,
+						index);
+		}
+	}
+	return wrong;
+}
+
 /* The latest moment at which a write was issued of which something is there. */
 static uint64_t newest_issue_found(const uint32_t limit[THREADS_MAX])
 {
@@ -641,6 +674,7 @@ static int check_all(bool all_acknowledged)
 				before[t] = i + 1;
 	}
 	wrong |= check_floor("NOT A PREFIX (a later write is there)", before);
+	wrong |= check_whole_blocks();
 	printf("round %u: %u writes, %u of them had to be there: %s\n", book->rounds, writes,
 	       durable, wrong ? "WRONG" : "all is well");
 	return wrong;
