@@ -16,8 +16,7 @@ static bool has_problem(const struct race_client *client)
 }
 
 /* Only the first one counts. */
-G_GNUC_PRINTF(2, 3)
-static void report(struct race_client *client, const char *format, ...)
+void race_report(struct race_client *client, const char *format, ...)
 {
 	va_list args;
 
@@ -28,7 +27,7 @@ static void report(struct race_client *client, const char *format, ...)
 	va_end(args);
 }
 
-static uint64_t below(struct race_client *client, uint64_t limit)
+uint64_t race_below(struct race_client *client, uint64_t limit)
 {
 	return wb_prng_below(&client->prng, limit);
 }
@@ -58,8 +57,8 @@ static int wait_for_end(struct race_client *client)
 	return error;
 }
 
-static int run(struct race_client *client, enum wb_request_op op, unsigned flags,
-	       uint64_t offset, uint64_t length)
+int race_run(struct race_client *client, enum wb_request_op op, unsigned flags,
+	     uint64_t offset, uint64_t length)
 {
 	struct wb_cache *cache = client->world->cache;
 	struct wb_request_public *pub;
@@ -79,14 +78,13 @@ static int run(struct race_client *client, enum wb_request_op op, unsigned flags
 		error = wait_for_end(client);
 	wb_request_put(cache, request);
 	if (error && (error != -EIO || !client->world->may_fail))
-		report(client, "request %d at %" G_GUINT64_FORMAT " ended with %d", op, offset,
-		       error);
+		race_report(client, "request %d at " U64 " ended with %d", op, offset, error);
 	client->failed_count += error != 0;
 	return error;
 }
 
 /* Where the data of a READ begins. */
-static uint8_t *read_data(struct race_client *client, uint64_t offset)
+uint8_t *race_data(struct race_client *client, uint64_t offset)
 {
 	return client->buffer + offset % BLOCK;
 }
@@ -106,24 +104,20 @@ static int read_stubbornly(struct race_client *client, uint64_t offset, uint64_t
 	int error;
 
 	do
-		error = run(client, WB_READ, 0, offset, length);
+		error = race_run(client, WB_READ, 0, offset, length);
 	while (error && may_try_again(client, tries++));
 	return error;
 }
 
 /* --- versions of the own range ---------------------------------------------------- */
 
-struct span {
-	uint64_t from, to;
-};
-
 /* Bytes of unit `index`. */
-static struct span unit_span(const struct race_client *client, uint64_t index)
+static struct race_span unit_span(const struct race_client *client, uint64_t index)
 {
 	uint64_t sector = client->from / SECTOR + index;
 
-	return (struct span){ MAX(client->from, sector * SECTOR),
-			      MIN(client->to, (sector + 1) * SECTOR) };
+	return (struct race_span){ MAX(client->from, sector * SECTOR),
+				   MIN(client->to, (sector + 1) * SECTOR) };
 }
 
 static uint64_t unit_of(const struct race_client *client, uint64_t offset)
@@ -161,14 +155,14 @@ static void push_version(struct race_client *client, uint64_t index, uint64_t ha
 
 static void push_current(struct race_client *client, uint64_t index)
 {
-	struct span span = unit_span(client, index);
+	struct race_span span = unit_span(client, index);
 
 	push_version(client, index, hash_of(own_bytes(client, span.from), span.to - span.from));
 }
 
 /* The newest version of everything is durable, if this is said before the power
  * went. */
-static void note_synced(struct race_client *client)
+void race_synced(struct race_client *client)
 {
 	if (*client->world->is_cut)
 		return;
@@ -184,10 +178,10 @@ static void note_synced(struct race_client *client)
 
 static int sync_all(struct race_client *client)
 {
-	int error = run(client, WB_SYNC, 0, 0, 0);
+	int error = race_run(client, WB_SYNC, 0, 0, 0);
 
 	if (!error)
-		note_synced(client);
+		race_synced(client);
 	return error;
 }
 
@@ -213,7 +207,7 @@ static void note_written(struct race_client *client, uint64_t from, uint64_t to)
 {
 	memcpy(client->now + (from - client->from), client->wanted, to - from);
 	for (uint64_t i = unit_of(client, from); i <= unit_of(client, to - 1); i++) {
-		struct span span = unit_span(client, i);
+		struct race_span span = unit_span(client, i);
 
 		push_current(client, i);
 		if (from <= span.from && span.to <= to)
@@ -233,7 +227,7 @@ static void note_unknown(struct race_client *client, uint64_t index)
 static void settle_unit(struct race_client *client, uint64_t index, uint64_t from, uint64_t to,
 			const uint8_t *found)
 {
-	struct span span = unit_span(client, index);
+	struct race_span span = unit_span(client, index);
 	uint64_t at = MAX(from, span.from), end = MIN(to, span.to);
 	const uint8_t *wanted = client->wanted + (at - from);
 
@@ -245,8 +239,8 @@ static void settle_unit(struct race_client *client, uint64_t index, uint64_t fro
 		memcpy(client->now + (at - client->from), wanted, end - at);
 		push_current(client, index);
 	} else if (memcmp(found + (at - from), own_bytes(client, at), end - at) != 0) {
-		report(client, "bytes %" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT " hold neither "
-		       "the old nor the new data of a write that failed", at, end);
+		race_report(client, "bytes " U64 " to " U64 " hold neither the old nor "
+			    "the new data of a write that failed", at, end);
 	}
 }
 
@@ -258,10 +252,10 @@ static void settle_failed(struct race_client *client, uint64_t from, uint64_t to
 		if (error)
 			note_unknown(client, i);
 		else
-			settle_unit(client, i, from, to, read_data(client, from));
+			settle_unit(client, i, from, to, race_data(client, from));
 	}
 	if (error && !client->world->may_lose)
-		report(client, "bytes at %" G_GUINT64_FORMAT " stay unreadable", from);
+		race_report(client, "bytes at " U64 " stay unreadable", from);
 }
 
 static void fill(struct race_client *client, uint8_t *bytes, uint64_t count)
@@ -277,33 +271,33 @@ static void fill(struct race_client *client, uint8_t *bytes, uint64_t count)
 }
 
 /* Small and odd, whole blocks, or long; often near the neighbours. */
-static struct span choose_own(struct race_client *client)
+static struct race_span choose_own(struct race_client *client)
 {
 	uint64_t size = client->to - client->from, length, from;
 
-	switch (below(client, 8)) {
-	case 0: case 1: case 2: length = 1 + below(client, 3000); break;
-	case 3: case 4: length = BLOCK * (1 + below(client, 4)); break;
-	case 5: length = SECTOR * (1 + below(client, 20)); break;
-	case 6: length = 1 + below(client, 40000); break;
-	default: length = 1 + below(client, LENGTH_MAX); break;
+	switch (race_below(client, 8)) {
+	case 0: case 1: case 2: length = 1 + race_below(client, 3000); break;
+	case 3: case 4: length = BLOCK * (1 + race_below(client, 4)); break;
+	case 5: length = SECTOR * (1 + race_below(client, 20)); break;
+	case 6: length = 1 + race_below(client, 40000); break;
+	default: length = 1 + race_below(client, LENGTH_MAX); break;
 	}
 	length = MIN(length, size);
-	switch (below(client, 4)) {
-	case 0: from = client->from + below(client, 64); break;
-	case 1: from = client->to - length - below(client, 64); break;
-	default: from = client->from + below(client, size - length + 1); break;
+	switch (race_below(client, 4)) {
+	case 0: from = client->from + race_below(client, 64); break;
+	case 1: from = client->to - length - race_below(client, 64); break;
+	default: from = client->from + race_below(client, size - length + 1); break;
 	}
 	from = CLAMP(from, client->from, client->to - length);
-	if (below(client, 3) == 0 && from / BLOCK * BLOCK >= client->from)
+	if (race_below(client, 3) == 0 && from / BLOCK * BLOCK >= client->from)
 		from = from / BLOCK * BLOCK;
-	return (struct span){ from, from + length };
+	return (struct race_span){ from, from + length };
 }
 
 static void change_own(struct race_client *client, enum wb_request_op op)
 {
-	struct span span = choose_own(client);
-	unsigned flags = below(client, 8) == 0 ? WB_REQUEST_FUA : 0;
+	struct race_span span = choose_own(client);
+	unsigned flags = race_below(client, 8) == 0 ? WB_REQUEST_FUA : 0;
 	int error;
 
 	if (!make_room(client, span.from, span.to))
@@ -314,163 +308,59 @@ static void change_own(struct race_client *client, enum wb_request_op op)
 		memset(client->wanted, 0, span.to - span.from);
 	memcpy(client->buffer, client->wanted, span.to - span.from);
 	client->operation++;
-	error = run(client, op, flags, span.from, span.to - span.from);
+	error = race_run(client, op, flags, span.from, span.to - span.from);
 	if (error) {
 		settle_failed(client, span.from, span.to);
 		return;
 	}
 	note_written(client, span.from, span.to);
 	if (flags & WB_REQUEST_FUA)
-		note_synced(client);
+		race_synced(client);
 }
 
 /* Compares what was read of [from, to) with what it has to be. */
 static void check_own(struct race_client *client, uint64_t from, uint64_t to)
 {
-	const uint8_t *found = read_data(client, from);
+	const uint8_t *found = race_data(client, from);
 
 	for (uint64_t i = unit_of(client, from); i <= unit_of(client, to - 1); i++) {
-		struct span span = unit_span(client, i);
+		struct race_span span = unit_span(client, i);
 		uint64_t at = MAX(from, span.from), end = MIN(to, span.to);
 
 		if (!client->units[i].is_unknown &&
 		    memcmp(found + (at - from), own_bytes(client, at), end - at) != 0)
-			report(client, "client %u, operation %" G_GUINT64_FORMAT ": a read of %"
-			       G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT " gives other data at "
-			       "%" G_GUINT64_FORMAT, client->id, client->operation, from, to, at);
+			race_report(client, "client %u, operation " U64 ": a read of " U64 " to "
+				    U64 " gives other data at " U64, client->id, client->operation,
+				    from, to, at);
 	}
 }
 
 static void read_own(struct race_client *client)
 {
-	struct span span = choose_own(client);
+	struct race_span span = choose_own(client);
 
-	if (run(client, WB_READ, 0, span.from, span.to - span.from) == 0)
+	if (race_run(client, WB_READ, 0, span.from, span.to - span.from) == 0)
 		check_own(client, span.from, span.to);
-}
-
-/* --- the shared range ------------------------------------------------------------- */
-
-/* A sector says who wrote it when, and where; a torn one does not fit together. */
-static void make_shared_sector(uint64_t words[SECTOR / 8], unsigned writer, uint64_t serial,
-			       uint64_t sector)
-{
-	struct wb_prng prng;
-
-	words[0] = (uint64_t)(writer + 1) << 48 | serial;
-	wb_prng_init(&prng, words[0] ^ sector << 24);
-	for (unsigned i = 1; i < SECTOR / 8; i++)
-		words[i] = wb_prng_next(&prng);
-}
-
-static uint64_t shared_sectors(const struct race_world *world)
-{
-	return (world->shared_to - world->shared_from) / SECTOR;
-}
-
-static uint64_t *seen_of(struct race_client *client, unsigned writer, uint64_t sector)
-{
-	uint64_t first = client->world->shared_from / SECTOR;
-
-	return &client->seen[writer * shared_sectors(client->world) + (sector - first)];
-}
-
-static void check_shared_sector(struct race_client *client, const uint8_t *bytes,
-				uint64_t sector)
-{
-	static const uint64_t zeros[SECTOR / 8];
-	uint64_t found[SECTOR / 8], right[SECTOR / 8], serial, *seen;
-	uint64_t writer;
-
-	memcpy(found, bytes, SECTOR);
-	if (memcmp(found, zeros, SECTOR) == 0)
-		return;
-	writer = (found[0] >> 48) - 1;
-	serial = found[0] & ((UINT64_C(1) << 48) - 1);
-	if (writer >= RACE_CLIENTS ||
-	    serial > atomic_load_explicit(&client->world->issued[writer], memory_order_relaxed)) {
-		report(client, "shared sector %" G_GUINT64_FORMAT ": nobody wrote this", sector);
-		return;
-	}
-	make_shared_sector(right, (unsigned)writer, serial, sector);
-	if (memcmp(found, right, SECTOR) != 0)
-		report(client, "shared sector %" G_GUINT64_FORMAT " is torn", sector);
-	/* Each writer writes one after the other. */
-	seen = seen_of(client, (unsigned)writer, sector);
-	if (serial < *seen)
-		report(client, "shared sector %" G_GUINT64_FORMAT ": write %" G_GUINT64_FORMAT
-		       " of client %u is back after its write %" G_GUINT64_FORMAT, sector, serial,
-		       (unsigned)writer, *seen);
-	*seen = MAX(*seen, serial);
-}
-
-static struct span choose_shared(struct race_client *client)
-{
-	const struct race_world *world = client->world;
-	uint64_t count = shared_sectors(world);
-	uint64_t length = 1 + below(client, below(client, 3) == 0 ? count : 12);
-	uint64_t first = world->shared_from / SECTOR + below(client, count - length + 1);
-
-	if (below(client, 3) == 0 && first / 8 * 8 * SECTOR >= world->shared_from)
-		first = first / 8 * 8;
-	return (struct span){ first * SECTOR, (first + length) * SECTOR };
-}
-
-static void write_shared(struct race_client *client)
-{
-	struct span span = choose_shared(client);
-	unsigned flags = below(client, 8) == 0 ? WB_REQUEST_FUA : 0;
-	uint64_t serial = 1 + atomic_fetch_add_explicit(&client->world->issued[client->id], 1,
-							memory_order_relaxed);
-	int error;
-
-	for (uint64_t at = span.from; at < span.to; at += SECTOR) {
-		uint64_t words[SECTOR / 8];
-
-		make_shared_sector(words, client->id, serial, at / SECTOR);
-		memcpy(client->buffer + (at - span.from), words, SECTOR);
-	}
-	error = run(client, WB_WRITE, flags, span.from, span.to - span.from);
-	for (uint64_t at = span.from; !error && at < span.to; at += SECTOR)
-		*seen_of(client, client->id, at / SECTOR) = serial;
-	if (!error && flags & WB_REQUEST_FUA)
-		note_synced(client);
-}
-
-static void zero_shared(struct race_client *client)
-{
-	struct span span = choose_shared(client);
-
-	run(client, WB_ZERO, 0, span.from, span.to - span.from);
-}
-
-static void read_shared_span(struct race_client *client, struct span span)
-{
-	if (run(client, WB_READ, 0, span.from, span.to - span.from) != 0)
-		return;
-	for (uint64_t at = span.from; at < span.to; at += SECTOR)
-		check_shared_sector(client, read_data(client, span.from) + (at - span.from),
-				    at / SECTOR);
 }
 
 /* --- a run ----------------------------------------------------------------------------- */
 
 static void operate(struct race_client *client)
 {
-	switch (below(client, 20)) {
+	switch (race_below(client, 20)) {
 	case 0: case 1: case 2: case 3: case 4: case 5: case 6: case 7:
 		change_own(client, WB_WRITE);
 		break;
 	case 8: change_own(client, WB_ZERO); break;
 	case 9: case 10: case 11: case 12: read_own(client); break;
 	case 13: sync_all(client); break;
-	case 14: case 15: case 16: write_shared(client); break;
-	case 17: case 18: read_shared_span(client, choose_shared(client)); break;
+	case 14: case 15: case 16: race_shared_write(client); break;
+	case 17: case 18: race_shared_read(client, race_shared_choose(client)); break;
 	default:
-		if (below(client, 2) == 0)
-			zero_shared(client);
+		if (race_below(client, 2) == 0)
+			race_shared_zero(client);
 		else
-			read_shared_span(client, choose_shared(client));
+			race_shared_read(client, race_shared_choose(client));
 		break;
 	}
 }
@@ -512,26 +402,26 @@ static void read_all(struct race_client *client,
 		uint64_t step = world->may_lose ? BLOCK : LENGTH_MAX;
 
 		to = MIN(client->to, (from / BLOCK) * BLOCK + step);
-		if (run(client, WB_READ, 0, from, to - from) == 0)
+		if (race_run(client, WB_READ, 0, from, to - from) == 0)
 			check(client, from, to);
 		else if (!world->may_lose)
-			report(client, "bytes at %" G_GUINT64_FORMAT " cannot be read", from);
+			race_report(client, "bytes at " U64 " cannot be read", from);
 		else
 			client->lost_count++;
 	}
 	for (uint64_t at = world->shared_from; at < world->shared_to; at += BLOCK)
-		read_shared_span(client, (struct span){ at, at + BLOCK });
+		race_shared_read(client, (struct race_span){ at, at + BLOCK });
 }
 
 void race_client_verify(struct race_client *client)
 {
 	read_all(client, check_own);
-	note_synced(client);
+	race_synced(client);
 }
 
 static void adopt(struct race_client *client, uint64_t from, uint64_t to)
 {
-	memcpy(client->now + (from - client->from), read_data(client, from), to - from);
+	memcpy(client->now + (from - client->from), race_data(client, from), to - from);
 }
 
 /* A prefix of the operations: what a sector shows must have happened before
@@ -541,12 +431,12 @@ void race_client_verify_prefix(struct race_client *client)
 	uint64_t happened = 0, missing = UINT64_MAX;
 
 	/* Their order does not outlive a crash. */
-	memset(client->seen, 0, RACE_CLIENTS * shared_sectors(client->world) *
+	memset(client->seen, 0, RACE_CLIENTS * race_shared_sectors(client->world) *
 	       sizeof *client->seen);
 	read_all(client, adopt);
 	for (uint64_t i = 0; i < client->unit_count && !has_problem(client); i++) {
 		struct race_unit *unit = &client->units[i];
-		struct span span = unit_span(client, i);
+		struct race_span span = unit_span(client, i);
 		uint64_t hash = hash_of(own_bytes(client, span.from), span.to - span.from);
 		int first = -1, last = -1;
 
@@ -557,9 +447,9 @@ void race_client_verify_prefix(struct race_client *client)
 			first = first < 0 ? v : first;
 		}
 		if (first < 0 && !unit->is_unknown)
-			report(client, "client %u: after the crash bytes %" G_GUINT64_FORMAT " to %"
-			       G_GUINT64_FORMAT " hold neither what was synced nor one of %u later "
-			       "versions", client->id, span.from, span.to, unit->count - 1);
+			race_report(client, "client %u: after the crash bytes " U64 " to " U64 " hold "
+				    "neither what was synced nor one of %u later versions",
+				    client->id, span.from, span.to, unit->count - 1);
 		if (first >= 0 && !unit->is_unknown) {
 			happened = MAX(happened, unit->versions[first].operation);
 			if (last + 1 < unit->count)
@@ -570,8 +460,8 @@ void race_client_verify_prefix(struct race_client *client)
 		push_version(client, i, hash);
 	}
 	if (happened > missing)
-		report(client, "client %u: operation %" G_GUINT64_FORMAT " is there after the crash, "
-		       "and %" G_GUINT64_FORMAT " before it is not", client->id, happened, missing);
+		race_report(client, "client %u: operation " U64 " is there after the crash, "
+			    "and " U64 " before it is not", client->id, happened, missing);
 }
 
 void race_client_init(struct race_client *client, struct race_world *world, unsigned id,
@@ -586,7 +476,7 @@ void race_client_init(struct race_client *client, struct race_world *world, unsi
 	client->now = g_malloc0(to - from);
 	client->unit_count = unit_of(client, to - 1) + 1;
 	client->units = g_new0(struct race_unit, client->unit_count);
-	client->seen = g_new0(uint64_t, RACE_CLIENTS * shared_sectors(world));
+	client->seen = g_new0(uint64_t, RACE_CLIENTS * race_shared_sectors(world));
 	client->buffer = aligned_alloc(BLOCK, WB_REQUEST_BYTES_MAX + BLOCK);
 	client->wanted = g_malloc(LENGTH_MAX);
 	wb_lock_init(&client->lock, WB_RANK_FRONTEND);

@@ -81,4 +81,30 @@ void race_client_verify(struct race_client *client);
  * what is found is the truth from then on. */
 void race_client_verify_prefix(struct race_client *client);
 
+/* --- between race_client.c and race_shared.c --------------------------------- */
+
+#define U64 "%" G_GUINT64_FORMAT
+
+struct race_span {
+	uint64_t from, to;
+};
+
+/* Only the first one counts. */
+void race_report(struct race_client *client, const char *format, ...) G_GNUC_PRINTF(2, 3);
+uint64_t race_below(struct race_client *client, uint64_t limit);
+/* A request with client->buffer, to its end: 0 or -EIO, where that may be. */
+int race_run(struct race_client *client, enum wb_request_op op, unsigned flags,
+	     uint64_t offset, uint64_t length);
+/* Where the data of a READ begins. */
+uint8_t *race_data(struct race_client *client, uint64_t offset);
+/* The newest version of everything is durable, if this is said before the power
+ * went. */
+void race_synced(struct race_client *client);
+
+uint64_t race_shared_sectors(const struct race_world *world);
+struct race_span race_shared_choose(struct race_client *client);
+void race_shared_write(struct race_client *client);
+void race_shared_zero(struct race_client *client);
+void race_shared_read(struct race_client *client, struct race_span span);
+
 #endif
