@@ -100,7 +100,7 @@ static void note_problem(struct race *race, const char *what, const char *why)
 static uint64_t fast_now_ns(struct wb_clock *clock)
 {
 	(void)clock;
-	return wb_clock_now_ns(wb_clock_real()) * 100;
+	return wb_clock_now_ns(wb_clock_real()) * 1000;
 }
 
 static struct wb_clock fast_clock = { fast_now_ns };

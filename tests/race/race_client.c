@@ -79,6 +79,9 @@ int race_run(struct race_client *client, enum wb_request_op op, unsigned flags,
 	wb_request_put(cache, request);
 	if (error && (error != -EIO || !client->world->may_fail))
 		race_report(client, "request %d at " U64 " ended with %d", op, offset, error);
+	/* What is out of order needs time, not more requests. */
+	if (error)
+		g_usleep(1000);
 	client->failed_count += error != 0;
 	return error;
 }
@@ -223,39 +226,57 @@ static void note_unknown(struct race_client *client, uint64_t index)
 	client->lost_count++;
 }
 
-/* A sector of a write that failed holds what it was or what it was to be. */
-static void settle_unit(struct race_client *client, uint64_t index, uint64_t from, uint64_t to,
-			const uint8_t *found)
+/* A sector of a write that failed holds what it was or what it was to be:
+ * `wanted` and `found` from `at` on. */
+static void settle_unit(struct race_client *client, uint64_t index, uint64_t at, uint64_t end,
+			const uint8_t *wanted, const uint8_t *found)
 {
-	struct race_span span = unit_span(client, index);
-	uint64_t at = MAX(from, span.from), end = MIN(to, span.to);
-	const uint8_t *wanted = client->wanted + (at - from);
-
 	if (client->units[index].is_unknown) {
 		client->units[index].is_rewritten = false;
 		return;
 	}
-	if (memcmp(found + (at - from), wanted, end - at) == 0) {
+	if (memcmp(found, wanted, end - at) == 0) {
 		memcpy(client->now + (at - client->from), wanted, end - at);
 		push_current(client, index);
-	} else if (memcmp(found + (at - from), own_bytes(client, at), end - at) != 0) {
-		race_report(client, "bytes " U64 " to " U64 " hold neither the old nor "
-			    "the new data of a write that failed", at, end);
+	} else if (memcmp(found, own_bytes(client, at), end - at) != 0) {
+		race_report(client, "bytes " U64 " to " U64 " hold neither the old nor the new "
+			    "data of a write that failed", at, end);
 	}
 }
 
-static void settle_failed(struct race_client *client, uint64_t from, uint64_t to)
+static void settle_piece(struct race_client *client, uint64_t from, uint64_t to,
+			 const uint8_t *wanted)
 {
 	int error = read_stubbornly(client, from, to - from);
 
 	for (uint64_t i = unit_of(client, from); i <= unit_of(client, to - 1); i++) {
+		struct race_span span = unit_span(client, i);
+		uint64_t at = MAX(from, span.from), end = MIN(to, span.to);
+
 		if (error)
 			note_unknown(client, i);
 		else
-			settle_unit(client, i, from, to, race_data(client, from));
+			settle_unit(client, i, at, end, wanted + (at - from),
+				    race_data(client, from) + (at - from));
 	}
 	if (error && !client->world->may_lose)
 		race_report(client, "bytes at " U64 " stay unreadable", from);
+}
+
+/* Block by block where some may be unreadable. */
+static uint64_t piece_end(const struct race_client *client, uint64_t from, uint64_t to)
+{
+	uint64_t step = client->world->may_lose ? BLOCK : LENGTH_MAX;
+
+	return MIN(to, from / BLOCK * BLOCK + step);
+}
+
+static void settle_failed(struct race_client *client, uint64_t from, uint64_t to)
+{
+	for (uint64_t at = from, end; at < to; at = end) {
+		end = piece_end(client, at, to);
+		settle_piece(client, at, end, client->wanted + (at - from));
+	}
 }
 
 static void fill(struct race_client *client, uint8_t *bytes, uint64_t count)
@@ -398,10 +419,7 @@ static void read_all(struct race_client *client,
 	struct race_world *world = client->world;
 
 	for (uint64_t from = client->from, to; from < client->to; from = to) {
-		/* Block by block where some may be unreadable. */
-		uint64_t step = world->may_lose ? BLOCK : LENGTH_MAX;
-
-		to = MIN(client->to, (from / BLOCK) * BLOCK + step);
+		to = piece_end(client, from, client->to);
 		if (race_run(client, WB_READ, 0, from, to - from) == 0)
 			check(client, from, to);
 		else if (!world->may_lose)
@@ -447,8 +465,8 @@ void race_client_verify_prefix(struct race_client *client)
 			first = first < 0 ? v : first;
 		}
 		if (first < 0 && !unit->is_unknown)
-			race_report(client, "client %u: after the crash bytes " U64 " to " U64 " hold "
-				    "neither what was synced nor one of %u later versions",
+			race_report(client, "client %u: after the crash bytes " U64 " to " U64
+				    " hold neither what was synced nor one of %u later versions",
 				    client->id, span.from, span.to, unit->count - 1);
 		if (first >= 0 && !unit->is_unknown) {
 			happened = MAX(happened, unit->versions[first].operation);
