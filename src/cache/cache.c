@@ -6,6 +6,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "cache/backing_check.h"
+
 /* --- news between the engines ------------------------------------------------ */
 
 void wb_cache_kick_writeback(void *arg)
@@ -113,26 +115,37 @@ static void end_verb_locked(struct wb_verb *verb, int error)
 
 /* A drain is over when nothing is dirty, or when all that was there at its
  * start is written back and only newer writes are dirty. */
-static void look_after_drain(struct wb_cache *cache)
+static bool has_dirty(void *arg)
 {
-	bool is_clean, is_beyond, has_failed;
+	struct wb_cache *cache = arg;
+
+	return wb_segment_table_dirty(cache->path.segments) > 0 ||
+	       !wb_writeback_is_idle(cache->writeback);
+}
+
+/* TRUE: look again. When all is clean, the drain is over only with the mark. */
+static bool look_after_drain(struct wb_cache *cache)
+{
+	bool was_clean, is_marked, is_clean, is_beyond, has_failed;
 
 	if (!cache->is_draining)
-		return;
+		return false;
+	was_clean = !has_dirty(cache);
+	is_marked = was_clean && wb_mark_gate_complete(&cache->mark_gate, has_dirty, cache);
 	/* Under the lock: a drain asked for after the look is not answered by it. */
 	wb_lock_acquire(&cache->lock);
-	is_clean = wb_segment_table_dirty(cache->path.segments) == 0 &&
-		   wb_writeback_is_idle(cache->writeback);
+	is_clean = !has_dirty(cache);
 	has_failed = wb_writeback_is_stuck(cache->writeback) ||
 		     wb_writeback_failures(cache->writeback) >=
 			     cache->drain_failures + WB_DRAIN_FAILURES_MAX ||
 		     wb_flush_has_failed(cache->path.flush);
 	is_beyond = wb_tail_current(&cache->tail).segment > cache->drain_segment;
-	if (is_clean || is_beyond || has_failed) {
+	if (is_clean ? is_marked : is_beyond || has_failed) {
 		end_verb_locked(&cache->drain, is_clean || is_beyond ? 0 : -EIO);
 		cache->is_draining = false;
 	}
 	wb_lock_release(&cache->lock);
+	return is_clean && !was_clean;
 }
 
 /* A pass is answered by what it found; what was asked for meanwhile gets the
@@ -176,7 +189,7 @@ bool wb_cache_writeback_step(void *arg)
 		any |= wb_carry_step(&cache->carry,
 				     wb_writeback_bad_tries(cache->writeback) >=
 				     WB_BAD_TRIES_MAX ? WB_CARRY_ALL : WB_CARRY_EXTENTS);
-	look_after_drain(cache);
+	any |= look_after_drain(cache);
 	any |= look_after_scrub(cache);
 	return any;
 }
@@ -215,6 +228,36 @@ enum wb_submit_result wb_cache_submit(struct wb_cache *cache, struct wb_request 
 {
 	g_assert(request->path == &cache->path);
 	return wb_request_start(request, error);
+}
+
+/* --- the mark on the backing --------------------------------------------------------- */
+
+enum wb_mark_wish wb_cache_mark_wish(struct wb_cache *cache)
+{
+	return cache->path.mark_gate ? wb_mark_gate_wish(cache->path.mark_gate) :
+				       WB_MARK_WISH_NONE;
+}
+
+void wb_cache_mark_written(struct wb_cache *cache, enum wb_mark_wish what, int error)
+{
+	if (error)
+		wb_message_set(&cache->message, "backing %s: its mark cannot be written: %s",
+			       cache->config.backing_store->label, g_strerror(-error));
+	else
+		cache->marked_epoch = cache->epoch;
+	wb_mark_gate_written(&cache->mark_gate, what, error);
+	wb_cache_kick_writeback(cache);
+}
+
+void wb_cache_end_marking(struct wb_cache *cache)
+{
+	if (cache->path.mark_gate)
+		wb_mark_gate_refuse(cache->path.mark_gate);
+}
+
+const char *wb_cache_opening_note(const struct wb_cache *cache)
+{
+	return cache->opening_note;
 }
 
 /* --- control ---------------------------------------------------------------------- */
@@ -562,8 +605,18 @@ static int sync_all(struct wb_cache *cache)
 	return result;
 }
 
+/* For the next opening, now that nothing of ours is under way any more. */
+static void describe_backing(struct wb_cache *cache, uint64_t dirty_left)
+{
+	struct wb_superblock *superblock = wb_recorder_superblock(cache->recorder);
+
+	superblock->backing_look = wb_backing_describe(&cache->config, superblock, dirty_left);
+	superblock->mark_epoch = MAX(superblock->mark_epoch, cache->marked_epoch);
+}
+
 static int close_clean(struct wb_cache *cache)
 {
+	uint64_t dirty_left;
 	int error = sync_all(cache);
 
 	/* Then there is no way left, and nothing to wait for. */
@@ -575,7 +628,12 @@ static int close_clean(struct wb_cache *cache)
 	/* The newest tail is known only now that everything is durable. */
 	while (wb_reclaim_step(cache->reclaim, WB_CALM))
 		;
-	return wb_reclaim_record_sync(cache->reclaim, WB_STATE_CLEAN);
+	dirty_left = wb_segment_table_dirty(cache->path.segments);
+	describe_backing(cache, dirty_left);
+	error = wb_reclaim_record_sync(cache->reclaim, WB_STATE_CLEAN);
+	if (!error && cache->config.watch.stopped)
+		cache->config.watch.stopped(cache->config.watch.arg, dirty_left == 0);
+	return error;
 }
 
 static int close_bare(struct wb_cache *cache, enum wb_close_mode mode)
@@ -644,12 +702,14 @@ void wb_cache_free(struct wb_cache *cache)
 	wb_block_map_free(cache->path.map);
 	wb_segment_table_free(cache->path.segments);
 	if (cache->path.space) {
+		wb_mark_gate_clear(&cache->mark_gate);
 		wb_park_list_clear(&cache->space);
 		wb_park_list_clear(&cache->extent_room);
 	}
 	if (cache->bounce_memory)
 		munmap(cache->bounce_memory, cache->bounce_bytes);
 	g_free(cache->requests);
+	g_free(cache->opening_note);
 	wb_lock_clear(&cache->lock);
 	wb_lock_clear(&cache->pool_lock);
 	wb_message_clear(&cache->message);

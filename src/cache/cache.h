@@ -24,6 +24,35 @@
 struct wb_cache;
 struct wb_request;
 
+/* The backing as its file system shows it; 0: not known. */
+struct wb_backing_facts {
+	uint64_t size_bytes;
+	uint64_t mtime_ns;		/* last change, since 1970 */
+};
+
+/*
+ * For noticing that the backing is another one or was changed by somebody else.
+ * The mark is what the owner of the cache keeps on the backing: an epoch, and
+ * whether the backing is complete without the cache. All NULL and 0: nothing is
+ * checked and there is no mark.
+ */
+struct wb_backing_watch {
+	/* FALSE: cannot say. Durable: a crash must not bring back an older time. */
+	bool (*describe)(void *arg, struct wb_backing_facts *facts);
+	/* wb_cache_mark_wish() has something new to say; any thread, no lock held. */
+	void (*mark_wanted)(void *arg);
+	/* wb_cache_close() has stopped the cache cleanly. */
+	void (*stopped)(void *arg, bool is_complete);
+	void *arg;
+
+	/* the mark as it was found */
+	uint64_t mark_epoch;		/* 0: not known */
+	bool mark_is_complete;		/* of that epoch */
+	int64_t mark_time_s;		/* when that was written */
+	/* Attach in spite of all that is found, and trust nothing clean. */
+	bool is_forced;
+};
+
 struct wb_cache_config {
 	struct wb_store *cache_store;
 	struct wb_store *backing_store;
@@ -32,6 +61,7 @@ struct wb_cache_config {
 	uint64_t ram_buffer_bytes;	/* 0 = 64 MiB; at least 4 segments */
 	unsigned request_count;		/* requests that can be open at once */
 	struct wb_tunables tunables;
+	struct wb_backing_watch watch;
 };
 
 /*
@@ -65,6 +95,9 @@ enum wb_close_mode {
  * as after a crash). Frees everything in any case. */
 int wb_cache_close(struct wb_cache *cache, enum wb_close_mode mode);
 
+/* What opening did about the backing that a person should know, or NULL. */
+const char *wb_cache_opening_note(const struct wb_cache *cache);
+
 #define WB_CACHE_ERROR (wb_cache_error_quark())
 GQuark wb_cache_error_quark(void);
 enum wb_cache_error {
@@ -72,6 +105,7 @@ enum wb_cache_error {
 	WB_CACHE_ERROR_DAMAGED,		/* superblocks or the middle of the log */
 	WB_CACHE_ERROR_IO,
 	WB_CACHE_ERROR_MISMATCH,	/* backing size, geometry */
+	WB_CACHE_ERROR_CHANGED,		/* another backing or cache, or changed behind us */
 	WB_CACHE_ERROR_LIMIT,		/* memory, sizes */
 };
 
@@ -146,6 +180,18 @@ void wb_cache_start_drain(struct wb_cache *cache);
 /* Starts reading back all that lies in the log (scrub, scrubs_done/failed). One
  * asked for during a pass gets a pass of its own afterwards. */
 void wb_cache_start_scrub(struct wb_cache *cache);
+
+/*
+ * The mark. After opening, and whenever `mark_wanted` was called, the owner asks
+ * what to write, makes it durable together with the epoch (statistics), and says so;
+ * after an error it tries again later. Requests that change data wait while the
+ * mark does not say "dirty". One thread.
+ */
+enum wb_mark_wish { WB_MARK_WISH_NONE, WB_MARK_WISH_COMPLETE, WB_MARK_WISH_DIRTY };
+enum wb_mark_wish wb_cache_mark_wish(struct wb_cache *cache);
+void wb_cache_mark_written(struct wb_cache *cache, enum wb_mark_wish what, int error);
+/* The owner is going away: requests that would wait for the mark fail (EIO). */
+void wb_cache_end_marking(struct wb_cache *cache);
 
 void wb_cache_set_tunables(struct wb_cache *cache, const struct wb_tunables *tunables);
 

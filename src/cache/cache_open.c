@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 
 #include "base/mutant.h"
+#include "cache/backing_check.h"
 #include "cache/recovery.h"
 #include "format/endian.h"
 
@@ -142,7 +143,8 @@ static void replay_record(struct wb_data_path *path, const struct wb_recovery *r
 			put(path, &entry, wb_geometry_slot(&path->geometry, place, block),
 			    WB_SLOT_DIRTY);
 			carve_overwritten(path, &entry);
-		} else if (entry.type != WB_ENTRY_VOID) {
+		} else if (entry.type != WB_ENTRY_VOID &&
+			   record->sequence >= recovery->superblock.warm_sequence) {
 			put(path, &entry, wb_geometry_slot(&path->geometry, place, block),
 			    WB_SLOT_CLEAN);
 		}
@@ -173,6 +175,56 @@ static void replay(struct wb_cache *cache, const struct wb_recovery *recovery)
 			      &g_array_index(recovery->records, struct wb_recovery_record, i));
 	cache->recovered_records = recovery->record_count;
 	cache->recovered_dirty_blocks = wb_block_map_dirty_count(cache->path.map);
+}
+
+/* --- the backing --------------------------------------------------------------------- */
+
+static void drop_clean(struct wb_data_path *path)
+{
+	for (uint32_t slot = 0; slot < path->geometry.slot_count; slot++) {
+		struct wb_stripe *stripe;
+		struct wb_mapping mapping;
+
+		wb_block_map_peek(path->map, slot, &mapping);
+		if (mapping.state != WB_SLOT_CLEAN)
+			continue;
+		stripe = wb_block_map_stripe(path->map, mapping.address);
+		wb_lock_acquire(&stripe->lock);
+		wb_block_map_remove_locked(path->map, mapping.address);
+		wb_lock_release(&stripe->lock);
+	}
+}
+
+/* What the superblocks say of the backing from now on. A dropped copy is still in
+ * the log: without warm_sequence the next opening would believe it again. */
+static void note_backing(struct wb_superblock *superblock,
+			 const struct wb_backing_check *check)
+{
+	const struct wb_backing_watch *watch = &check->config->watch;
+
+	superblock->backing_look = (struct wb_backing_look){ 0 };
+	if (watch->mark_epoch || watch->is_forced)
+		superblock->mark_epoch = watch->mark_epoch;
+	if (check->drops_clean)
+		superblock->warm_sequence = check->recovery->cut_sequence + 1;
+}
+
+static gboolean look_at_backing(struct wb_cache *cache, struct wb_recovery *recovery,
+				GError **error)
+{
+	struct wb_backing_check check = {
+		.config = &cache->config, .recovery = recovery, .map = cache->path.map,
+		.dirty_count = wb_segment_table_dirty(cache->path.segments),
+	};
+
+	if (!wb_backing_check(&check, error))
+		return FALSE;
+	cache->opening_note = check.note;
+	if (check.drops_clean)
+		drop_clean(&cache->path);
+	note_backing(&recovery->superblock, &check);
+	wb_mark_gate_begin(&cache->mark_gate, check.dirty_count > 0);
+	return TRUE;
 }
 
 /* --- the new epoch ---------------------------------------------------------------- */
@@ -294,6 +346,9 @@ static gboolean make_state(struct wb_cache *cache, const struct wb_recovery *rec
 	path->exclusion = wb_exclusion_new(path->map, cache->executor);
 	wb_park_list_init(&cache->space, cache->executor);
 	wb_park_list_init(&cache->extent_room, cache->executor);
+	wb_mark_gate_init(&cache->mark_gate, cache->executor, cache->config.watch.mark_wanted,
+			  cache->config.watch.arg);
+	path->mark_gate = &cache->mark_gate;
 	path->space = &cache->space;
 	path->extent_room = &cache->extent_room;
 	path->cache_store = cache->config.cache_store;
@@ -398,11 +453,13 @@ static void wire(struct wb_cache *cache)
 	wb_worker_kick(cache->writeback_worker);
 }
 
-static gboolean open_recovered(struct wb_cache *cache, const struct wb_recovery *recovery,
+static gboolean open_recovered(struct wb_cache *cache, struct wb_recovery *recovery,
 			       GError **error)
 {
 	struct wb_log_start start = {
-		.epoch = recovery->highest_epoch + 1,
+		/* Beyond the mark's too: with --force the cache may be an older copy,
+		 * and the newer one is not to be taken for this volume's again. */
+		.epoch = MAX(recovery->highest_epoch, cache->config.watch.mark_epoch) + 1,
 		.epoch_start = recovery->cut_sequence + 1,
 		.last_sequence = recovery->cut_sequence, .last_crc = recovery->cut_crc,
 		.last_segment = recovery->last_segment,
@@ -419,6 +476,8 @@ static gboolean open_recovered(struct wb_cache *cache, const struct wb_recovery 
 	    !wb_cache_make_requests(cache, WB_BOUNCE_COUNT * WB_BLOCK_BYTES, error))
 		return FALSE;
 	replay(cache, recovery);
+	if (!look_at_backing(cache, recovery, error))
+		return FALSE;
 	make_recorder(cache, recovery, &start);
 	return make_engines(cache, &start, error) && begin_epoch(cache, recovery, error);
 }

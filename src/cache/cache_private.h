@@ -27,6 +27,8 @@ struct wb_cache {
 	struct wb_stats stats;
 	struct wb_message message;
 	struct wb_park_list space, extent_room;
+	struct wb_mark_gate mark_gate;
+	char *opening_note;
 	struct wb_recorder *recorder;
 	struct wb_reclaim *reclaim;
 	struct wb_writeback *writeback;
@@ -50,6 +52,9 @@ struct wb_cache {
 	struct wb_verb scrub_verb;
 	uint64_t scrub_answers;		/* asked, when the pass began */
 	uint64_t next_sync_ns;
+
+	/* the owner of the mark; closing */
+	uint64_t marked_epoch;		/* in the mark, as far as is known */
 
 	/* atomic */
 	atomic_bool allow_writeback;

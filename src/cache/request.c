@@ -86,21 +86,47 @@ static enum wb_progress sync_up_to(struct wb_request *request, uint64_t target)
 	return WB_PROGRESS_DONE;
 }
 
+/* Before the first piece: a change may not even be in the log while the mark
+ * says that the backing is complete. */
+static enum wb_gate_answer enter_gate(struct wb_request *request)
+{
+	enum wb_gate_answer answer = WB_GATE_THROUGH;
+
+	if (request->is_through_gate)
+		return answer;
+	answer = wb_mark_gate_enter(request->path->mark_gate, &request->parked);
+	if (answer == WB_GATE_THROUGH)
+		request->is_through_gate = true;	/* else it may be gone */
+	return answer;
+}
+
+static enum wb_progress change(struct wb_request *request)
+{
+	enum wb_progress progress;
+
+	switch (enter_gate(request)) {
+	case WB_GATE_THROUGH:
+		break;
+	case WB_GATE_PARKED:
+		return WB_PROGRESS_WAITS;
+	case WB_GATE_REFUSED:
+		request->error = -EIO;
+		return WB_PROGRESS_DONE;
+	}
+	progress = request->pub.op == WB_WRITE ? wb_write_path_run(request) :
+						 wb_zero_path_run(request);
+	if (progress == WB_PROGRESS_DONE) {
+		request->is_through_gate = false;
+		wb_mark_gate_leave(request->path->mark_gate);
+	}
+	return progress;
+}
+
 static enum wb_progress run_path(struct wb_request *request)
 {
 	if (request->path->bare)
 		return wb_bare_path_run(request);
-	switch (request->pub.op) {
-	case WB_READ:
-		return wb_read_path_run(request);
-	case WB_WRITE:
-		return wb_write_path_run(request);
-	case WB_ZERO:
-		return wb_zero_path_run(request);
-	case WB_SYNC:
-		break;
-	}
-	g_assert_not_reached();
+	return request->pub.op == WB_READ ? wb_read_path_run(request) : change(request);
 }
 
 static enum wb_progress run(struct wb_request *request)
@@ -181,6 +207,7 @@ static bool range_is_valid(const struct wb_request *request)
 enum wb_submit_result wb_request_start(struct wb_request *request, int *error)
 {
 	request->was_parked = false;
+	request->is_through_gate = false;
 	request->error = 0;
 	request->sync_target = 0;
 	request->task.run = run_task;

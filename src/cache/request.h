@@ -20,6 +20,7 @@
 #include "cache/extent_table.h"
 #include "cache/flush.h"
 #include "cache/limits.h"
+#include "cache/mark_gate.h"
 #include "cache/park.h"
 
 /* What all paths share; constant after open. */
@@ -39,6 +40,7 @@ struct wb_data_path {
 	struct wb_executor *executor;
 	struct wb_park_list *space;	/* requests that wait for room in the log */
 	struct wb_park_list *extent_room;	/* discards: in the extent table */
+	struct wb_mark_gate *mark_gate;	/* before all that changes data */
 	/* Somebody waits for room: flush, write back, reclaim. */
 	void (*need_space)(void *arg);
 	void *arg;
@@ -144,6 +146,7 @@ struct wb_request {
 	struct wb_request *next_free;
 
 	bool was_parked;		/* has its turn before newcomers */
+	bool is_through_gate;		/* of the mark; a change is under way */
 	int error;
 	uint64_t cursor_bytes;		/* absolute offset up to which it is done */
 	uint64_t sync_target;		/* highest record of its entries */

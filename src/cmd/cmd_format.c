@@ -11,6 +11,7 @@
 #include "cmd/commands.h"
 #include "cmd/format_guard.h"
 #include "cmd/identity.h"
+#include "cmd/mark_keeper.h"
 #include "cmd/progress.h"
 #include "cmd/report.h"
 #include "cmd/size_parse.h"
@@ -187,6 +188,7 @@ static bool lay_out(struct format *format, GError **error)
 static bool mark_backing(struct format *format, GError **error)
 {
 	format->is_marked = true;
+	format->identity.complete_time_s = wb_mark_complete_time(&format->volume.backing);
 	return wb_identity_write(&format->volume.backing, &format->identity, error);
 }
 

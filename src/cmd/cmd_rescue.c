@@ -18,6 +18,7 @@
 #include "cmd/commands.h"
 #include "cmd/image_copy.h"
 #include "cmd/lost_list.h"
+#include "cmd/mark_keeper.h"
 #include "cmd/progress.h"
 #include "cmd/report.h"
 #include "cmd/volume.h"
@@ -41,6 +42,7 @@ struct rescue {
 	const struct wb_options *options;
 	struct wb_volume volume;
 	struct wb_disk output;
+	struct wb_mark_keeper keeper;	/* of the backing, --in-place */
 	bool output_is_new;		/* created by us */
 	struct wb_store *cache_store, *target;
 	struct wb_recovery *recovery;
@@ -129,6 +131,35 @@ static bool read_cache(struct rescue *r, GError **error)
 	return true;
 }
 
+/* An older copy of the cache lacks what was written since, and knows nothing of
+ * what was written back. */
+static bool check_pair(struct rescue *r, GError **error)
+{
+	struct wb_identity mark = { 0 };
+	bool ok = wb_volume_check_pair(&r->volume, &r->recovery->superblock, WB_PAIR_MARKED,
+				       &mark, error);
+
+	if (ok && mark.epoch > r->recovery->highest_epoch && !r->options->force)
+		ok = wb_fail(error, "cache %s is an older copy: it ends at epoch %" PRIu64
+			     ", but backing %s was mounted with the right one at epoch %" PRIu64
+			     ". Give the newest cache of this volume; --force applies this one",
+			     r->volume.cache.path, r->recovery->highest_epoch,
+			     r->volume.backing.path, mark.epoch);
+	ok = ok && wb_mark_keeper_init(&r->keeper, &r->volume.backing, &mark, error);
+	wb_identity_clear(&mark);
+	return ok;
+}
+
+/* All that the cache had is on the backing now. */
+static void mark_complete(struct rescue *r)
+{
+	if (r->losses->len > 0 || r->is_doubtful)
+		return;
+	r->keeper.epoch = MAX(r->recovery->highest_epoch, r->keeper.mark.epoch);
+	r->keeper.is_complete = true;
+	wb_mark_keeper_finish(&r->keeper);
+}
+
 static bool open_backing(struct rescue *r, GError **error)
 {
 	const char *hint = r->recovery->superblock.backing_path;
@@ -144,7 +175,7 @@ static bool open_backing(struct rescue *r, GError **error)
 				       "--backing: ", hint);
 		return false;
 	}
-	return wb_volume_check_pair(&r->volume, &r->recovery->superblock, error);
+	return check_pair(r, error);
 }
 
 static bool check_output(const struct rescue *r, const char *path, GError **error)
@@ -285,6 +316,8 @@ static int say_done(struct rescue *r)
 
 	r->lost_blocks = wb_lost_list_print(r->losses, "LOST", image_bytes(r));
 	if (r->options->in_place)
+		mark_complete(r);
+	if (r->options->in_place)
 		printf("%s: %u dirty blocks and %u discarded ranges of %s applied\n"
 		       "The cache was not changed: this can be repeated, and a mount of the two "
 		       "would apply the same\nagain. That is harmless only while the backing is "
@@ -311,6 +344,7 @@ static void clear(struct rescue *r)
 	wb_store_close(r->target);
 	wb_volume_close(&r->volume);
 	wb_disk_close(&r->output);
+	wb_mark_keeper_clear(&r->keeper);
 	wb_recovery_free(r->recovery);
 	wb_replay_free(r->replay);
 	g_array_unref(r->losses);
@@ -320,7 +354,7 @@ int wb_cmd_rescue(const struct wb_options *options)
 {
 	g_autoptr(GError) error = NULL;
 	struct rescue rescue = { .options = options, .volume = WB_VOLUME_NONE,
-				 .output = WB_DISK_NONE };
+				 .output = WB_DISK_NONE, .keeper = WB_MARK_KEEPER_NONE };
 	int status;
 
 	if (!options->output_path == !options->in_place) {

@@ -9,6 +9,7 @@
 
 #include "cache/cache.h"
 #include "cmd/commands.h"
+#include "cmd/mark_keeper.h"
 #include "cmd/process.h"
 #include "cmd/report.h"
 #include "cmd/unmount.h"
@@ -24,6 +25,8 @@ struct wb_daemon {
 	struct wb_volume volume;
 	struct wb_store *cache_store, *backing_store;
 	struct wb_cache *cache;
+	struct wb_mark_keeper keeper;
+	bool is_in_background;
 	struct wb_mount_facts facts;
 	struct wb_fuse *fuse;
 	guint sources[3];		/* signals, tick; 0 = none */
@@ -61,12 +64,17 @@ static bool open_stores(struct wb_daemon *daemon, GError **error)
 /* The pair is judged before the backing's descriptor goes to its store, because
  * the mark is read through it. Without a valid superblock wb_cache_open() says
  * what is wrong, with more words. */
-static bool check_pair(struct wb_daemon *daemon, GError **error)
+static bool check_pair(struct wb_daemon *daemon, const struct wb_options *options,
+		       GError **error)
 {
 	struct wb_superblock *superblock = g_new(struct wb_superblock, 1);
+	struct wb_identity mark = { 0 };
 	bool ok = !wb_volume_read_superblock(daemon->cache_store, superblock) ||
-		  wb_volume_check_pair(&daemon->volume, superblock, error);
+		  wb_volume_check_pair(&daemon->volume, superblock, options->force ?
+				       WB_PAIR_FORCED : WB_PAIR_MARKED, &mark, error);
 
+	ok = ok && wb_mark_keeper_init(&daemon->keeper, &daemon->volume.backing, &mark, error);
+	wb_identity_clear(&mark);
 	g_free(superblock);
 	return ok;
 }
@@ -76,7 +84,7 @@ static bool open_volume(struct wb_daemon *daemon, const struct wb_options *optio
 {
 	if (!wb_volume_open(&daemon->volume, options->cache_path, options->backing_path,
 			    error) ||
-	    !open_stores(daemon, error) || !check_pair(daemon, error))
+	    !open_stores(daemon, error) || !check_pair(daemon, options, error))
 		return false;
 	daemon->backing_store = wb_disk_open_store(&daemon->volume.backing, error);
 	if (!daemon->backing_store)
@@ -98,8 +106,16 @@ static bool open_cache(struct wb_daemon *daemon, const struct wb_options *option
 		.tunables = options->tunables,
 	};
 
+	wb_mark_keeper_fill_watch(&daemon->keeper, &config.watch);
+	config.watch.is_forced = options->force;
 	daemon->cache = wb_cache_open(&config, error);
-	return daemon->cache != NULL;
+	if (!daemon->cache)
+		return false;
+	if (wb_cache_opening_note(daemon->cache))
+		g_warning("%s", wb_cache_opening_note(daemon->cache));
+	/* Before anybody can use the mount: its superblocks are durable. */
+	return wb_mark_keeper_start(&daemon->keeper, daemon->cache, daemon->volume.cache.path,
+				    error);
 }
 
 static void ended(void *arg)
@@ -137,6 +153,7 @@ static gboolean on_tick(gpointer arg)
 	struct wb_daemon *daemon = arg;
 
 	wb_cache_tick(daemon->cache);
+	wb_mark_keeper_tick(&daemon->keeper);
 	return G_SOURCE_CONTINUE;
 }
 
@@ -178,6 +195,7 @@ static void daemon_free(struct wb_daemon *daemon)
 			g_source_remove(daemon->sources[i]);
 	wb_store_close(daemon->backing_store);
 	wb_store_close(daemon->cache_store);
+	wb_mark_keeper_clear(&daemon->keeper);
 	wb_volume_close(&daemon->volume);
 	g_free(daemon->mount_point);
 	g_free(daemon);
@@ -200,6 +218,8 @@ struct wb_daemon *wb_daemon_start(const struct wb_options *options, const char *
 
 	daemon->mount_point = g_strdup(mount_point);
 	daemon->volume = (struct wb_volume)WB_VOLUME_NONE;
+	daemon->keeper = (struct wb_mark_keeper)WB_MARK_KEEPER_NONE;
+	daemon->is_in_background = !options->foreground;
 	daemon->facts.version = PACKAGE_VERSION;
 	daemon->facts.mount_point = daemon->mount_point;
 	daemon->facts.worker_pid = getpid();
@@ -212,8 +232,10 @@ struct wb_daemon *wb_daemon_start(const struct wb_options *options, const char *
 			daemon->facts.memory_locked = wb_process_bring_memory_in();
 		return daemon;
 	}
-	if (daemon->cache)
+	if (daemon->cache) {
 		wb_cache_close(daemon->cache, WB_CLOSE_CLEAN);
+		wb_mark_keeper_finish(&daemon->keeper);
+	}
 	daemon_free(daemon);
 	return NULL;
 }
@@ -224,8 +246,10 @@ static bool finish(struct wb_daemon *daemon, GError **error)
 {
 	int result;
 
+	wb_mark_keeper_end(&daemon->keeper);
 	wb_fuse_finish(daemon->fuse);
 	result = wb_cache_close(daemon->cache, WB_CLOSE_CLEAN);
+	wb_mark_keeper_finish(&daemon->keeper);
 	if (result)
 		wb_fail(error, "%s was not stopped cleanly: %s. The log on %s will be recovered "
 			"at the next mount", daemon->mount_point, g_strerror(-result),
@@ -236,8 +260,13 @@ static bool finish(struct wb_daemon *daemon, GError **error)
 
 bool wb_daemon_run(struct wb_daemon *daemon, GError **error)
 {
+	/* Standard error was where the mount was asked for; this is the syslog. */
+	if (daemon->is_in_background && wb_cache_opening_note(daemon->cache))
+		g_warning("%s", wb_cache_opening_note(daemon->cache));
 	/* No GMainLoop: told to quit before it runs, it would run for ever. */
-	while (!atomic_load(&daemon->is_over))
+	while (!atomic_load(&daemon->is_over)) {
 		g_main_context_iteration(NULL, TRUE);
+		wb_mark_keeper_run(&daemon->keeper);
+	}
 	return finish(daemon, error);
 }

@@ -66,7 +66,7 @@ static bool parse_state_word(const char *word, struct wb_identity *identity)
 	const char *value = strchr(word, '=');
 
 	if (g_str_has_prefix(word, "epoch="))
-		return g_ascii_string_to_unsigned(value + 1, 10, 0, UINT64_MAX,
+		return g_ascii_string_to_unsigned(value + 1, 10, 0, WB_NUMBER_MAX,
 						  &identity->epoch, NULL);
 	if (g_str_has_prefix(word, "complete="))
 		return g_ascii_string_to_signed(value + 1, 10, 0, INT64_MAX,
@@ -273,17 +273,28 @@ bool wb_identity_read(const struct wb_disk *backing, struct wb_identity *identit
 
 /* --- write ----------------------------------------------------------------------------- */
 
+/* What is there already is left alone: the state is rewritten while requests wait
+ * for it. */
+static bool set_xattr(const struct wb_disk *disk, const char *name, const char *value)
+{
+	g_autofree char *now = NULL;
+
+	return (get_xattr(disk, name, &now, NULL) && now && !strcmp(now, value)) ||
+	       !fsetxattr(disk->fd, name, value, strlen(value), 0);
+}
+
+/* A state belongs to the UUID beside it: the old one goes before a new UUID comes. */
 static bool write_xattr(const struct wb_disk *disk, const struct wb_identity *identity)
 {
 	const char *cache = identity->cache_path ? identity->cache_path : "";
-	g_autofree char *state = wb_identity_format_state(identity);
+	g_autofree char *state = wb_identity_format_state(identity), *old = NULL;
 	char uuid[WB_UUID_TEXT_BYTES];
 
 	wb_uuid_format(identity->uuid, uuid);
-	return !fsetxattr(disk->fd, XATTR_UUID, uuid, strlen(uuid), 0) &&
-	       !fsetxattr(disk->fd, XATTR_CACHE, cache, strlen(cache), 0) &&
-	       !fsetxattr(disk->fd, XATTR_STATE, state, strlen(state), 0) &&
-	       !fsync(disk->fd);
+	if (get_xattr(disk, XATTR_UUID, &old, NULL) && old && strcmp(old, uuid))
+		fremovexattr(disk->fd, XATTR_STATE);
+	return set_xattr(disk, XATTR_UUID, uuid) && set_xattr(disk, XATTR_CACHE, cache) &&
+	       set_xattr(disk, XATTR_STATE, state) && !fsync(disk->fd);
 }
 
 static bool sync_directory_of(const char *path)
@@ -304,23 +315,45 @@ static bool write_file(const char *path, const struct wb_identity *identity, GEr
 	return g_file_set_contents_full(path, text, -1,
 					G_FILE_SET_CONTENTS_CONSISTENT |
 					G_FILE_SET_CONTENTS_DURABLE, 0600, error) &&
-	       sync_directory_of(path);
+	       (sync_directory_of(path) ||
+		wb_fail_errno(error, "cannot sync the directory of %s", path));
 }
 
-static void remove_others(const struct wb_disk *disk, enum wb_mark_kind keep)
+static bool remove_xattrs(const struct wb_disk *disk)
+{
+	static const char *const names[] = { XATTR_STATE, XATTR_CACHE, XATTR_UUID };
+	bool any = false;
+
+	for (unsigned i = 0; i < G_N_ELEMENTS(names); i++) {
+		if (!fremovexattr(disk->fd, names[i]))
+			any = true;
+		else if (errno != ENODATA && errno != EOPNOTSUPP)
+			return false;
+	}
+	return !any || !fsync(disk->fd);
+}
+
+static bool remove_file(const char *path)
+{
+	if (!unlink(path))
+		return sync_directory_of(path);
+	return errno == ENOENT || errno == ENOTDIR;
+}
+
+/* Durably: an older mark that came back would be found before the newer one. */
+static bool remove_others(const struct wb_disk *disk, enum wb_mark_kind keep)
 {
 	g_autofree char *sidecar = sidecar_file(disk);
 	g_autofree char *state = state_file(disk);
+	bool ok = true;
 
-	if (!disk->is_block_device && keep != WB_MARK_XATTR) {
-		fremovexattr(disk->fd, XATTR_UUID);
-		fremovexattr(disk->fd, XATTR_CACHE);
-		fremovexattr(disk->fd, XATTR_STATE);
-	}
+	if (!disk->is_block_device && keep != WB_MARK_XATTR)
+		ok = remove_xattrs(disk);
 	if (!disk->is_block_device && keep != WB_MARK_SIDECAR)
-		unlink(sidecar);
+		ok = remove_file(sidecar) && ok;
 	if (keep != WB_MARK_STATE_DIRECTORY)
-		unlink(state);
+		ok = remove_file(state) && ok;
+	return ok;
 }
 
 static bool write_somewhere(const struct wb_disk *backing, struct wb_identity *identity,
@@ -348,8 +381,8 @@ bool wb_identity_write(const struct wb_disk *backing, struct wb_identity *identi
 {
 	if (!write_somewhere(backing, identity, error))
 		return false;
-	remove_others(backing, identity->kind);
-	return true;
+	return remove_others(backing, identity->kind) ||
+	       wb_fail_errno(error, "cannot remove an older mark of backing %s", backing->path);
 }
 
 enum wb_mark_kind wb_identity_probe(const struct wb_disk *backing)
@@ -366,5 +399,5 @@ enum wb_mark_kind wb_identity_probe(const struct wb_disk *backing)
 
 void wb_identity_remove(const struct wb_disk *backing)
 {
-	remove_others(backing, WB_MARK_NONE);
+	(void)remove_others(backing, WB_MARK_NONE);
 }

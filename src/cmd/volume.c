@@ -71,21 +71,23 @@ static bool refuse_unmarked(const struct wb_volume *volume,
 	return wb_fail(error,
 		       "backing %s carries no mark of a volume, but cache %s belongs to the "
 		       "backing marked %s (it was %s, marked %s). Give that backing; if this "
-		       "is it and the mark was lost in a copy, restore the mark: it is "
-		       "described in wbfs(1), FILES",
+		       "is it and the mark was lost in a copy, restore the mark, as described "
+		       "in wbfs(1), FILES, or use --force",
 		       volume->backing.path, volume->cache.path, wanted,
 		       superblock->backing_path,
 		       wb_identity_kind_text(superblock->backing_mark_kind));
 }
 
 static bool check_mark(const struct wb_volume *volume, const struct wb_superblock *superblock,
-		       const struct wb_identity *identity, GError **error)
+		       const struct wb_identity *identity, enum wb_pair_trust trust,
+		       GError **error)
 {
 	char wanted[WB_UUID_TEXT_BYTES], found[WB_UUID_TEXT_BYTES];
 
 	wb_uuid_format(superblock->backing_mark, wanted);
 	if (identity->kind == WB_MARK_NONE)
-		return refuse_unmarked(volume, superblock, wanted, error);
+		return trust == WB_PAIR_FORCED ||
+		       refuse_unmarked(volume, superblock, wanted, error);
 	if (!memcmp(identity->uuid, superblock->backing_mark, 16))
 		return true;
 	wb_uuid_format(identity->uuid, found);
@@ -99,7 +101,8 @@ static bool check_mark(const struct wb_volume *volume, const struct wb_superbloc
 }
 
 bool wb_volume_check_pair(const struct wb_volume *volume,
-			  const struct wb_superblock *superblock, GError **error)
+			  const struct wb_superblock *superblock, enum wb_pair_trust trust,
+			  struct wb_identity *mark, GError **error)
 {
 	uint64_t wanted = superblock->geometry.backing_bytes;
 	struct wb_identity identity;
@@ -113,7 +116,11 @@ bool wb_volume_check_pair(const struct wb_volume *volume,
 			       volume->backing.size_bytes, volume->cache.path, wanted);
 	if (!wb_identity_read(&volume->backing, &identity, error))
 		return false;
-	ok = check_mark(volume, superblock, &identity, error);
-	wb_identity_clear(&identity);
+	ok = check_mark(volume, superblock, &identity, trust, error);
+	memcpy(identity.uuid, superblock->backing_mark, sizeof identity.uuid);
+	if (mark && ok)
+		*mark = identity;
+	else
+		wb_identity_clear(&identity);
 	return ok;
 }

@@ -26,9 +26,16 @@ void wb_volume_close(struct wb_volume *volume);
 bool wb_volume_read_superblock(struct wb_store *cache_store,
 			       struct wb_superblock *superblock);
 
+enum wb_pair_trust {
+	WB_PAIR_MARKED,		/* the backing must carry the mark */
+	WB_PAIR_FORCED,		/* or none at all; never that of another volume */
+};
+
 /* May this superblock be used with this backing? The backing must carry its
- * mark and be at least as large. */
+ * mark and be at least as large. `mark`, if not NULL, gets what was found, with
+ * the right UUID. */
 bool wb_volume_check_pair(const struct wb_volume *volume,
-			  const struct wb_superblock *superblock, GError **error);
+			  const struct wb_superblock *superblock, enum wb_pair_trust trust,
+			  struct wb_identity *mark, GError **error);
 
 #endif

@@ -58,6 +58,26 @@ enum wb_entry_type {
 	WB_ENTRY_BAD = 0x82,
 };
 
+/* What the cache knows of its backing, for noticing that it is another one or
+ * was changed by somebody else. */
+struct wb_backing_disk {
+	uint8_t mark[16];		/*   0 the UUID that it is marked with */
+	wb_le32 mark_kind;		/*  16 where the mark is */
+	wb_le32 sample_kind;		/*  20 how `sample_crc` was made; 0: not at all */
+	/* as they were at a clean stop; 0: not known */
+	wb_le64 bytes;			/*  24 */
+	wb_le64 mtime_ns;		/*  32 last change, since 1970 */
+	wb_le32 sample_crc;		/*  40 */
+	uint8_t zero_44[4];		/*  44 */
+	wb_le64 dirty_left;		/*  48 blocks and extents that it lacked */
+	/* at any time */
+	wb_le64 mark_epoch;		/*  56 the mark has this epoch or a later one */
+	wb_le64 warm_sequence;		/*  64 clean copies in older records are stale */
+	uint8_t zero_72[184];		/*  72 */
+};
+
+#define WB_BACKING_SAMPLE_CRC32C 1u	/* sample_kind: see wbfs-format(5) */
+
 struct wb_superblock_disk {
 	uint8_t magic[8];		/*    0 */
 	wb_le32 crc;			/*    8 of all 4096 bytes, itself 0 */
@@ -89,7 +109,7 @@ struct wb_superblock_disk {
 	wb_le32 bad_count;		/*  212 */
 	wb_le64 backing_bytes;		/*  216 */
 	uint8_t zero_224[32];		/*  224 */
-	uint8_t backing_identity[256];	/*  256 */
+	struct wb_backing_disk backing_identity;	/*  256 */
 	uint8_t backing_path[1024];	/*  512 a hint, NUL-terminated */
 	wb_le64 counters[WB_SUPERBLOCK_COUNTERS];	/* 1536 */
 	wb_le32 bad_places[WB_SUPERBLOCK_BAD_PLACES];	/* 2048 */
@@ -138,6 +158,10 @@ static_assert(offsetof(struct wb_superblock_disk, backing_path) == 512, "");
 static_assert(offsetof(struct wb_superblock_disk, counters) == 1536, "");
 static_assert(offsetof(struct wb_superblock_disk, bad_places) == 2048, "");
 static_assert(offsetof(struct wb_superblock_disk, zero_3840) == 3840, "");
+static_assert(sizeof(struct wb_backing_disk) == 256, "backing");
+static_assert(offsetof(struct wb_backing_disk, bytes) == 24, "");
+static_assert(offsetof(struct wb_backing_disk, dirty_left) == 48, "");
+static_assert(offsetof(struct wb_backing_disk, zero_72) == 72, "");
 static_assert(sizeof(struct wb_entry_disk) == 12, "entry");
 static_assert(sizeof(struct wb_record_disk) == WB_BLOCK_BYTES, "record");
 static_assert(offsetof(struct wb_record_disk, sequence) == 32, "");

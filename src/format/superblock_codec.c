@@ -53,11 +53,18 @@ static void encode_log(const struct wb_superblock *s, struct wb_superblock_disk 
 
 static void encode_backing(const struct wb_superblock *s, struct wb_superblock_disk *d)
 {
-	wb_le32 kind = wb_put_le32(s->backing_mark_kind);
+	struct wb_backing_disk *b = &d->backing_identity;
 	size_t path_bytes = strnlen(s->backing_path, sizeof d->backing_path - 1);
 
-	memcpy(d->backing_identity, s->backing_mark, sizeof s->backing_mark);
-	memcpy(d->backing_identity + sizeof s->backing_mark, &kind, sizeof kind);
+	memcpy(b->mark, s->backing_mark, sizeof b->mark);
+	b->mark_kind = wb_put_le32(s->backing_mark_kind);
+	b->sample_kind = wb_put_le32(s->backing_look.sample_kind);
+	b->bytes = wb_put_le64(s->backing_look.bytes);
+	b->mtime_ns = wb_put_le64(s->backing_look.mtime_ns);
+	b->sample_crc = wb_put_le32(s->backing_look.sample_crc);
+	b->dirty_left = wb_put_le64(s->backing_look.dirty_left);
+	b->mark_epoch = wb_put_le64(s->mark_epoch);
+	b->warm_sequence = wb_put_le64(s->warm_sequence);
 	/* what follows the NUL stays zero */
 	memcpy(d->backing_path, s->backing_path, path_bytes);
 }
@@ -121,11 +128,19 @@ static void decode_log(const struct wb_superblock_disk *d, struct wb_superblock 
 
 static void decode_rest(const struct wb_superblock_disk *d, struct wb_superblock *s)
 {
-	wb_le32 kind;
+	const struct wb_backing_disk *b = &d->backing_identity;
 
-	memcpy(s->backing_mark, d->backing_identity, sizeof s->backing_mark);
-	memcpy(&kind, d->backing_identity + sizeof s->backing_mark, sizeof kind);
-	s->backing_mark_kind = wb_get_le32(kind);
+	memcpy(s->backing_mark, b->mark, sizeof s->backing_mark);
+	s->backing_mark_kind = wb_get_le32(b->mark_kind);
+	s->backing_look = (struct wb_backing_look){
+		.sample_kind = wb_get_le32(b->sample_kind),
+		.bytes = wb_get_le64(b->bytes),
+		.mtime_ns = wb_get_le64(b->mtime_ns),
+		.sample_crc = wb_get_le32(b->sample_crc),
+		.dirty_left = wb_get_le64(b->dirty_left),
+	};
+	s->mark_epoch = wb_get_le64(b->mark_epoch);
+	s->warm_sequence = wb_get_le64(b->warm_sequence);
 	memcpy(s->backing_path, d->backing_path, sizeof s->backing_path);
 	for (unsigned i = 0; i < WB_SUPERBLOCK_COUNTERS; i++)
 		s->counters[i] = wb_get_le64(d->counters[i]);
@@ -201,7 +216,8 @@ static const char *find_bad_rest(const struct wb_superblock *s)
 		if (s->bad_places[i] >= s->geometry.segment_count)
 			return "bad_places";
 	}
-	if (s->backing_mark_kind > WB_MARK_STATE_DIRECTORY)
+	if (s->backing_mark_kind > WB_MARK_STATE_DIRECTORY ||
+	    s->mark_epoch > WB_NUMBER_MAX || s->warm_sequence > WB_NUMBER_MAX)
 		return "backing_identity";
 	if (memchr(s->backing_path, 0, sizeof s->backing_path) == NULL)
 		return "backing_path";
@@ -213,8 +229,7 @@ static const char *find_bad_rest(const struct wb_superblock *s)
 static const char *find_not_zero(const struct wb_superblock_disk *d,
 				 const struct wb_superblock *s)
 {
-	const uint8_t *identity_rest = d->backing_identity + sizeof s->backing_mark +
-				       sizeof s->backing_mark_kind;
+	const struct wb_backing_disk *b = &d->backing_identity;
 
 	if (s->compat != 0 || s->ro_compat != 0)
 		return NULL;
@@ -222,8 +237,8 @@ static const char *find_not_zero(const struct wb_superblock_disk *d,
 		return "zero_104";
 	if (!wb_block_is_zero(d->zero_224, sizeof d->zero_224))
 		return "zero_224";
-	if (!wb_block_is_zero(identity_rest, (size_t)(d->backing_identity +
-				sizeof d->backing_identity - identity_rest)))
+	if (!wb_block_is_zero(b->zero_44, sizeof b->zero_44) ||
+	    !wb_block_is_zero(b->zero_72, sizeof b->zero_72))
 		return "backing_identity";
 	if (!wb_block_is_zero(d->bad_places + s->bad_count,
 		     (WB_SUPERBLOCK_BAD_PLACES - s->bad_count) * sizeof d->bad_places[0]))

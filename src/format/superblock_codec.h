@@ -8,13 +8,20 @@
 #include "format/geometry.h"
 #include "format/ondisk.h"
 
-/* How the mark on the backing is kept (first bytes of backing_identity:
- * 0 mark UUID 16, 16 kind 4, the rest zero). */
+/* How the mark on the backing is kept. */
 enum wb_mark_kind {
 	WB_MARK_NONE = 0,
 	WB_MARK_XATTR = 1,
 	WB_MARK_SIDECAR = 2,
 	WB_MARK_STATE_DIRECTORY = 3,
+};
+
+/* What the backing looked like at a clean stop, with nothing under way; all 0
+ * where that is not known. */
+struct wb_backing_look {
+	uint64_t bytes, mtime_ns;
+	uint32_t sample_kind, sample_crc;
+	uint64_t dirty_left;
 };
 
 struct wb_superblock {
@@ -33,6 +40,9 @@ struct wb_superblock {
 	uint32_t bad_count;
 	uint8_t backing_mark[16];
 	uint32_t backing_mark_kind;
+	struct wb_backing_look backing_look;
+	uint64_t mark_epoch;		/* the backing's mark is not older */
+	uint64_t warm_sequence;		/* clean copies in older records are stale */
 	char backing_path[1024];	/* NUL-terminated */
 	uint64_t counters[WB_SUPERBLOCK_COUNTERS];
 	uint32_t bad_places[WB_SUPERBLOCK_BAD_PLACES];

@@ -121,6 +121,13 @@ says 1 "$W/foreign" 'belongs to' -- "$WBFS" mount --cache "$CACHE" --backing "$W
 case_is "a larger backing is mounted at the size it had"
 cp --preserve=xattr "$BACKING" "$W/large"
 truncate -s +1M "$W/large"
+says 1 "$W/large" "$CACHE" 'its size was' --force -- \
+	"$WBFS" mount --cache "$CACHE" --backing "$W/large" "$MNT"
+volume_mount
+"$WBFS" drain "$MNT"
+volume_umount
+cp --preserve=xattr "$BACKING" "$W/large"
+truncate -s +1M "$W/large"
 "$WBFS" mount --cache "$CACHE" --backing "$W/large" "$MNT"
 own_mounts+=("$MNT")
 [ "$(stat -c %s "$DISK")" -eq $((64 << 20)) ]

@@ -36,6 +36,13 @@ static void make(struct wb_superblock *s)
 	s->bad_places[1] = 0;
 	s->bad_places[2] = 300;
 	s->backing_mark_kind = WB_MARK_SIDECAR;
+	s->backing_look = (struct wb_backing_look){
+		.bytes = 0x5253545556575859, .mtime_ns = 0x6263646566676869,
+		.sample_kind = WB_BACKING_SAMPLE_CRC32C, .sample_crc = 0x72737475,
+		.dirty_left = 0x8283848586878889,
+	};
+	s->mark_epoch = 0x2122232425262727;
+	s->warm_sequence = 0x3132333435363001;
 	strcpy(s->backing_path, "/srv/images/big.raw");
 	for (unsigned i = 0; i < WB_SUPERBLOCK_COUNTERS; i++)
 		s->counters[i] = UINT64_C(0x0101010101010101) * (i + 1);
@@ -94,6 +101,9 @@ Test(superblock_codec, what_was_encoded_is_decoded)
 	cr_assert_eq(in.bad_count, out.bad_count);
 	cr_assert_eq(in.backing_mark_kind, out.backing_mark_kind);
 	cr_assert_eq(memcmp(in.backing_mark, out.backing_mark, 16), 0);
+	cr_assert_eq(memcmp(&in.backing_look, &out.backing_look, sizeof in.backing_look), 0);
+	cr_assert_eq(in.mark_epoch, out.mark_epoch);
+	cr_assert_eq(in.warm_sequence, out.warm_sequence);
 	cr_assert_str_eq(in.backing_path, out.backing_path);
 	cr_assert_eq(memcmp(in.counters, out.counters, sizeof in.counters), 0);
 	cr_assert_eq(memcmp(in.bad_places, out.bad_places, sizeof in.bad_places), 0);
@@ -149,6 +159,13 @@ Test(superblock_codec, every_field_lies_where_the_format_says_little_endian)
 	assert_bytes(&disk, 216, 8, s.geometry.backing_bytes);
 	cr_assert_eq(memcmp(bytes + 256, s.backing_mark, 16), 0);
 	assert_bytes(&disk, 272, 4, s.backing_mark_kind);
+	assert_bytes(&disk, 276, 4, s.backing_look.sample_kind);
+	assert_bytes(&disk, 280, 8, s.backing_look.bytes);
+	assert_bytes(&disk, 288, 8, s.backing_look.mtime_ns);
+	assert_bytes(&disk, 296, 4, s.backing_look.sample_crc);
+	assert_bytes(&disk, 304, 8, s.backing_look.dirty_left);
+	assert_bytes(&disk, 312, 8, s.mark_epoch);
+	assert_bytes(&disk, 320, 8, s.warm_sequence);
 	cr_assert_str_eq((const char *)bytes + 512, s.backing_path);
 	for (unsigned i = 0; i < WB_SUPERBLOCK_COUNTERS; i++)
 		assert_bytes(&disk, 1536 + 8 * i, 8, s.counters[i]);
@@ -184,7 +201,8 @@ Test(superblock_codec, unused_bytes_are_zero)
 	wb_superblock_encode(&s, &disk);
 	cr_assert_eq(memcmp(bytes + 104, zero, 24), 0);
 	cr_assert_eq(memcmp(bytes + 224, zero, 32), 0);
-	cr_assert_eq(memcmp(bytes + 276, zero, 256 - 20), 0);
+	cr_assert_eq(memcmp(bytes + 256 + 44, zero, 4), 0);
+	cr_assert_eq(memcmp(bytes + 256 + 72, zero, 256 - 72), 0);
 	cr_assert_eq(memcmp(bytes + 514, zero, 1022), 0);
 	cr_assert_eq(memcmp(bytes + 2048 + 12, zero, 4 * 445), 0);
 	cr_assert_eq(memcmp(bytes + 3840, zero, 256), 0);
@@ -401,8 +419,9 @@ Test(superblock_codec, an_impossible_field_with_a_right_crc_is_refused_by_name)
 		POKE(bad_count, 449), POKE(bad_count, UINT32_MAX),
 		{ "bad_places", 2048, 4, UINT32_MAX }, { "bad_places", 2052, 4, 400 },
 		POKE_BYTE(bad_places, 12),	/* behind bad_count */
-		{ "backing_identity", 272, 4, 4 }, POKE_BYTE(backing_identity, 20),
-		POKE_BYTE(backing_identity, 255),
+		{ "backing_identity", 272, 4, 4 }, POKE_BYTE(backing_identity, 44),
+		POKE_BYTE(backing_identity, 72), POKE_BYTE(backing_identity, 255),
+		{ "backing_identity", 312, 8, huge }, { "backing_identity", 320, 8, huge },
 		POKE_BYTE(zero_104, 0), POKE_BYTE(zero_104, 23),
 		POKE_BYTE(zero_224, 0), POKE_BYTE(zero_224, 31),
 		POKE_BYTE(zero_3840, 0), POKE_BYTE(zero_3840, 255),
