@@ -80,6 +80,7 @@ struct wb_sim {
 			    const struct wb_sim_progress *progress);
 	void (*on_finish)(void *arg, struct wb_sim_op *op);
 	void *arg;
+	struct wb_backing_watch watch;	/* of the backing, for the next opening */
 };
 
 /* A new, formatted volume; not opened. */
