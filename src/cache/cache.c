@@ -189,6 +189,8 @@ bool wb_cache_writeback_step(void *arg)
 		any |= wb_carry_step(&cache->carry,
 				     wb_writeback_bad_tries(cache->writeback) >=
 				     WB_BAD_TRIES_MAX ? WB_CARRY_ALL : WB_CARRY_EXTENTS);
+	if (!any && is_urgent(cache) && wb_writeback_is_idle(cache->writeback))
+		any = wb_writeback_begin_carry(cache->writeback, &cache->carry);
 	any |= look_after_drain(cache);
 	any |= look_after_scrub(cache);
 	return any;
@@ -319,7 +321,7 @@ void wb_cache_start_drain(struct wb_cache *cache)
 	cache->drain_failures = wb_writeback_failures(cache->writeback);
 	cache->is_draining = true;
 	wb_lock_release(&cache->lock);
-	wb_writeback_retry_bad(cache->writeback);
+	wb_writeback_retry_now(cache->writeback);
 	wb_flush_want(cache->path.flush, last);
 	wb_cache_kick_writeback(cache);
 }

@@ -5,7 +5,8 @@
  * (reads of it give EIO until it is written again), and a BAD extent whose entry
  * is about to be overwritten is entered again. Only when nothing else is left
  * in the oldest segment, and only when its place is wanted: until then the disk
- * may give the data back.
+ * may give the data back. Data that the backing refuses to take is appended
+ * again as it is, and so is a discard that it refuses.
  *
  * One thread at a time: the writeback worker's.
  */
@@ -32,6 +33,9 @@ struct wb_carry {
 	struct wb_message *message;
 };
 
+/* The oldest segment, when it is closed, durable and has anything dirty; else 0. */
+uint64_t wb_carry_oldest_segment(const struct wb_carry *carry);
+
 /* Whether blocks that cannot be read are given up, or only what was given up
  * before is carried on. */
 enum wb_carry_what { WB_CARRY_EXTENTS, WB_CARRY_ALL };
@@ -39,5 +43,22 @@ enum wb_carry_what { WB_CARRY_EXTENTS, WB_CARRY_ALL };
 /* TRUE when something was carried. At most half a segment's worth. Not while a
  * writeback batch is under way: it may just have read such a block. */
 bool wb_carry_step(const struct wb_carry *carry, enum wb_carry_what what);
+
+/* A dirty block of a closed segment and its data, checked, from a reader that
+ * still pins it. */
+struct wb_carry_block {
+	uint64_t address;
+	uint32_t slot;
+	uint8_t mask;
+	const void *data;
+};
+
+/* Appends blocks again, those whose newest version is still that slot and that
+ * nobody is changing, as far as the log has room. Returns how many. */
+size_t wb_carry_blocks(const struct wb_carry *carry, const struct wb_carry_block *blocks,
+		       size_t count);
+/* Appends a discard that is pending again, as far as it is in `extent`. FALSE
+ * when it cannot be now. */
+bool wb_carry_zero(const struct wb_carry *carry, const struct wb_extent *extent);
 
 #endif

@@ -240,6 +240,11 @@ static bool is_bad_of_segment(const struct wb_extent *extent, uint64_t segment_i
 	return extent->kind == WB_EXTENT_BAD && extent->segment_id == segment_id;
 }
 
+static bool is_zero_of_segment(const struct wb_extent *extent, uint64_t segment_id)
+{
+	return extent->kind == WB_EXTENT_ZERO && extent->segment_id == segment_id;
+}
+
 bool wb_extent_table_next_zero(struct wb_extent_table *table, uint64_t from,
 			       uint64_t durable, struct wb_extent *extent)
 {
@@ -265,29 +270,64 @@ bool wb_extent_table_next_bad(struct wb_extent_table *table, uint64_t from,
 	return find_next(table, from, is_bad_of_segment, segment_id, extent);
 }
 
-size_t wb_extent_table_finish_zeros(struct wb_extent_table *table, uint64_t end,
-				    uint64_t durable)
+bool wb_extent_table_next_zero_of(struct wb_extent_table *table, uint64_t from,
+				  uint64_t segment_id, struct wb_extent *extent)
 {
-	size_t kept = 0, gone;
+	return find_next(table, from, is_zero_of_segment, segment_id, extent);
+}
+
+/* An extent that reaches beyond both ends: TRUE when there is one. */
+static bool finish_inside_locked(struct wb_extent_table *table, uint64_t from, uint64_t end,
+				 uint64_t durable)
+{
+	size_t i = lower_bound(table, from);
+	const struct wb_extent *extent = &table->extents[i];
+
+	if (i == table->count || extent->first >= from || extent->first + extent->count <= end)
+		return false;
+	if (is_durable_zero(extent, durable) &&
+	    table->count + table->reserved + FRAGMENTS_PER_RESERVATION <=
+		    table->capacity - SPARE_FRAGMENTS)
+		carve_locked(table, from, end - from, WB_EXTENT_ZERO);
+	return true;
+}
+
+/* What is left of an extent without [from, end), which is not inside it. FALSE:
+ * nothing. */
+static bool trim(struct wb_extent *extent, uint64_t from, uint64_t end)
+{
+	uint64_t extent_end = extent->first + extent->count;
+
+	if (extent->first < from) {
+		extent->count = MIN(from, extent_end) - extent->first;
+	} else if (extent_end > end) {
+		extent->first = MAX(end, extent->first);
+		extent->count = extent_end - extent->first;
+	} else {
+		return false;
+	}
+	return true;
+}
+
+size_t wb_extent_table_finish_zeros(struct wb_extent_table *table, uint64_t from,
+				    uint64_t end, uint64_t durable)
+{
+	size_t kept = 0, gone = 0;
 
 	wb_lock_acquire(&table->lock);
-	for (size_t i = 0; i < table->count; i++) {
-		struct wb_extent extent = table->extents[i];
-		bool is_done = is_durable_zero(&extent, durable) && extent.first < end;
+	if (!finish_inside_locked(table, from, end, durable)) {
+		for (size_t i = 0; i < table->count; i++) {
+			struct wb_extent extent = table->extents[i];
 
-		if (is_done && extent.count > end - extent.first) {
-			extent.count -= end - extent.first;
-			extent.first = end;
-			is_done = false;
+			if (is_durable_zero(&extent, durable) && !trim(&extent, from, end))
+				wb_segment_sub_dirty(table->segments,
+					wb_segment_of_id(table->segments, extent.segment_id));
+			else
+				table->extents[kept++] = extent;
 		}
-		if (is_done)
-			wb_segment_sub_dirty(table->segments,
-				wb_segment_of_id(table->segments, extent.segment_id));
-		else
-			table->extents[kept++] = extent;
+		gone = table->count - kept;
+		table->count = kept;
 	}
-	gone = table->count - kept;
-	table->count = kept;
 	wb_lock_release(&table->lock);
 	return gone;
 }

@@ -65,10 +65,14 @@ size_t wb_extent_table_bad_count(struct wb_extent_table *table);
  * `segment_id`. */
 bool wb_extent_table_next_bad(struct wb_extent_table *table, uint64_t from,
 			      uint64_t segment_id, struct wb_extent *extent);
+/* The same of ZERO fragments, whatever their sequence. */
+bool wb_extent_table_next_zero_of(struct wb_extent_table *table, uint64_t from,
+				  uint64_t segment_id, struct wb_extent *extent);
 /* The backing reads as zeros, durably, in all ZERO extents with sequence <=
- * `durable` as far as they lie before block `end`: that is done. Returns how
- * many went entirely. */
-size_t wb_extent_table_finish_zeros(struct wb_extent_table *table, uint64_t end,
-				    uint64_t durable);
+ * `durable` as far as they lie in blocks [from, end): that is done. What would
+ * leave two halves while the table is full stays whole. Returns how many went
+ * entirely. */
+size_t wb_extent_table_finish_zeros(struct wb_extent_table *table, uint64_t from,
+				    uint64_t end, uint64_t durable);
 
 #endif

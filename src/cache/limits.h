@@ -51,6 +51,18 @@
 /* After so many tries with growing pauses (some 3 s) a dirty block that cannot be
  * read is given up when its place in the ring is wanted. */
 #define WB_BAD_TRIES_MAX 5u
+/* Places of the backing that refused a write are remembered one by one, up to so
+ * many ranges; beyond that all of writeback pauses. */
+#define WB_REFUSED_RANGES_MAX 1024u
+/* So many of them are tried again in one batch, */
+#define WB_REFUSED_RETRIES_MAX 64u
+/* and so often in one batch a transfer that failed is halved to find out which
+ * blocks are to blame; what is left then waits as a whole. */
+#define WB_BATCH_SPLITS_MAX 256u
+#define WB_BATCH_SPACE_SPLITS_MAX 8u	/* for want of space */
+/* When so many transfers of a batch failed and none succeeded, the disk is gone:
+ * the rest is not tried. */
+#define WB_BATCH_REFUSALS_MAX 32u
 /* After so many failed batches in a row a drain reports failure. */
 #define WB_DRAIN_FAILURES_MAX 3u
 

@@ -6,6 +6,7 @@
 
 #include "base/mutant.h"
 #include "cache/cache.h"
+#include "cache/carry.h"
 #include "cache/writeback_batch.h"
 
 #define BLOCK WB_BLOCK_BYTES
@@ -35,6 +36,8 @@ struct wb_writeback *wb_writeback_new(const struct wb_writeback_deps *deps, GErr
 	}
 	writeback->iovs = g_new0(struct iovec, WB_WRITEBACK_DEPTH * WB_WRITEBACK_JOIN_BLOCKS);
 	writeback->blocks = g_new0(struct wb_batch_block, writeback->batch_blocks);
+	writeback->carry_blocks = g_new0(struct wb_carry_block, deps->geometry.segment_blocks);
+	writeback->refused = wb_refused_new();
 	writeback->zero_piece_bytes = WB_ZERO_PIECE_BYTES_MIN;
 	for (unsigned i = 0; i < WB_WRITEBACK_DEPTH; i++) {
 		writeback->ios[i].writeback = writeback;
@@ -51,6 +54,8 @@ void wb_writeback_free(struct wb_writeback *writeback)
 		return;
 	g_assert(writeback->stage == WB_BATCH_IDLE);
 	munmap(writeback->memory, memory_bytes(writeback));
+	wb_refused_free(writeback->refused);
+	g_free(writeback->carry_blocks);
 	g_free(writeback->iovs);
 	g_free(writeback->blocks);
 	g_free(writeback);
@@ -84,10 +89,23 @@ bool wb_writeback_is_settled(struct wb_writeback *writeback)
 	return wb_writeback_is_idle(writeback) && atomic_load(&writeback->completions) == 0;
 }
 
-void wb_writeback_retry_bad(struct wb_writeback *writeback)
+void wb_writeback_retry_now(struct wb_writeback *writeback)
 {
 	atomic_store(&writeback->bad_tries, 0);
 	atomic_store(&writeback->retry_bad_now, true);
+	atomic_store(&writeback->is_pause_over, true);
+	wb_refused_retry_now(writeback->refused);
+}
+
+struct wb_refused *wb_writeback_refused(struct wb_writeback *writeback)
+{
+	return writeback->refused;
+}
+
+uint64_t wb_writeback_paused_until_ns(struct wb_writeback *writeback)
+{
+	return atomic_load(&writeback->failures) > 0 ?
+	       atomic_load(&writeback->retry_at_ns) : 0;
 }
 
 unsigned wb_writeback_bad_tries(struct wb_writeback *writeback)
@@ -163,21 +181,26 @@ bool wb_batch_collect(struct wb_writeback *writeback,
 	return any;
 }
 
-void wb_batch_backing_ended(struct wb_writeback *writeback, struct wb_batch_io *io)
+void wb_batch_note_error(struct wb_writeback *writeback, const struct wb_batch_io *io)
 {
 	static const char *const verbs[] = {
 		[WB_IO_READ] = "reading", [WB_IO_WRITE] = "writing",
 		[WB_IO_FLUSH] = "flushing", [WB_IO_ZERO] = "punching",
 	};
 
-	if (!io->error)
-		return;
-	writeback->error = io->error;
 	WB_STAT_ADD(writeback->deps.stats, WB_STAT_BACKING_ERRORS, 1);
 	wb_message_set(writeback->deps.message,
 		       "backing %s: %s %" G_GUINT64_FORMAT " bytes at %" G_GUINT64_FORMAT
 		       " failed: %s", writeback->deps.backing_store->label, verbs[io->io.op],
 		       io->io.length_bytes, io->io.offset_bytes, g_strerror(-io->error));
+}
+
+void wb_batch_flush_ended(struct wb_writeback *writeback, struct wb_batch_io *io)
+{
+	if (!io->error)
+		return;
+	writeback->error = io->error;
+	wb_batch_note_error(writeback, io);
 }
 
 void wb_batch_set_state(struct wb_writeback *writeback, const struct wb_batch_block *block,
@@ -190,125 +213,119 @@ void wb_batch_set_state(struct wb_writeback *writeback, const struct wb_batch_bl
 	wb_lock_release(&stripe->lock);
 }
 
-/* --- WRITE, FLUSH, COMMIT ------------------------------------------------------------ */
-
-static void prepare_write(struct wb_writeback *writeback, struct wb_batch_io *io,
-			  const struct wb_write_extent *extent)
-{
-	const struct wb_batch_block *block = &writeback->blocks[extent->first];
-	uint64_t offset = block->address * BLOCK, length = extent->count * (uint64_t)BLOCK;
-
-	for (size_t i = 0; i < extent->count; i++) {
-		io->iov[i].iov_base = wb_batch_memory(writeback, block[i].buffer_block);
-		io->iov[i].iov_len = BLOCK;
-	}
-	if (extent->sector_count > 0) {
-		offset += extent->first_sector * WB_SECTOR_BYTES;
-		length = extent->sector_count * WB_SECTOR_BYTES;
-		io->iov[0].iov_base = (char *)io->iov[0].iov_base +
-				      extent->first_sector * WB_SECTOR_BYTES;
-		io->iov[0].iov_len = length;
-	} else if (offset + length > writeback->deps.geometry.backing_bytes) {
-		/* The image's last block may be short. */
-		io->iov[extent->count - 1].iov_len -=
-			offset + length - writeback->deps.geometry.backing_bytes;
-		length = writeback->deps.geometry.backing_bytes - offset;
-	}
-	wb_io_prepare(&io->io, WB_IO_WRITE, WB_IO_CLASS_WRITEBACK, offset, NULL, length, wb_batch_io_done);
-	io->io.iov = io->iov;
-	io->io.iov_count = (unsigned)extent->count;
-}
-
-static bool write_step(struct wb_writeback *writeback)
-{
-	bool any = wb_batch_collect(writeback, wb_batch_backing_ended);
-	struct wb_write_extent extent;
-	struct wb_batch_io *io;
-
-	while (!writeback->error && writeback->next < writeback->block_count &&
-	       (io = wb_batch_take_io(writeback))) {
-		if (!wb_writeback_plan_write(writeback->blocks, writeback->block_count,
-					     &writeback->next, &writeback->next_sector,
-					     WB_WRITEBACK_JOIN_BLOCKS, &extent)) {
-			io->is_used = false;
-			break;
-		}
-		prepare_write(writeback, io, &extent);
-		WB_STAT_ADD(writeback->deps.stats, WB_STAT_BACKING_WRITES, 1);
-		WB_STAT_ADD(writeback->deps.stats, WB_STAT_BACKING_WRITTEN_BYTES,
-			    io->io.length_bytes);
-		wb_store_submit(writeback->deps.backing_store, &io->io);
-		any = true;
-	}
-	if (!wb_batch_has_io(writeback) &&
-	    (writeback->next >= writeback->block_count || writeback->error)) {
-		writeback->stage = WB_BATCH_FLUSH;
-		io = wb_batch_take_io(writeback);
-		wb_io_prepare(&io->io, WB_IO_FLUSH, WB_IO_CLASS_WRITEBACK, 0, NULL, 0, wb_batch_io_done);
-		WB_STAT_ADD(writeback->deps.stats, WB_STAT_BACKING_FLUSHES, 1);
-		wb_store_submit(writeback->deps.backing_store, &io->io);
-		return true;
-	}
-	return any;
-}
+/* --- FLUSH, COMMIT ------------------------------------------------------------------- */
 
 static bool flush_step(struct wb_writeback *writeback)
 {
-	if (!wb_batch_collect(writeback, wb_batch_backing_ended))
+	if (!wb_batch_collect(writeback, wb_batch_flush_ended))
 		return false;
 	writeback->stage = WB_BATCH_COMMIT;
 	return true;
 }
 
-static void mark_clean(struct wb_writeback *writeback)
+static size_t mark_clean(struct wb_writeback *writeback)
 {
 	size_t count = 0;
 
 	for (size_t i = 0; i < writeback->block_count; i++) {
+		const struct wb_batch_block *block = &writeback->blocks[i];
+
 		/* A newer version may have taken the map's place: that one is
 		 * dirty and keeps its state. */
-		if (!writeback->blocks[i].is_left_out) {
-			wb_batch_set_state(writeback, &writeback->blocks[i], WB_SLOT_CLEAN);
+		if (!block->is_left_out) {
+			wb_batch_set_state(writeback, block, WB_SLOT_CLEAN);
 			count++;
 		}
 	}
 	WB_STAT_ADD(writeback->deps.stats, WB_STAT_WRITEBACK_BLOCKS, count);
 	WB_STAT_ADD(writeback->deps.stats, WB_STAT_WRITEBACK_BATCHES, 1);
+	return count;
 }
 
-/* The backing's flush has ended. After any error nothing of the batch counts:
- * a flush that failed may have dropped writes that had succeeded. */
-static void commit(struct wb_writeback *writeback)
+/* All discards before next_zero, but for what refused to be punched. */
+static void finish_zeros(struct wb_writeback *writeback)
+{
+	uint64_t from = 0, until;
+	size_t gone = 0;
+
+	while (from < writeback->next_zero) {
+		bool is_refused = wb_refused_is_held(writeback->refused, from, &until);
+
+		until = MIN(until, writeback->next_zero);
+		if (!is_refused)
+			gone += wb_extent_table_finish_zeros(writeback->deps.extents, from,
+							     until, writeback->durable);
+		from = until;
+	}
+	if (gone > 0 && writeback->zeros_done)
+		writeback->zeros_done(writeback->arg);
+}
+
+static void pause_all(struct wb_writeback *writeback)
 {
 	unsigned failures = writeback->failures;
 
+	writeback->retry_at_ns = wb_clock_now_ns(writeback->deps.clock) +
+		MIN(WB_RETRY_FIRST_NS << MIN(failures, 10u), WB_RETRY_LAST_NS);
+	writeback->failures = failures + 1;
+}
+
+/* A new one gets all its tries: the count is one for all. */
+static void count_bad_tries(struct wb_writeback *writeback)
+{
+	if (writeback->found_new_bad)
+		writeback->bad_tries = 1;
+	else if (writeback->found_bad)
+		writeback->bad_tries++;
+	else if (writeback->has_bad)
+		writeback->bad_tries = 0;
+}
+
+/*
+ * The backing's flush has ended. If it failed nothing of the batch counts: it
+ * may have dropped writes that had succeeded. Otherwise blocks that were refused
+ * wait by themselves, and the others go on; only if none could be written, or
+ * not all the refused ones can be remembered, everything waits.
+ */
+static void commit(struct wb_writeback *writeback)
+{
+	size_t count = 0;
+
 	if (!writeback->error || WB_MUTANT(backing_error_ignored)) {
-		if (wb_extent_table_finish_zeros(writeback->deps.extents, writeback->next_zero,
-						 writeback->durable) &&
-		    writeback->zeros_done)
-			writeback->zeros_done(writeback->arg);
-		mark_clean(writeback);
-		writeback->failures = 0;
-		/* A new one gets all its tries: the count is one for all. */
-		if (writeback->found_new_bad)
-			writeback->bad_tries = 1;
-		else if (writeback->found_bad)
-			writeback->bad_tries++;
-		else if (writeback->has_bad)
-			writeback->bad_tries = 0;
-	} else {
-		writeback->retry_at_ns = wb_clock_now_ns(writeback->deps.clock) +
-			MIN(WB_RETRY_FIRST_NS << MIN(failures, 10u), WB_RETRY_LAST_NS);
-		writeback->failures = failures + 1;
+		finish_zeros(writeback);
+		count = mark_clean(writeback);
+		wb_refused_taken_are_done(writeback->refused);
+		count_bad_tries(writeback);
 	}
+	if (writeback->error || writeback->was_refused_unknown ||
+	    (writeback->was_refused_new && !writeback->has_written))
+		pause_all(writeback);
+	else if (count > 0 || writeback->has_written)
+		writeback->failures = 0;
 	wb_batch_unpin_all(writeback);
 	writeback->stage = WB_BATCH_IDLE;
+}
+
+void wb_batch_reset(struct wb_writeback *writeback)
+{
+	writeback->error = 0;
+	writeback->found_bad = false;
+	writeback->found_new_bad = false;
+	writeback->splits = 0;
+	writeback->refusals = 0;
+	writeback->was_refused_new = false;
+	writeback->was_refused_unknown = false;
+	writeback->has_written = false;
+	writeback->is_carrying = false;
+	writeback->next = 0;
 }
 
 static bool begin(struct wb_writeback *writeback, enum wb_writeback_wish wish)
 {
 	if (wish == WB_WRITEBACK_OFF || writeback->is_abandoned)
 		return false;
+	if (atomic_exchange(&writeback->is_pause_over, false))
+		writeback->retry_at_ns = 0;
 	if (writeback->failures > 0 &&
 	    wb_clock_now_ns(writeback->deps.clock) < writeback->retry_at_ns)
 		return false;
@@ -319,9 +336,8 @@ static bool begin(struct wb_writeback *writeback, enum wb_writeback_wish wish)
 				      wb_log_last_sequence(writeback->deps.log));
 		return false;
 	}
-	writeback->error = 0;
-	writeback->found_bad = false;
-	writeback->found_new_bad = false;
+	wb_batch_reset(writeback);
+	writeback->may_split = true;
 	writeback->next_zero = 0;
 	writeback->zeros_in_flight = 0;
 	writeback->zeros_until_ns = wb_clock_now_ns(writeback->deps.clock) + WB_ZERO_TIME_NS;
@@ -329,12 +345,21 @@ static bool begin(struct wb_writeback *writeback, enum wb_writeback_wish wish)
 	return true;
 }
 
+static void drop(struct wb_writeback *writeback, struct wb_batch_io *io)
+{
+	(void)writeback;
+	(void)io;
+}
+
 bool wb_writeback_step(struct wb_writeback *writeback, enum wb_writeback_wish wish)
 {
 	enum wb_batch_stage stage;
 
+	/* A stop does not wait until the last bad sector is found. */
+	if (wish == WB_WRITEBACK_OFF)
+		writeback->may_split = false;
 	if (writeback->is_abandoned && writeback->stage != WB_BATCH_IDLE) {
-		wb_batch_collect(writeback, wb_batch_backing_ended);
+		wb_batch_collect(writeback, drop);
 		if (wb_batch_has_io(writeback))
 			return false;
 		writeback->error = -ECANCELED;
@@ -346,8 +371,9 @@ bool wb_writeback_step(struct wb_writeback *writeback, enum wb_writeback_wish wi
 	case WB_BATCH_ZERO: return wb_batch_zero_step(writeback);
 	case WB_BATCH_READ: return wb_batch_read_step(writeback);
 	case WB_BATCH_MERGE: return wb_batch_merge_step(writeback);
-	case WB_BATCH_WRITE: return write_step(writeback);
+	case WB_BATCH_WRITE: return wb_batch_write_step(writeback);
 	case WB_BATCH_FLUSH: return flush_step(writeback);
+	case WB_BATCH_CARRY: return wb_batch_carry_step(writeback);
 	case WB_BATCH_COMMIT:
 		commit(writeback);
 		return true;

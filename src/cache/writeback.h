@@ -4,7 +4,8 @@
  * batches. One batch at a time, and it is the only writer of the backing, so
  * an older version can never land on a newer one.
  *
- *   IDLE -> SELECT  the oldest durable segments' dirty blocks, pinned
+ *   IDLE -> SELECT  the oldest durable segments' dirty blocks, pinned; not
+ *                   those that failed lately
  *        -> ZERO    punch every durable discard: before the batch's writes,
  *                   and before any of its blocks can become clean
  *        -> READ    from RAM or in long runs from the SSD; check CRCs
@@ -14,7 +15,9 @@
  *        -> FLUSH   the backing
  *        -> COMMIT  clean where the map still names that slot -> IDLE
  *
- * A failure anywhere up to FLUSH leaves every block of the batch dirty.
+ * A block that cannot be read or written is left out of the batch, stays dirty,
+ * and is tried again after a pause that grows (`refused`); the rest goes on. A
+ * failed FLUSH leaves every block of the batch dirty.
  *
  * Memory: WB_BATCH_BLOCKS blocks of data and 40 bytes for each.
  * Threads: step() on one worker; completions only count down and kick it.
@@ -67,9 +70,24 @@ bool wb_writeback_is_settled(struct wb_writeback *writeback);
 /* The last SELECT found dirty blocks, but only such as cannot be read. */
 bool wb_writeback_is_stuck(struct wb_writeback *writeback);
 /* How often in a row blocks could not be read; they are tried again after
- * growing pauses, or at once (any thread). */
+ * growing pauses. */
 unsigned wb_writeback_bad_tries(struct wb_writeback *writeback);
-void wb_writeback_retry_bad(struct wb_writeback *writeback);
+/* All pauses are over, and what failed counts as never tried (any thread). */
+void wb_writeback_retry_now(struct wb_writeback *writeback);
+/* Places that the backing refused to write; only its *_copy() is for others. */
+struct wb_refused *wb_writeback_refused(struct wb_writeback *writeback);
+/* The end of the pause after the last failures, which may be past; 0: none. */
+uint64_t wb_writeback_paused_until_ns(struct wb_writeback *writeback);
+
+/*
+ * When all that is left in the oldest segment cannot be written to the backing
+ * and its place is wanted: reads those blocks and appends them again at the
+ * head. Between batches only; TRUE when it began. Not while more than half of
+ * the cache is dirty: what is won would not be worth what is written, and at
+ * last nothing would be won at all.
+ */
+struct wb_carry;
+bool wb_writeback_begin_carry(struct wb_writeback *writeback, const struct wb_carry *carry);
 /* Drops the batch under way once its I/O has ended (WB_CLOSE_ABANDON). */
 void wb_writeback_abandon(struct wb_writeback *writeback);
 

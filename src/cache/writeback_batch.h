@@ -11,6 +11,7 @@
 #include <stdbool.h>
 
 #include "cache/limits.h"
+#include "cache/refused.h"
 #include "cache/writeback.h"
 #include "cache/writeback_plan.h"
 
@@ -18,7 +19,7 @@
 
 enum wb_batch_stage {
 	WB_BATCH_IDLE, WB_BATCH_ZERO, WB_BATCH_READ, WB_BATCH_MERGE, WB_BATCH_WRITE,
-	WB_BATCH_FLUSH, WB_BATCH_COMMIT,
+	WB_BATCH_FLUSH, WB_BATCH_COMMIT, WB_BATCH_CARRY,
 };
 
 struct wb_batch_io {
@@ -27,6 +28,9 @@ struct wb_batch_io {
 	atomic_bool has_ended;
 	int error;
 	size_t first_block, block_count;	/* of the batch */
+	uint64_t first_address;		/* of a punch */
+	unsigned first_sector, sector_count;	/* of a write; see wb_write_extent */
+	struct wb_isolation isolation;	/* of a write or punch; blocks */
 	uint64_t begun_ns;		/* of a punch */
 	char *scratch;			/* one block, for MERGE */
 	struct iovec *iov;		/* WB_WRITEBACK_JOIN_BLOCKS entries */
@@ -43,6 +47,8 @@ struct wb_writeback {
 	char *memory;			/* batch_blocks blocks, then scratch */
 	struct iovec *iovs;
 	struct wb_batch_block *blocks;
+	struct wb_carry_block *carry_blocks;	/* of one segment */
+	struct wb_refused *refused;
 
 	/* worker only */
 	_Atomic enum wb_batch_stage stage;	/* read by others as a hint */
@@ -58,12 +64,24 @@ struct wb_writeback {
 	uint64_t zero_piece_bytes;	/* of the next one */
 	unsigned zeros_in_flight;
 	bool has_zeros;
+	bool takes_bad;			/* the pause of those is over */
+	bool has_seen_bad;
 	bool has_bad;			/* blocks that failed before are in it */
 	bool found_bad;			/* and this time */
 	bool found_new_bad;		/* and did not before */
 	uint64_t bad_retry_at_ns;
-	int error;			/* of the batch */
-	uint64_t retry_at_ns;
+	bool may_split;			/* failed transfers; else they wait as a whole */
+	unsigned splits;
+	unsigned refusals;		/* transfers that failed in the end */
+	bool was_refused_new;		/* blocks that had not failed before */
+	bool was_refused_unknown;	/* and cannot be remembered */
+	bool has_written;		/* something went well: to be flushed */
+	bool is_carrying;		/* the blocks go to the head of the log */
+	const struct wb_carry *carry;
+	uint64_t carry_at_ns;		/* not before */
+	int error;			/* of the batch: a flush failed */
+	_Atomic uint64_t retry_at_ns;
+	atomic_bool is_pause_over;
 	atomic_bool is_abandoned;
 	_Atomic unsigned failures;
 	_Atomic unsigned bad_tries;	/* in a row that found bad blocks */
@@ -82,19 +100,42 @@ void wb_batch_io_done(struct wb_io *io, int error);
 /* Gives what has ended to `ended`; TRUE when there was any. */
 bool wb_batch_collect(struct wb_writeback *writeback,
 		      void (*ended)(struct wb_writeback *, struct wb_batch_io *));
-/* `ended` of I/O to the backing: an error is the batch's. */
-void wb_batch_backing_ended(struct wb_writeback *writeback, struct wb_batch_io *io);
+/* `ended` of a flush of the backing: an error is the batch's. */
+void wb_batch_flush_ended(struct wb_writeback *writeback, struct wb_batch_io *io);
+/* An error of the backing is counted and told. */
+void wb_batch_note_error(struct wb_writeback *writeback, const struct wb_batch_io *io);
 char *wb_batch_memory(struct wb_writeback *writeback, uint32_t buffer_block);
 void wb_batch_set_state(struct wb_writeback *writeback, const struct wb_batch_block *block,
 			enum wb_slot_state state);
 
 /* writeback_select.c: FALSE when there is nothing to do. */
 bool wb_batch_select(struct wb_writeback *writeback, enum wb_writeback_wish wish);
+bool wb_batch_take_segment(struct wb_writeback *writeback, uint64_t id, uint32_t limit,
+			   bool (*is_wanted)(struct wb_writeback *,
+					     const struct wb_mapping *));
 void wb_batch_unpin_all(struct wb_writeback *writeback);
+
+/* A new batch: nothing has happened to it yet. */
+void wb_batch_reset(struct wb_writeback *writeback);
 
 /* The stages: TRUE when something was done. */
 bool wb_batch_zero_step(struct wb_writeback *writeback);	/* writeback_zero.c */
 bool wb_batch_read_step(struct wb_writeback *writeback);	/* writeback_read.c */
 bool wb_batch_merge_step(struct wb_writeback *writeback);
+bool wb_batch_write_step(struct wb_writeback *writeback);	/* writeback_write.c */
+bool wb_batch_carry_step(struct wb_writeback *writeback);	/* writeback_carry.c */
+
+/* writeback_write.c: what to do about a transfer that failed. Whether its piece
+ * is worth halving, or waits from now on: */
+bool wb_batch_may_split(struct wb_writeback *writeback, const struct wb_batch_io *io);
+void wb_batch_refuse(struct wb_writeback *writeback, uint64_t first, uint64_t count,
+		     int error);
+/* The same transfer again, with what is set in io->io. */
+void wb_batch_submit_again(struct wb_writeback *writeback, struct wb_batch_io *io);
+
+/* writeback_zero.c: the next stretch at or behind *from that is to be punched
+ * and may be now. */
+bool wb_batch_next_zero(struct wb_writeback *writeback, uint64_t from,
+			struct wb_extent *extent);
 
 #endif

@@ -105,3 +105,33 @@ bool wb_writeback_plan_write(const struct wb_batch_block *blocks, size_t count,
 	}
 	return false;
 }
+
+void wb_isolation_begin(struct wb_isolation *isolation, uint64_t count)
+{
+	isolation->count = count;
+	isolation->at = 0;
+	isolation->piece = count;
+}
+
+/* The tree has its halves at multiples of powers of two, so that where a piece
+ * begins says how large it is. */
+bool wb_isolation_next(struct wb_isolation *isolation)
+{
+	uint64_t left;
+
+	isolation->at += isolation->piece;
+	left = isolation->count - isolation->at;
+	isolation->piece = isolation->at & -isolation->at;
+	if (isolation->piece > left)
+		isolation->piece = left;
+	return left > 0;
+}
+
+void wb_isolation_halve(struct wb_isolation *isolation)
+{
+	uint64_t half = 1;
+
+	while (half * 2 < isolation->piece)
+		half *= 2;
+	isolation->piece = half;
+}

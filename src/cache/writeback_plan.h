@@ -14,7 +14,7 @@ struct wb_batch_block {
 	uint8_t mask;
 	uint8_t full_mask;	/* of this block of the image */
 	bool was_bad;		/* when it was selected: not its first failure */
-	bool is_left_out;	/* of this batch: bad, or held by a discard */
+	bool is_left_out;	/* of this batch: bad, refused, or held by a discard */
 };
 
 /* By address; addresses are unique in a batch. */
@@ -44,5 +44,21 @@ struct wb_write_extent {
 bool wb_writeback_plan_write(const struct wb_batch_block *blocks, size_t count,
 			     size_t *index, unsigned *sector, size_t join_blocks,
 			     struct wb_write_extent *extent);
+
+/*
+ * A transfer of `count` units that failed is carried out in pieces, to find the
+ * units that are to blame: halves, halves of the halves that fail, and so on,
+ * one after the other in order of address (a walk through the tree of halves,
+ * which needs no memory but where it stands).
+ */
+struct wb_isolation {
+	uint64_t count, at, piece;	/* the piece [at, at + piece) is next */
+};
+/* The whole has failed. */
+void wb_isolation_begin(struct wb_isolation *isolation, uint64_t count);
+/* The piece is done with, good or bad. FALSE: it was the last. */
+bool wb_isolation_next(struct wb_isolation *isolation);
+/* The piece failed and is more than one: its first half is next. */
+void wb_isolation_halve(struct wb_isolation *isolation);
 
 #endif

@@ -82,7 +82,7 @@ bool wb_batch_read_step(struct wb_writeback *writeback)
 	bool any = wb_batch_collect(writeback, read_ended);
 	struct wb_batch_io *io;
 
-	while (writeback->next < writeback->block_count && !writeback->error &&
+	while (writeback->next < writeback->block_count &&
 	       (io = wb_batch_take_io(writeback))) {
 		const struct wb_batch_block *block = &writeback->blocks[writeback->next];
 		uint32_t span;
@@ -109,10 +109,9 @@ bool wb_batch_read_step(struct wb_writeback *writeback)
 		}
 		writeback->next += count;
 	}
-	if (!wb_batch_has_io(writeback) &&
-	    (writeback->next == writeback->block_count || writeback->error)) {
+	if (!wb_batch_has_io(writeback) && writeback->next == writeback->block_count) {
 		wb_writeback_plan_sort(writeback->blocks, writeback->block_count);
-		writeback->stage = WB_BATCH_MERGE;
+		writeback->stage = writeback->is_carrying ? WB_BATCH_CARRY : WB_BATCH_MERGE;
 		writeback->next = 0;
 		return true;
 	}
@@ -126,9 +125,12 @@ static void merge_ended(struct wb_writeback *writeback, struct wb_batch_io *io)
 	struct wb_batch_block *block = &writeback->blocks[io->first_block];
 	char *data = wb_batch_memory(writeback, block->buffer_block);
 
-	wb_batch_backing_ended(writeback, io);
-	if (io->error)
+	if (io->error) {
+		wb_batch_note_error(writeback, io);
+		block->is_left_out = true;
+		wb_batch_refuse(writeback, block->address, 1, io->error);
 		return;
+	}
 	for (unsigned s = 0; s < WB_SECTORS_PER_BLOCK; s++) {
 		if (!(block->mask & (1u << s)))
 			memcpy(data + s * WB_SECTOR_BYTES, io->scratch + s * WB_SECTOR_BYTES,
@@ -145,8 +147,7 @@ bool wb_batch_merge_step(struct wb_writeback *writeback)
 	bool is_needed = writeback->deps.backing_store->alignment_bytes > WB_SECTOR_BYTES;
 	struct wb_batch_io *io;
 
-	for (; is_needed && writeback->next < writeback->block_count && !writeback->error;
-	     writeback->next++) {
+	for (; is_needed && writeback->next < writeback->block_count; writeback->next++) {
 		const struct wb_batch_block *block = &writeback->blocks[writeback->next];
 
 		if (block->is_left_out || block->mask == block->full_mask)

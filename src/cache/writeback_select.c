@@ -4,11 +4,6 @@
 
 #include "base/mutant.h"
 
-/* Blocks that failed their check are tried again after growing pauses. */
-struct bad_policy {
-	bool are_taken, were_seen;
-};
-
 /* How many blocks of the segment may be looked at: only durable records. The
  * head may get a new record at any moment; what it had when `durable` covered
  * all of it ends at the head's next block of that time. */
@@ -26,10 +21,28 @@ static uint32_t blocks_to_take(struct wb_writeback *writeback, uint64_t id,
 	       writeback->deps.geometry.segment_blocks : 0;
 }
 
-/* Takes the dirty blocks among the first `limit` of a segment as far as memory
- * goes, with the gaps that one long read brings along. FALSE: full. */
-static bool take_segment(struct wb_writeback *writeback, uint64_t id, uint32_t limit,
-			 struct bad_policy *bad)
+/* Blocks that failed their check are tried again after growing pauses; so are
+ * those that the backing refused, each range by itself. */
+static bool is_wanted(struct wb_writeback *writeback, const struct wb_mapping *mapping)
+{
+	if (mapping->state == WB_SLOT_BAD) {
+		writeback->has_seen_bad = true;
+		if (!writeback->takes_bad)
+			return false;
+	} else if (mapping->state != WB_SLOT_DIRTY) {
+		return false;
+	}
+	if (!wb_refused_may_take(writeback->refused, mapping->address, NULL))
+		return false;
+	writeback->has_bad |= mapping->state == WB_SLOT_BAD;
+	return true;
+}
+
+/* Takes the blocks that are wanted among the first `limit` of a segment as far as
+ * memory goes, with the gaps that one long read brings along. FALSE: full. */
+bool wb_batch_take_segment(struct wb_writeback *writeback, uint64_t id, uint32_t limit,
+			   bool (*is_wanted_now)(struct wb_writeback *,
+						 const struct wb_mapping *))
 {
 	const struct wb_geometry *g = &writeback->deps.geometry;
 	uint32_t first = wb_geometry_slot(g, wb_geometry_place(g, id), 0);
@@ -41,12 +54,8 @@ static bool take_segment(struct wb_writeback *writeback, uint64_t id, uint32_t l
 		uint32_t step = 1;
 
 		wb_block_map_peek(writeback->deps.map, first + i, &mapping);
-		if (mapping.state == WB_SLOT_BAD)
-			bad->were_seen = true;
-		if (mapping.state != WB_SLOT_DIRTY &&
-		    !(mapping.state == WB_SLOT_BAD && bad->are_taken))
+		if (!is_wanted_now(writeback, &mapping))
 			continue;
-		writeback->has_bad |= mapping.state == WB_SLOT_BAD;
 		if (last_slot != WB_NO_SLOT &&
 		    first + i - last_slot - 1 <= WB_WRITEBACK_GAP_BLOCKS)
 			step = first + i - last_slot;
@@ -73,14 +82,51 @@ void wb_batch_unpin_all(struct wb_writeback *writeback)
 }
 
 /* Nothing that a drain could still do something about. */
-static bool only_lost_data_is_left(struct wb_writeback *writeback,
-				   const struct bad_policy *bad)
+static bool is_beyond_help(struct wb_writeback *writeback)
 {
-	if (bad->were_seen)
-		return writeback->bad_tries >= WB_DRAIN_FAILURES_MAX;
-	return wb_segment_table_dirty(writeback->deps.segments) > 0 &&
-	       wb_segment_table_dirty(writeback->deps.segments) ==
-		       wb_extent_table_bad_count(writeback->deps.extents);
+	unsigned least_tries;
+	bool were_held = wb_refused_were_held(writeback->refused, &least_tries);
+
+	if (writeback->has_seen_bad && writeback->bad_tries < WB_DRAIN_FAILURES_MAX)
+		return false;
+	if (were_held && least_tries < WB_DRAIN_FAILURES_MAX)
+		return false;
+	return writeback->has_seen_bad || were_held ||
+	       (wb_segment_table_dirty(writeback->deps.segments) > 0 &&
+		wb_segment_table_dirty(writeback->deps.segments) ==
+			wb_extent_table_bad_count(writeback->deps.extents));
+}
+
+/* TRUE when all was looked at that is dirty in closed segments. */
+static bool select_blocks(struct wb_writeback *writeback, enum wb_writeback_wish wish)
+{
+	uint64_t id = wb_tail_current(writeback->deps.tail).segment, last;
+	struct wb_log_head head;
+
+	wb_log_get_head(writeback->deps.log, &head);
+	/* No more ids than places can be in use, whatever a superblock says. */
+	last = MIN(head.segment_id, id + writeback->deps.geometry.segment_count);
+	for (; id <= last && writeback->pinned_count < WB_SEGMENTS_PER_BATCH_MAX; id++) {
+		struct wb_segment *segment = wb_segment_of_id(writeback->deps.segments, id);
+		uint32_t limit = blocks_to_take(writeback, id, &head);
+		size_t before = writeback->block_count;
+
+		if (id == head.segment_id && wish != WB_WRITEBACK_ALL)
+			break;
+		if (limit == 0)
+			continue;
+		wb_segment_pin(segment);
+		if (!wb_batch_take_segment(writeback, id, limit, is_wanted)) {
+			writeback->pinned[writeback->pinned_count++] = segment;
+			break;
+		}
+		/* Segments full of what must wait leave room for the others. */
+		if (writeback->block_count > before)
+			writeback->pinned[writeback->pinned_count++] = segment;
+		else
+			wb_segment_unpin(writeback->deps.segments, segment);
+	}
+	return id >= last;
 }
 
 /* The oldest first. A slot that is peeked as dirty may be superseded at any
@@ -88,44 +134,29 @@ static bool only_lost_data_is_left(struct wb_writeback *writeback,
  * stays dirty), and COMMIT asks the map again. */
 bool wb_batch_select(struct wb_writeback *writeback, enum wb_writeback_wish wish)
 {
-	struct wb_log_head head;
-	uint64_t id = wb_tail_current(writeback->deps.tail).segment, last;
+	uint64_t now = wb_clock_now_ns(writeback->deps.clock);
 	struct wb_extent extent;
-	struct bad_policy bad = {
-		.are_taken = atomic_exchange(&writeback->retry_bad_now, false) ||
-			     wb_clock_now_ns(writeback->deps.clock) >=
-				     writeback->bad_retry_at_ns,
-	};
+	bool is_complete;
 
+	writeback->takes_bad = atomic_exchange(&writeback->retry_bad_now, false) ||
+			       now >= writeback->bad_retry_at_ns;
+	writeback->has_seen_bad = false;
 	writeback->has_bad = false;
 	writeback->durable = WB_MUTANT(writeback_before_durable) ?
 		wb_log_sealed_sequence(writeback->deps.log) : wb_log_durable(writeback->deps.log);
-	wb_log_get_head(writeback->deps.log, &head);
 	writeback->block_count = 0;
 	writeback->buffer_used = 0;
-	/* No more ids than places can be in use, whatever a superblock says. */
-	last = MIN(head.segment_id, id + writeback->deps.geometry.segment_count);
-	for (; id <= last && writeback->pinned_count < WB_SEGMENTS_PER_BATCH_MAX; id++) {
-		struct wb_segment *segment = wb_segment_of_id(writeback->deps.segments, id);
-		uint32_t limit = blocks_to_take(writeback, id, &head);
-
-		if (id == head.segment_id && wish != WB_WRITEBACK_ALL)
-			break;
-		if (limit == 0)
-			continue;
-		wb_segment_pin(segment);
-		writeback->pinned[writeback->pinned_count++] = segment;
-		if (!take_segment(writeback, id, limit, &bad))
-			break;
-	}
-	writeback->has_zeros = wb_extent_table_next_zero(writeback->deps.extents, 0,
-							 writeback->durable, &extent);
-	if (id > last && !bad.were_seen)
+	wb_refused_begin_pass(writeback->refused, now);
+	is_complete = select_blocks(writeback, wish);
+	writeback->has_zeros = wb_batch_next_zero(writeback, 0, &extent);
+	if (is_complete && !writeback->has_seen_bad)
 		writeback->bad_tries = 0;
 	atomic_store(&writeback->is_stuck, writeback->block_count == 0 &&
-		     !writeback->has_zeros && only_lost_data_is_left(writeback, &bad));
+		     !writeback->has_zeros && is_beyond_help(writeback));
 	if (writeback->block_count > 0 || writeback->has_zeros)
 		return true;
 	wb_batch_unpin_all(writeback);
+	if (is_complete)
+		wb_refused_end_pass(writeback->refused);
 	return false;
 }

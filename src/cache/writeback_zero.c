@@ -14,63 +14,106 @@
 #define PIECE_DEAR_NS (UINT64_C(200) * 1000 * 1000)
 #define DEPTH 4u
 
-static void zero_ended(struct wb_writeback *writeback, struct wb_batch_io *io)
+/* The piece of a discard that is next. The image may end inside its last block,
+ * and the backing not: that block is a piece of its own, see zero_piece(). */
+static void prepare_zero(struct wb_writeback *writeback, struct wb_batch_io *io)
+{
+	uint64_t size = writeback->deps.geometry.backing_bytes;
+	uint64_t first = io->first_address + io->isolation.at;
+	uint64_t offset = first * BLOCK, end = (first + io->isolation.piece) * BLOCK;
+	bool is_cut = end > size && size != writeback->deps.backing_store->size_bytes;
+
+	end = MIN(end, size);
+	if (is_cut)
+		memset(io->scratch, 0, BLOCK);
+	wb_io_prepare(&io->io, is_cut ? WB_IO_WRITE : WB_IO_ZERO, WB_IO_CLASS_WRITEBACK,
+		      offset, is_cut ? io->scratch : NULL, end - offset, wb_batch_io_done);
+	WB_STAT_ADD(writeback->deps.stats, WB_STAT_BACKING_ZEROED_BYTES, end - offset);
+	io->begun_ns = wb_clock_now_ns(writeback->deps.clock);
+}
+
+static void adapt_piece(struct wb_writeback *writeback, const struct wb_batch_io *io)
 {
 	uint64_t took_ns = wb_clock_now_ns(writeback->deps.clock) - io->begun_ns;
 
-	writeback->zeros_in_flight--;
 	if (took_ns < PIECE_CHEAP_NS)
 		writeback->zero_piece_bytes = MIN(writeback->zero_piece_bytes * 2,
 						  PIECE_BYTES_MAX);
 	if (took_ns > PIECE_DEAR_NS)
 		writeback->zero_piece_bytes = MAX(writeback->zero_piece_bytes / 2,
 						  PIECE_BYTES_MIN);
-	wb_batch_backing_ended(writeback, io);
 }
 
-static void submit_zero(struct wb_writeback *writeback, struct wb_batch_io *io,
-			enum wb_io_op op, uint64_t offset, uint64_t length)
+/* A piece that fails is taken apart as a write is. */
+static void zero_ended(struct wb_writeback *writeback, struct wb_batch_io *io)
 {
-	wb_io_prepare(&io->io, op, WB_IO_CLASS_WRITEBACK, offset,
-		      op == WB_IO_WRITE ? io->scratch : NULL, length, wb_batch_io_done);
-	WB_STAT_ADD(writeback->deps.stats, WB_STAT_BACKING_ZEROED_BYTES, length);
-	io->begun_ns = wb_clock_now_ns(writeback->deps.clock);
-	writeback->zeros_in_flight++;
-	wb_store_submit(writeback->deps.backing_store, &io->io);
+	uint64_t first = io->first_address + io->isolation.at;
+
+	adapt_piece(writeback, io);
+	if (!io->error) {
+		writeback->has_written = true;
+	} else {
+		wb_batch_note_error(writeback, io);
+		if (wb_batch_may_split(writeback, io)) {
+			writeback->splits++;
+			wb_isolation_halve(&io->isolation);
+			prepare_zero(writeback, io);
+			wb_batch_submit_again(writeback, io);
+			return;
+		}
+		wb_batch_refuse(writeback, first, io->isolation.piece, io->error);
+	}
+	if (wb_isolation_next(&io->isolation)) {
+		prepare_zero(writeback, io);
+		wb_batch_submit_again(writeback, io);
+	} else {
+		writeback->zeros_in_flight--;
+	}
 }
 
-/* The next piece of the extent that begins at or covers next_zero. FALSE: all
- * I/O is taken. A piece is bounded, and so is the time of a batch: on a disk
- * that cannot punch, zeros are written, and nothing else would go on. */
+bool wb_batch_next_zero(struct wb_writeback *writeback, uint64_t from,
+			struct wb_extent *extent)
+{
+	while (wb_extent_table_next_zero(writeback->deps.extents, from, writeback->durable,
+					 extent)) {
+		uint64_t end = extent->first + extent->count, until;
+
+		extent->first = MAX(extent->first, from);
+		if (wb_refused_may_take(writeback->refused, extent->first, &until)) {
+			extent->count = MIN(end, until) - extent->first;
+			return true;
+		}
+		from = MIN(end, until);
+	}
+	return false;
+}
+
+/* The beginning of what is to be punched. FALSE: all I/O is taken. A piece is
+ * bounded, and so is the time of a batch: on a disk that cannot punch, zeros are
+ * written, and nothing else would go on. */
 static bool zero_piece(struct wb_writeback *writeback, const struct wb_extent *extent)
 {
 	uint64_t size = writeback->deps.geometry.backing_bytes;
-	uint64_t first = MAX(extent->first, writeback->next_zero);
-	uint64_t count = MIN(extent->first + extent->count - first,
-			     writeback->zero_piece_bytes / BLOCK);
-	uint64_t offset = first * BLOCK, end = (first + count) * BLOCK;
+	uint64_t count = MIN(extent->count, writeback->zero_piece_bytes / BLOCK);
 	struct wb_batch_io *io = writeback->zeros_in_flight < DEPTH ? wb_batch_take_io(writeback) :
 									NULL;
 
 	if (!io)
 		return false;
-	if (end <= size || size == writeback->deps.backing_store->size_bytes) {
-		submit_zero(writeback, io, WB_IO_ZERO, offset, MIN(end, size) - offset);
-	} else if (offset + BLOCK <= size) {
-		/* The image ends inside its last block, and the backing does
-		 * not: that block is for the next piece. */
-		count = size / BLOCK - first;
-		submit_zero(writeback, io, WB_IO_ZERO, offset, count * BLOCK);
-	} else {
-		memset(io->scratch, 0, BLOCK);
-		submit_zero(writeback, io, WB_IO_WRITE, offset, size - offset);
-	}
-	writeback->next_zero = first + count;
+	if ((extent->first + count) * BLOCK > size &&
+	    size != writeback->deps.backing_store->size_bytes && count > 1)
+		count = size / BLOCK - extent->first;
+	io->first_address = extent->first;
+	wb_isolation_begin(&io->isolation, count);
+	prepare_zero(writeback, io);
+	writeback->zeros_in_flight++;
+	wb_store_submit(writeback->deps.backing_store, &io->io);
+	writeback->next_zero = extent->first + count;
 	return true;
 }
 
-/* Blocks under a discard that is not punched yet stay dirty: the punch must
- * never come after them. */
+/* Blocks under a discard that is not punched yet, or refused to be, stay dirty:
+ * the punch must never come after them. */
 static void leave_out_held(struct wb_writeback *writeback)
 {
 	if (WB_MUTANT(punch_after_writes))
@@ -79,7 +122,8 @@ static void leave_out_held(struct wb_writeback *writeback)
 		struct wb_batch_block *block = &writeback->blocks[i];
 		uint64_t until;
 
-		if (block->address >= writeback->next_zero &&
+		if ((block->address >= writeback->next_zero ||
+		     wb_refused_is_held(writeback->refused, block->address, NULL)) &&
 		    wb_extent_table_lookup(writeback->deps.extents, block->address, &until) ==
 			    WB_EXTENT_ZERO)
 			block->is_left_out = true;
@@ -94,21 +138,20 @@ bool wb_batch_zero_step(struct wb_writeback *writeback)
 	struct wb_extent extent;
 	bool any = wb_batch_collect(writeback, zero_ended);
 
-	while (writeback->has_zeros && !writeback->error) {
-		if (!wb_extent_table_next_zero(writeback->deps.extents, writeback->next_zero,
-					       writeback->durable, &extent)) {
+	while (writeback->has_zeros) {
+		if (!wb_batch_next_zero(writeback, writeback->next_zero, &extent)) {
 			writeback->has_zeros = false;
 			writeback->next_zero = UINT64_MAX;
 		} else if (wb_clock_now_ns(writeback->deps.clock) > writeback->zeros_until_ns ||
 			   (WB_MUTANT(punch_after_writes) && writeback->block_count > 0)) {
 			writeback->has_zeros = false;
-			leave_out_held(writeback);
 		} else if (!zero_piece(writeback, &extent)) {
 			break;
 		}
 		any = true;
 	}
-	if (!wb_batch_has_io(writeback) && (!writeback->has_zeros || writeback->error)) {
+	if (!wb_batch_has_io(writeback) && !writeback->has_zeros) {
+		leave_out_held(writeback);
 		writeback->stage = WB_BATCH_READ;
 		writeback->next = 0;
 		return true;

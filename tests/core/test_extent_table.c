@@ -100,7 +100,7 @@ Test(extent_table, zeros_that_are_not_durable_are_neither_punched_nor_finished)
 	cr_expect(wb_extent_table_next_zero(table, 0, 5, &extent));
 	cr_expect_eq(extent.first, 0);
 	cr_expect_not(wb_extent_table_next_zero(table, 10, 5, &extent));
-	cr_expect_eq(wb_extent_table_finish_zeros(table, UINT64_MAX, 5), 1);
+	cr_expect_eq(wb_extent_table_finish_zeros(table, 0, UINT64_MAX, 5), 1);
 	cr_expect_eq(kind_of(0), WB_EXTENT_NONE);
 	cr_expect_eq(kind_of(20), WB_EXTENT_ZERO);
 }
@@ -113,7 +113,7 @@ Test(extent_table, it_refuses_when_it_is_full_and_takes_again_when_it_is_not)
 		cr_assert_lt(count++, 1000);
 	cr_expect_geq(count, 90);
 	cr_expect_leq(wb_extent_table_count(table), 100);
-	wb_extent_table_finish_zeros(table, UINT64_MAX, 10);
+	wb_extent_table_finish_zeros(table, 0, UINT64_MAX, 10);
 	cr_expect(insert(5, 3, 5000, WB_EXTENT_ZERO));
 }
 

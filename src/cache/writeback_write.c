@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A batch's blocks go to the backing, in joined writes. A write that fails is
+ * taken apart until it is known which blocks are to blame; those stay dirty and
+ * are tried again later, all others of the batch become clean.
+ */
+#include "cache/writeback_batch.h"
+
+#include <errno.h>
+
+#include "base/mutant.h"
+
+#define BLOCK WB_BLOCK_BYTES
+
+/* No room on the filesystem of a sparse backing: it is not the place that is bad.
+ * Blocks that are allocated already can be written nevertheless, but where they
+ * are is found out in a few pieces at each try, not block by block. */
+static bool is_lack_of_space(int error)
+{
+	return error == -ENOSPC || error == -EDQUOT;
+}
+
+bool wb_batch_may_split(struct wb_writeback *writeback, const struct wb_batch_io *io)
+{
+	return io->isolation.piece > 1 && writeback->may_split &&
+	       writeback->splits < (is_lack_of_space(io->error) ? WB_BATCH_SPACE_SPLITS_MAX :
+								  WB_BATCH_SPLITS_MAX);
+}
+
+void wb_batch_refuse(struct wb_writeback *writeback, uint64_t first, uint64_t count, int error)
+{
+	writeback->refusals++;
+	if (!wb_refused_has(writeback->refused, first, NULL))
+		writeback->was_refused_new = true;
+	if (!wb_refused_add(writeback->refused, first, count, error,
+			    wb_clock_now_ns(writeback->deps.clock)))
+		writeback->was_refused_unknown = true;
+}
+
+void wb_batch_submit_again(struct wb_writeback *writeback, struct wb_batch_io *io)
+{
+	io->is_used = true;
+	atomic_store(&io->has_ended, false);
+	wb_store_submit(writeback->deps.backing_store, &io->io);
+}
+
+/* The piece of the extent that is next. */
+static void prepare_write(struct wb_writeback *writeback, struct wb_batch_io *io)
+{
+	const struct wb_batch_block *block =
+		&writeback->blocks[io->first_block + io->isolation.at];
+	uint64_t count = io->isolation.piece;
+	uint64_t offset = block->address * BLOCK, length = count * BLOCK;
+
+	for (size_t i = 0; i < count; i++) {
+		io->iov[i].iov_base = wb_batch_memory(writeback, block[i].buffer_block);
+		io->iov[i].iov_len = BLOCK;
+	}
+	if (io->sector_count > 0) {
+		offset += io->first_sector * WB_SECTOR_BYTES;
+		length = io->sector_count * WB_SECTOR_BYTES;
+		io->iov[0].iov_base = (char *)io->iov[0].iov_base +
+				      io->first_sector * WB_SECTOR_BYTES;
+		io->iov[0].iov_len = length;
+	} else if (offset + length > writeback->deps.geometry.backing_bytes) {
+		/* The image's last block may be short. */
+		io->iov[count - 1].iov_len -=
+			offset + length - writeback->deps.geometry.backing_bytes;
+		length = writeback->deps.geometry.backing_bytes - offset;
+	}
+	wb_io_prepare(&io->io, WB_IO_WRITE, WB_IO_CLASS_WRITEBACK, offset, NULL, length,
+		      wb_batch_io_done);
+	io->io.iov = io->iov;
+	io->io.iov_count = (unsigned)count;
+	WB_STAT_ADD(writeback->deps.stats, WB_STAT_BACKING_WRITES, 1);
+	WB_STAT_ADD(writeback->deps.stats, WB_STAT_BACKING_WRITTEN_BYTES, io->io.length_bytes);
+}
+
+static void leave_out(struct wb_writeback *writeback, struct wb_batch_block *blocks,
+		      uint64_t count, int error)
+{
+	for (uint64_t i = 0; i < count; i++)
+		blocks[i].is_left_out = true;
+	wb_batch_refuse(writeback, blocks->address, count, error);
+}
+
+static void write_ended(struct wb_writeback *writeback, struct wb_batch_io *io)
+{
+	if (!io->error || WB_MUTANT(backing_error_ignored)) {
+		writeback->has_written = true;
+	} else {
+		wb_batch_note_error(writeback, io);
+		if (wb_batch_may_split(writeback, io)) {
+			writeback->splits++;
+			wb_isolation_halve(&io->isolation);
+			prepare_write(writeback, io);
+			wb_batch_submit_again(writeback, io);
+			return;
+		}
+		leave_out(writeback, &writeback->blocks[io->first_block + io->isolation.at],
+			  io->isolation.piece, io->error);
+	}
+	if (wb_isolation_next(&io->isolation)) {
+		prepare_write(writeback, io);
+		wb_batch_submit_again(writeback, io);
+	}
+}
+
+/* A disk that refuses everything may take seconds for each try. */
+static void give_up_if_hopeless(struct wb_writeback *writeback)
+{
+	if (writeback->has_written || writeback->refusals < WB_BATCH_REFUSALS_MAX)
+		return;
+	for (; writeback->next < writeback->block_count; writeback->next++)
+		writeback->blocks[writeback->next].is_left_out = true;
+}
+
+static void begin_flush(struct wb_writeback *writeback)
+{
+	struct wb_batch_io *io;
+
+	writeback->stage = WB_BATCH_COMMIT;
+	if (!writeback->has_written)
+		return;
+	writeback->stage = WB_BATCH_FLUSH;
+	io = wb_batch_take_io(writeback);
+	wb_io_prepare(&io->io, WB_IO_FLUSH, WB_IO_CLASS_WRITEBACK, 0, NULL, 0, wb_batch_io_done);
+	WB_STAT_ADD(writeback->deps.stats, WB_STAT_BACKING_FLUSHES, 1);
+	wb_store_submit(writeback->deps.backing_store, &io->io);
+}
+
+bool wb_batch_write_step(struct wb_writeback *writeback)
+{
+	bool any = wb_batch_collect(writeback, write_ended);
+	struct wb_write_extent extent;
+	struct wb_batch_io *io;
+
+	give_up_if_hopeless(writeback);
+	while (writeback->next < writeback->block_count && (io = wb_batch_take_io(writeback))) {
+		if (!wb_writeback_plan_write(writeback->blocks, writeback->block_count,
+					     &writeback->next, &writeback->next_sector,
+					     WB_WRITEBACK_JOIN_BLOCKS, &extent)) {
+			io->is_used = false;
+			break;
+		}
+		io->first_block = extent.first;
+		io->first_sector = extent.first_sector;
+		io->sector_count = extent.sector_count;
+		wb_isolation_begin(&io->isolation, extent.count);
+		prepare_write(writeback, io);
+		wb_store_submit(writeback->deps.backing_store, &io->io);
+		any = true;
+	}
+	if (!wb_batch_has_io(writeback) && writeback->next >= writeback->block_count) {
+		begin_flush(writeback);
+		return true;
+	}
+	return any;
+}
