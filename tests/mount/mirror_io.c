@@ -170,7 +170,10 @@ int main(int argc, char **argv)
 		    pthread_create(&ids[t], NULL, worker_main, &workers[t]))
 			return 1;
 	}
-	for (unsigned t = 0; t < thread_count; t++)
+	for (unsigned t = 0; t < thread_count; t++) {
 		pthread_join(ids[t], NULL);
+		free(workers[t].data);
+		free(workers[t].reference);
+	}
 	return atomic_load(&failed);
 }
