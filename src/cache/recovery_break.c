@@ -228,5 +228,7 @@ gboolean wb_recovery_judge_end(struct wb_recovery_scan *scan, GError **error)
 		return refuse_damage(scan, &view, durable, error);
 	if (view.error && view.has_later)
 		return refuse_unreadable(scan, &view, error);
+	/* Nobody was promised what lies behind the end of the log. */
+	wb_recovery_forget_lost(scan);
 	return TRUE;
 }

@@ -2,13 +2,16 @@
 /*
  * Byte 0: flags; then the cache disk (support/sparse.h), of the size that a
  * volume of 8 segments of 64 KiB and 1 MiB has. Recovery looks at it; what it
- * takes is opened, read, written, synced, stopped cleanly and opened again. The
- * FIX flags make checksums right, so that the bytes behind them are reached.
+ * takes, or a repair makes of it, is opened, read, written, synced, stopped
+ * cleanly and opened again. The FIX flags make checksums right, so that the bytes
+ * behind them are reached.
  */
 #include <errno.h>
 #include <string.h>
 
 #include "cache/recovery.h"
+#include "cache/recovery_replay.h"
+#include "cache/repair.h"
 #include "format/block.h"
 #include "format/endian.h"
 #include "fuzz/fuzz.h"
@@ -23,6 +26,7 @@ enum {
 	CHECK_ALL = 1u << 4,	/* as `wbfs check` does */
 	WRITEBACK = 1u << 5,
 	POWER_CUT = 1u << 6,	/* instead of the clean stop */
+	REPAIR = 1u << 7,	/* what scans past damage, before it is opened */
 };
 
 #define IMAGE_BYTES (1u << 20)
@@ -181,6 +185,110 @@ static uint64_t changes(const struct wb_sim_disk *disk)
 	       wb_store_counting_ios(disk->counting, WB_IO_ZERO);
 }
 
+/* --- repair ------------------------------------------------------------------------------ */
+
+static void look_at_lost(const struct wb_recovery *r)
+{
+	g_autoptr(GArray) ranges = wb_repair_list_lost(r);
+	g_autoptr(GArray) gaps = wb_repair_list_gaps(r);
+	uint64_t end = 0, next = r->cut_sequence + 1;
+
+	for (guint i = 0; i < ranges->len; i++) {
+		const struct wb_repair_range *range =
+			&g_array_index(ranges, struct wb_repair_range, i);
+
+		g_assert(range->count > 0 && range->first >= end);
+		end = range->first + range->count;
+		g_assert(end <= r->superblock.geometry.backing_blocks);
+	}
+	for (guint i = 0; i < gaps->len; i++) {
+		const struct wb_repair_gap *gap = &g_array_index(gaps, struct wb_repair_gap, i);
+
+		g_assert(gap->first >= next && gap->last >= gap->first);
+		next = gap->last + 1;
+	}
+	g_assert(r->damage || r->lost_records->len == 0);
+}
+
+/* As rescue does. The recovery is of no use afterwards. */
+static void replay_lost(struct wb_recovery *r)
+{
+	struct wb_replay *replay;
+
+	wb_repair_take_lost(r);
+	replay = wb_replay_new(r);
+	g_assert(replay->blocks->len <= r->entries->len);
+	wb_replay_free(replay);
+}
+
+/* Any header tells the volume, as a backing's mark would. */
+static struct wb_recovery *scan_by_records(struct wb_superblock *superblock)
+{
+	const uint8_t *bytes = wb_sim_cache_bytes(&sim);
+	struct wb_recovery_options how = { .goes_past_damage = true, .superblock = superblock };
+	struct wb_repair_facts facts = { .backing_bytes = IMAGE_BYTES, .backing_path = "/b" };
+	uint64_t at = sim.geometry.ring_offset;
+
+	while (at < sim.cache_disk.memory->size_bytes && memcmp(bytes + at, WB_RECORD_MAGIC, 8))
+		at += WB_BLOCK_BYTES;
+	if (at >= sim.cache_disk.memory->size_bytes)
+		return NULL;
+	memcpy(facts.uuid, ((const struct wb_record_disk *)(bytes + at))->uuid, 16);
+	if (!wb_repair_guess_superblock(sim.cache_disk.counting, &facts, superblock, NULL))
+		return NULL;
+	return wb_recovery_scan(sim.cache_disk.counting, &how, NULL);
+}
+
+static struct wb_recovery *scan_past_damage(bool by_records)
+{
+	static struct wb_superblock superblock;
+	struct wb_recovery_options how = { .goes_past_damage = true, .bad_block = bad_block };
+
+	return by_records ? scan_by_records(&superblock) :
+			    wb_recovery_scan(sim.cache_disk.counting, &how, NULL);
+}
+
+static void look_past_damage(bool by_records)
+{
+	uint64_t before = changes(&sim.cache_disk);
+	struct wb_recovery *r = scan_past_damage(by_records);
+
+	if (r) {
+		look_at_lost(r);
+		replay_lost(r);
+		wb_recovery_free(r);
+	}
+	g_assert(changes(&sim.cache_disk) == before);
+}
+
+/* What was repaired is sound, and nothing is left to repair. */
+static void repair(void)
+{
+	bool by_records = false;
+	struct wb_recovery *r;
+	g_autoptr(GError) error = NULL;
+
+	look_past_damage(false);
+	look_past_damage(true);
+	r = scan_past_damage(false);
+	if (!r) {
+		by_records = true;
+		r = scan_past_damage(true);
+	}
+	if (!r)
+		return;
+	if (wb_repair_apply(sim.cache_disk.counting, r, &error)) {
+		g_assert(scan(0));
+		wb_recovery_free(r);
+		r = scan_past_damage(false);
+		g_assert(r && wb_repair_need(r) == WB_REPAIR_NOTHING);
+	} else {
+		g_assert(*error->message);
+		g_assert(by_records || !scan(0) || wb_repair_need(r) != WB_REPAIR_LOG);
+	}
+	wb_recovery_free(r);
+}
+
 /* What is refused is left as it was. */
 static bool open_or_refuse(void)
 {
@@ -320,6 +428,8 @@ int WB_FUZZ_TARGET(image)(const uint8_t *data, size_t size)
 	wb_sim_init(&sim, &params);
 	lay_disk(data + 1, size - 1, data[0]);
 	scan(data[0]);
+	if (data[0] & REPAIR)
+		repair();
 	if (open_or_refuse())
 		use(data[0]);
 	wb_sim_clear(&sim);

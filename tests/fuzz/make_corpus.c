@@ -111,6 +111,7 @@ static void make_from_golden(const char *golden, const char *corpus, const char 
 
 	write_image(golden, corpus, name, "_raw", 0x10);
 	write_image(golden, corpus, name, "_fixed", 0x6f);
+	write_image(golden, corpus, name, "_repair", 0xd0);
 	wb_golden_init(&sim);
 	wb_golden_load(&sim, golden, name);
 	cache = wb_sim_cache_bytes(&sim);
