@@ -3,6 +3,8 @@
 
 #include <errno.h>
 
+#include "format/ondisk.h"
+
 static uint64_t below(struct crash_faults *faults, uint64_t limit)
 {
 	return wb_prng_below(faults->prng, limit);
@@ -54,6 +56,14 @@ static void add_delay(struct crash_faults *faults)
 		.effect = WB_FAULT_DELAY, .delay_polls = 1 + below(faults, 300),
 	};
 
+	if (one_in(faults, 3)) {
+		/* the rest of a sector, while its block is discarded or written */
+		fault.op = WB_IO_READ;
+		fault.io_class = WB_IO_CLASS_USER_WRITE;
+		fault.delay_polls *= 10;
+		wb_store_faulty_add(faults->sim->backing_disk.faulty, &fault);
+		return;
+	}
 	wb_store_faulty_add(one_in(faults, 3) ? faults->sim->cache_disk.faulty :
 						faults->sim->backing_disk.faulty, &fault);
 }
@@ -110,6 +120,17 @@ void crash_faults_succeeded(struct crash_faults *faults, const struct wb_sim_op 
 {
 	if (op->op == WB_SYNC && !faults->is_failing && op->submit_step > faults->healed_step)
 		faults->is_in_trouble = false;
+}
+
+void crash_faults_slow_superblocks(struct crash_faults *faults)
+{
+	struct wb_fault fault = {
+		.op = WB_IO_WRITE, .io_class = WB_FAULT_ANY,
+		.length_bytes = WB_SUPERBLOCK_AREA_BYTES, .count = WB_FAULT_FOR_EVER,
+		.effect = WB_FAULT_DELAY, .delay_polls = below(faults, 400),
+	};
+
+	wb_store_faulty_add(faults->sim->cache_disk.faulty, &fault);
 }
 
 void crash_faults_spoil_place(struct crash_faults *faults, uint64_t place)

@@ -37,6 +37,8 @@ bool crash_faults_excuse(const struct crash_faults *faults, const struct wb_sim_
 /* It has succeeded. */
 void crash_faults_succeeded(struct crash_faults *faults, const struct wb_sim_op *op);
 
+/* Superblocks are written, but it takes long, as behind a queue of reads. */
+void crash_faults_slow_superblocks(struct crash_faults *faults);
 /* Writes to a place of the ring fail for ever, until the power goes. */
 void crash_faults_spoil_place(struct crash_faults *faults, uint64_t place);
 

@@ -22,6 +22,8 @@ struct run {
 	bool has_failing_flush;		/* the cache disk, in this life */
 	bool was_killed;		/* the last life: volatile writes still wait */
 	bool is_long;			/* few lives, much work in each */
+	bool is_hot;			/* few blocks, and most writes are synced */
+	bool is_bulky;			/* ... but these are long, and few are synced */
 	struct crash_faults faults;
 	unsigned watch;			/* enum watch; the power goes soon after it */
 	uint64_t watch_count;		/* ... has happened so often */
@@ -101,9 +103,11 @@ static void on_submit(void *arg, const struct wb_store *store, const struct wb_i
 static void choose_watch(struct run *run)
 {
 	run->watch = WATCH_NOTHING;
-	if (run->options->point || !one_in(run, 3))
+	if (run->options->point || !one_in(run, run->options->fills_ring ? 1 : 3))
 		return;
 	run->watch = 1 + (unsigned)below(run, WATCH_COUNT - 1);
+	if (run->options->fills_ring)
+		run->watch = WATCH_FIRST_OF_SEGMENT;
 	run->watch_count = 1 + below(run, one_in(run, 2) ? 3 : 20);
 }
 
@@ -116,7 +120,8 @@ static void make_volume(struct run *run)
 
 	/* What comes of crashes upon crashes shows in many short lives; full
 	 * rings and long queues in some long ones. */
-	run->is_long = one_in(run, 10);
+	run->is_long = one_in(run, 20);
+	run->is_hot = one_in(run, 6) || run->options->fills_ring;
 	blocks = run->is_long || one_in(run, 8) ? 64 + below(run, 449) : 24 + below(run, 105);
 	params.seed = params.seed ? params.seed : 1;
 	params.segment_count = 8 + (unsigned)below(run, 5);
@@ -130,11 +135,19 @@ static void make_volume(struct run *run)
 		params.image_bytes -= 512 * (1 + below(run, 7));
 	params.no_writeback = one_in(run, 5);
 	params.is_uncounted = true;
+	if (run->options->fills_ring) {
+		params.image_bytes = 64 * 4096;
+		params.segment_count = 8;
+		params.ram_segments = 8;
+		params.no_writeback = true;
+		run->is_bulky = one_in(run, 2);
+	}
 	wb_sim_init(&run->sim, &params);
 	run->sim.crash_clock.on_submit = on_submit;
 	run->sim.crash_clock.arg = run;
 	run->faults = (struct crash_faults){ .sim = &run->sim, .prng = &run->prng };
 	run->faults.are_on = !run->options->point && one_in(run, 3);
+	wb_store_crashy_spoil_superblocks(run->sim.cache_disk.crashy);
 	wb_store_crashy_forget_failed(run->sim.cache_disk.crashy, one_in(run, 2));
 	wb_store_crashy_forget_failed(run->sim.backing_disk.crashy, one_in(run, 2));
 }
@@ -147,6 +160,18 @@ static void choose_range(struct run *run, uint64_t *offset, uint64_t *length)
 	/* Half of all in a corner, so that things meet. */
 	uint64_t area = one_in(run, 2) ? MIN(image, 96 * 1024) : image;
 
+	/* One block that holds the tail back nearly round the ring. */
+	if (run->options->fills_ring) {
+		*offset = one_in(run, 50) ? 20 * 4096 : below(run, 4) * 4096;
+		*length = 4096 * (run->is_bulky ? 1 + below(run, 12) : 1);
+		return;
+	}
+	/* Segments that are superseded at once let the tail leap. */
+	if (run->is_hot && !one_in(run, 30)) {
+		*offset = below(run, 4) * 4096;
+		*length = 4096;
+		return;
+	}
 	switch (below(run, 4)) {
 	case 0:
 		*offset = below(run, (area + 4095) / 4096) * 4096;
@@ -199,7 +224,10 @@ static void submit_one(struct run *run)
 		offset = 0;
 		length = run->sim.params.image_bytes;
 	}
-	if ((kind == WB_WRITE || kind == WB_ZERO) && one_in(run, 8))
+	if (run->is_hot && (length == 4096 || (run->is_bulky && kind != WB_SYNC)))
+		kind = WB_WRITE;
+	if ((kind == WB_WRITE || kind == WB_ZERO) &&
+	    one_in(run, run->is_bulky ? 40 : run->is_hot ? 2 : 8))
 		flags = WB_REQUEST_FUA;
 	op = wb_sim_prepare(&run->sim, kind, flags, offset, length);
 	if (!op)
@@ -369,6 +397,8 @@ static bool open_volume(struct run *run)
 		run->report->refusals++;
 	}
 	crash_faults_forget(&run->faults);
+	if (run->is_bulky)
+		crash_faults_slow_superblocks(&run->faults);
 	if (!run->sim.cache && !wb_sim_open(&run->sim, &error)) {
 		if (is_dead(run))
 			run->report->cuts_while_opening++;
@@ -414,7 +444,9 @@ static unsigned choose_steps(struct run *run)
 {
 	if (run->is_long)
 		return (unsigned)below(run, one_in(run, 2) ? 300 : 3000);
-	return (unsigned)below(run, one_in(run, 6) ? 300 : 60);
+	if (run->options->fills_ring)
+		return (unsigned)below(run, 500);
+	return (unsigned)below(run, one_in(run, run->is_hot ? 2 : 6) ? 300 : 60);
 }
 
 static void work(struct run *run)
@@ -547,7 +579,7 @@ void crash_run(const struct crash_options *options, struct crash_report *report)
 	set_lies(&run);
 	run.oracle = wb_oracle_new(run.sim.params.image_bytes);
 	lives = options->lives ? options->lives :
-		run.is_long ? 3 + (unsigned)below(&run, 10) : 6 + (unsigned)below(&run, 13);
+		run.is_long ? 3 + (unsigned)below(&run, 10) : 5 + (unsigned)below(&run, 10);
 	for (unsigned i = 0; i < lives && !report->objection; i++)
 		live(&run);
 	if (!report->objection)
@@ -560,7 +592,8 @@ void crash_run(const struct crash_options *options, struct crash_report *report)
 char *crash_options_text(const struct crash_options *options)
 {
 	return g_strdup_printf("crash-sim SEED=%lu POINT=%lu OPTIONS=--steps %u --lives %u "
-			       "--cache-lies %u --backing-lies %u", options->seed,
+			       "--cache-lies %u --backing-lies %u%s", options->seed,
 			       options->point, options->steps, options->lives,
-			       options->cache_lies, options->backing_lies);
+			       options->cache_lies, options->backing_lies,
+			       options->fills_ring ? " --fill-ring" : "");
 }

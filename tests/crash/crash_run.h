@@ -18,6 +18,7 @@ struct crash_options {
 	uint64_t point;
 	unsigned steps;		/* of work in each life; 0: the seed decides */
 	unsigned lives;		/* 0: the seed decides */
+	bool fills_ring;	/* synced writes that the tail follows at a distance */
 	unsigned cache_lies, backing_lies;	/* WB_CRASHY_... */
 };
 

@@ -6,7 +6,7 @@
  *   crash_sim --seeds A-B         histories of these seeds
  *   crash_sim --exhaustive A-B    short histories, the power cut at every point
  *   crash_sim --replay SEED:POINT one of them again, with --steps, --lives,
- *                                 --cache-lies and --backing-lies as printed
+ *                                 --cache-lies, ... as printed
  *   --jobs N                      on N processors; 0: on all
  */
 #include <glib.h>
@@ -24,6 +24,7 @@
 static struct {
 	char *seeds, *exhaustive, *replay;
 	int steps, lives, cache_lies, backing_lies, jobs;
+	gboolean fills_ring;
 } arguments = { .jobs = 1 };
 
 static const GOptionEntry entries[] = {
@@ -37,6 +38,8 @@ static const GOptionEntry entries[] = {
 	{ "lives", 0, 0, G_OPTION_ARG_INT, &arguments.lives, "of a history", "N" },
 	{ "cache-lies", 0, 0, G_OPTION_ARG_INT, &arguments.cache_lies,
 	  "1: no FLUSH, 2: no FUA", "BITS" },
+	{ "fill-ring", 0, 0, G_OPTION_ARG_NONE, &arguments.fills_ring,
+	  "the tail far behind the head", NULL },
 	{ "backing-lies", 0, 0, G_OPTION_ARG_INT, &arguments.backing_lies, "likewise", "BITS" },
 	{ 0 },
 };
@@ -56,7 +59,7 @@ static struct crash_options given(uint64_t seed, uint64_t point)
 {
 	return (struct crash_options){
 		.seed = seed, .point = point, .steps = (unsigned)arguments.steps,
-		.lives = (unsigned)arguments.lives,
+		.lives = (unsigned)arguments.lives, .fills_ring = arguments.fills_ring,
 		.cache_lies = (unsigned)arguments.cache_lies,
 		.backing_lies = (unsigned)arguments.backing_lies,
 	};

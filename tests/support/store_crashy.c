@@ -9,6 +9,7 @@
 #include "support/store_memory.h"
 
 #define SECTOR_BYTES 512u
+#define SUPERBLOCKS_END (UINT64_C(1) << 20)
 
 /* A WRITE or ZERO that is not durable. */
 struct change {
@@ -29,7 +30,7 @@ struct store_crashy {
 	GQueue completed, in_flight;	/* of struct change */
 	uint64_t event_count;
 	uint64_t fail_flush_in;		/* 1: the next; 0: none */
-	bool forgets_failed;
+	bool forgets_failed, spoils_superblocks;
 	unsigned lies;
 	struct wb_io *dead, **dead_tail;	/* submitted after the crash */
 };
@@ -136,6 +137,15 @@ static void make_durable(struct store_crashy *self, struct change *change)
 	change_free(change);
 }
 
+/* A disk that lies lets no FLUSH and no FUA have this one. */
+static bool is_kept_back(const struct store_crashy *self, const struct change *change)
+{
+	bool is_superblock = change->offset_bytes < SUPERBLOCKS_END;
+
+	return is_superblock ? (self->lies & WB_CRASHY_KEEPS_NO_SUPERBLOCK) != 0 :
+			       (self->lies & WB_CRASHY_SUPERBLOCK_FIRST) != 0;
+}
+
 /* What readers see, after changes were taken out of the list. */
 static void show_again(struct store_crashy *self, const struct change *gone)
 {
@@ -166,7 +176,7 @@ static void finish_flush(struct store_crashy *self, uint64_t event, int error)
 		struct change *change = link->data;
 
 		next = link->next;
-		if (change->done_event >= event || change->is_orphan)
+		if (change->done_event >= event || change->is_orphan || is_kept_back(self, change))
 			continue;
 		if (error) {
 			give_up(self, change);
@@ -183,7 +193,10 @@ static void finish_change(struct store_crashy *self, struct crashy_io *own)
 
 	g_queue_unlink(&self->in_flight, &change->link);
 	change->done_event = ++self->event_count;
-	if ((own->outer->flags & WB_IO_FUA) && !(self->lies & WB_CRASHY_IGNORES_FUA))
+	if ((self->lies & WB_CRASHY_SUPERBLOCK_FIRST) && !is_kept_back(self, change))
+		make_durable(self, change);
+	else if ((own->outer->flags & WB_IO_FUA) && !(self->lies & WB_CRASHY_IGNORES_FUA) &&
+		 !is_kept_back(self, change))
 		make_durable(self, change);
 	else
 		g_queue_push_tail_link(&self->completed, &change->link);
@@ -328,6 +341,22 @@ struct wb_store *wb_store_crashy_new(struct wb_store *inner, struct wb_crash_clo
 
 /* --- the power cut ------------------------------------------------------- */
 
+/* Only of superblocks: there are two of them because one that is being written
+ * when the power goes may be no good at all. */
+static bool may_be_spoilt(const struct store_crashy *self, const struct change *change,
+			  struct wb_prng *prng)
+{
+	return self->spoils_superblocks && !change->is_orphan &&
+	       change->offset_bytes < SUPERBLOCKS_END &&
+	       wb_prng_below(prng, 4) == 0;
+}
+
+static void spoil(uint8_t *image, uint64_t from, uint64_t end, struct wb_prng *prng)
+{
+	for (uint64_t at = from; at < end; at++)
+		image[at] = (uint8_t)wb_prng_next(prng);
+}
+
 static void tear(const struct store_crashy *self, const struct change *change,
 		 uint8_t *image, struct wb_prng *prng)
 {
@@ -338,7 +367,9 @@ static void tear(const struct store_crashy *self, const struct change *change,
 	while (at < end) {
 		uint64_t unit_end = MIN(end, (at / unit_bytes + 1) * unit_bytes);
 
-		if (wb_prng_next(prng) & 1)
+		if (may_be_spoilt(self, change, prng))
+			spoil(image, at, unit_end, prng);
+		else if (wb_prng_next(prng) & 1)
 			apply_part(change, image, at, unit_end - at);
 		at = unit_end;
 	}
@@ -447,6 +478,11 @@ void wb_store_crashy_fail_flush(struct wb_store *store, uint64_t nth)
 void wb_store_crashy_forget_failed(struct wb_store *store, bool forgets)
 {
 	to_crashy(store)->forgets_failed = forgets;
+}
+
+void wb_store_crashy_spoil_superblocks(struct wb_store *store)
+{
+	to_crashy(store)->spoils_superblocks = true;
 }
 
 void wb_store_crashy_set_lies(struct wb_store *store, unsigned lies)

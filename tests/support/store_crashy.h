@@ -61,10 +61,17 @@ void wb_store_crashy_fail_flush(struct wb_store *store, uint64_t nth);
  * and then evicted); otherwise it can be read until the power goes. */
 void wb_store_crashy_forget_failed(struct wb_store *store, bool forgets);
 
+/* A disk of superblocks in the first MiB: a torn one may hold anything. */
+void wb_store_crashy_spoil_superblocks(struct wb_store *store);
+
 /* Disks that lie: for tests of the tests. */
 enum {
 	WB_CRASHY_SWALLOWS_FLUSH = 1u << 0,	/* FLUSH does nothing and says 0 */
 	WB_CRASHY_IGNORES_FUA = 1u << 1,
+	/* of the first MiB, where superblocks are, nothing is ever durable ... */
+	WB_CRASHY_KEEPS_NO_SUPERBLOCK = 1u << 2,
+	/* ... or it alone, and at once: before all that was flushed before it */
+	WB_CRASHY_SUPERBLOCK_FIRST = 1u << 3,
 };
 void wb_store_crashy_set_lies(struct wb_store *store, unsigned lies);
 

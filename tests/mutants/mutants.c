@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "mutants/mutants.h"
+
+#include "support/store_crashy.h"
+
+#define SEEDS 20000u
+
+#define MUTANT(mutant, text) \
+	{ .name = mutant, .rule = text, .seeds_max = SEEDS, .is_mutant = true }
+#define MUTANT_IN(where, mutant, text) \
+	{ .name = mutant, .rule = text, .seeds_max = 300, .is_mutant = true, .scenario = where }
+#define MUTANT_IN_FULL_RING(mutant, text) \
+	{ .name = mutant, .rule = text, .seeds_max = SEEDS, .is_mutant = true, .fills_ring = true }
+#define LIAR(liar, cache, backing, text) \
+	{ .name = liar, .rule = text, .seeds_max = SEEDS, .cache_lies = cache, \
+	  .backing_lies = backing }
+
+const struct mutant mutants[] = {
+	/* recovery */
+	MUTANT_IN(MUTANT_MIRROR, "chain_unchecked",
+		  "a record follows the one whose CRC it carries"),
+	MUTANT("epoch_start_ignored",
+	       "a record is dead when a later epoch began at or before it"),
+	MUTANT("first_gap_ends_walk",
+	       "the walk goes on over gaps below the tail, from the oldest side"),
+	MUTANT_IN_FULL_RING("head_not_learnt",
+			    "all headers of the newest live segment tell tail and claims"),
+	MUTANT("unproven_data_unchecked", "data above the last `durable` is checked at recovery"),
+	MUTANT("tombstone_dropped", "a discard counts until it is punched and flushed"),
+	MUTANT("discard_table_overflows", "the discard table is sized by what recovery finds"),
+	MUTANT("warm_copy_survives_discard", "extents below the tail kill warm copies"),
+	MUTANT("overwritten_not_carved",
+	       "a discard is not applied again under data that was written after its punch"),
+	MUTANT_IN(MUTANT_BYPASS, "bypass_carves_nothing",
+		  "BYPASS carves pending zeros (nothing writes BYPASS yet; that it is durable "
+		  "before the backing's write cannot be broken before something does)"),
+	MUTANT("no_rewrite_at_open", "what no claim covers is written again before it counts"),
+	MUTANT("no_flush_at_open", "recovery flushes before its superblocks claim the cut"),
+	MUTANT("superblocks_together", "one copy of the superblock is durable before the other "
+	       "is touched"),
+	/* the log */
+	MUTANT("durable_not_a_prefix", "`durable` is a prefix of the records"),
+	MUTANT("durable_claimed_early", "a header claims only what is durable"),
+	MUTANT("failed_flush_believed", "after a failed flush all above `durable` is written "
+	       "again"),
+	MUTANT("fua_too_early", "FUA stands for a flush only when all before is durable"),
+	MUTANT("buffer_released_early", "a RAM buffer is kept until its flush has succeeded"),
+	MUTANT("tail_ahead", "the tail in a header is not ahead of what was judged"),
+	MUTANT_IN_FULL_RING("place_reused_early", "a place is used again only after a tail beyond it is "
+	       "durable"),
+	MUTANT("freed_before_durable", "a segment is free only when what superseded it is "
+	       "durable"),
+	MUTANT("extents_uncounted", "an extent counts as live dirty in its segment"),
+	/* requests */
+	MUTANT("published_changed_in_place", "published sectors never change"),
+	MUTANT("no_block_exclusion", "a merge excludes other writers of its block"),
+	MUTANT("dirty_sectors_not_merged", "older dirty sectors move to the new version"),
+	MUTANT("pending_zeros_not_merged", "over a pending discard a version is whole"),
+	MUTANT("edge_copy_unchecked",
+	       "a copy of the backing is used only if the stripe did not change (fills, which "
+	       "have the same check, do not exist yet)"),
+	MUTANT_IN(MUTANT_ROT, "read_unchecked", "readers check every block of the cache"),
+	/* writeback */
+	MUTANT("writeback_before_durable", "only durable records are written back"),
+	MUTANT("punch_before_durable", "only durable discards are punched"),
+	MUTANT("punch_after_writes",
+	       "a punch comes before the writes of newer blocks, or those wait: it never hits "
+	       "what is newer"),
+	MUTANT("clean_without_comparing", "clean is only what the map still names"),
+	MUTANT("backing_error_ignored", "after an error nothing of a batch counts"),
+	MUTANT_IN(MUTANT_ROT, "writeback_unchecked", "writeback checks every block"),
+	/* disks */
+	LIAR("cache swallows FLUSH", WB_CRASHY_SWALLOWS_FLUSH, 0, "a FLUSH makes durable"),
+	LIAR("cache ignores FUA", WB_CRASHY_IGNORES_FUA, 0, "FUA makes durable"),
+	LIAR("backing swallows FLUSH", 0, WB_CRASHY_SWALLOWS_FLUSH, "likewise, of the backing"),
+	LIAR("superblocks torn", WB_CRASHY_KEEPS_NO_SUPERBLOCK, 0,
+	     "both copies of the superblock stay volatile"),
+	LIAR("superblock first", WB_CRASHY_SUPERBLOCK_FIRST, 0,
+	     "superblocks are durable before the segments that were flushed before them"),
+};
+
+const unsigned mutant_count = sizeof mutants / sizeof mutants[0];
+
+const char mutants_table_head[] =
+	"# Mutants\n\n"
+	"Written by `make check-mutants`. Each line is a rule of the program, broken on purpose,\n"
+	"or a disk that lies; what objected to it first; after how many histories (the one that\n"
+	"objects included where it came to its end) and power cuts; and what runs it again, in a\n"
+	"build of `--enable-mutants`. Each was run twice more and objected to in the same words.\n\n"
+	"| mutant | the rule | objection | histories | power cuts | again |\n"
+	"|---|---|---|---|---|---|\n";
