@@ -26,7 +26,12 @@ static void kick_flush(struct wb_cache *cache)
 
 void wb_cache_on_sealed(void *arg)
 {
-	kick_flush(arg);
+	struct wb_cache *cache = arg;
+
+	kick_flush(cache);
+	/* which waits for copies to end */
+	if (wb_flush_wants_relocation(cache->path.flush))
+		wb_cache_kick_writeback(cache);
 }
 
 static bool is_urgent(struct wb_cache *cache)
@@ -45,7 +50,8 @@ static bool has_writeback_work(struct wb_cache *cache)
 {
 	struct wb_log_head head;
 
-	if (is_urgent(cache) || cache->is_draining || is_low(cache))
+	if (is_urgent(cache) || cache->is_draining || is_low(cache) ||
+	    wb_flush_wants_relocation(cache->path.flush))
 		return true;
 	wb_log_get_head(cache->path.log, &head);
 	return cache->allow_writeback && wb_tail_current(&cache->tail).segment < head.segment_id;
@@ -182,7 +188,8 @@ bool wb_cache_writeback_step(void *arg)
 	bool any;
 
 	wb_flush_release_buffers(cache->path.flush);
-	any = wb_reclaim_step(cache->reclaim, is_urgent(cache) || is_low(cache) ?
+	any = wb_relocate_step(cache->relocate);
+	any |= wb_reclaim_step(cache->reclaim, is_urgent(cache) || is_low(cache) ?
 			      WB_URGENT : WB_CALM);
 	any |= wb_writeback_step(cache->writeback, writeback_wish(cache));
 	if ((is_urgent(cache) || is_low(cache)) && wb_writeback_is_idle(cache->writeback))
@@ -246,7 +253,8 @@ void wb_cache_mark_written(struct wb_cache *cache, enum wb_mark_wish what, int e
 		wb_message_set(&cache->message, "backing %s: its mark cannot be written: %s",
 			       cache->config.backing_store->label, g_strerror(-error));
 	else
-		cache->marked_epoch = cache->epoch;
+		/* At least that one: a relocation may have come in between. */
+		cache->marked_epoch = cache->opened_epoch;
 	wb_mark_gate_written(&cache->mark_gate, what, error);
 	wb_cache_kick_writeback(cache);
 }
@@ -422,10 +430,12 @@ static void count_segments(struct wb_cache *cache, struct wb_stats_snapshot *sna
 	for (uint64_t place = 0; place < snapshot->segments_total; place++) {
 		struct wb_segment *segment = wb_segment_at(cache->path.segments, place);
 
+		snapshot->bad_segments += segment->is_bad;
 		if (atomic_load(&segment->dirty_count) > 0)
 			snapshot->segments_dirty++;
+		else if (!segment->is_bad)
+			snapshot->segments_free++;
 	}
-	snapshot->segments_free = snapshot->segments_total - snapshot->segments_dirty;
 }
 
 static void look_at_log(struct wb_cache *cache, struct wb_stats_snapshot *snapshot)
@@ -446,6 +456,7 @@ static void look_at_log(struct wb_cache *cache, struct wb_stats_snapshot *snapsh
 	snapshot->tail_segment = tail.segment;
 	snapshot->tail_sequence = tail.sequence;
 	snapshot->durable_sequence = wb_log_durable(path->log);
+	snapshot->epoch = wb_log_epoch(path->log);
 	snapshot->ram_buffers_total = wb_rambuf_count(path->rambuf);
 	snapshot->ram_buffers_free = wb_rambuf_free_count(path->rambuf);
 	wb_scrub_get_progress(cache->scrub, &snapshot->scrub);
@@ -470,7 +481,6 @@ void wb_cache_get_stats(struct wb_cache *cache, struct wb_stats_snapshot *snapsh
 	snapshot->image_bytes = cache->path.geometry.backing_bytes;
 	if (!cache->path.bare)
 		look_at_log(cache, snapshot);
-	snapshot->epoch = cache->epoch;
 	snapshot->recovered_records = cache->recovered_records;
 	snapshot->recovered_dirty_blocks = cache->recovered_dirty_blocks;
 	wb_message_get(&cache->message, snapshot->last_error);
@@ -694,6 +704,7 @@ void wb_cache_free(struct wb_cache *cache)
 	wb_scrub_free(cache->scrub);
 	wb_writeback_free(cache->writeback);
 	wb_reclaim_free(cache->reclaim);
+	wb_relocate_free(cache->relocate);
 	wb_flush_free(cache->path.flush);
 	wb_log_free(cache->path.log);
 	wb_recorder_free(cache->recorder);

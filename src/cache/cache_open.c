@@ -39,14 +39,27 @@ static gboolean check_backing(const struct wb_cache_config *config,
 			    config->cache_store->label, superblock->ro_compat);
 		return FALSE;
 	}
-	if (superblock->bad_count > 0) {
-		g_set_error(error, WB_CACHE_ERROR, WB_CACHE_ERROR_MISMATCH,
-			    "cache %s: has a list of %u bad places, which this version does "
-			    "not handle; use the version that wrote it",
-			    config->cache_store->label, superblock->bad_count);
-		return FALSE;
-	}
 	return TRUE;
+}
+
+/* What lies in them stays readable; nothing new goes there. */
+static gboolean mark_bad_places(struct wb_cache *cache, const struct wb_superblock *superblock,
+				GError **error)
+{
+	struct wb_segment_table *segments = cache->path.segments;
+	uint64_t count = wb_segment_table_count(segments), bad;
+
+	for (uint32_t i = 0; i < superblock->bad_count; i++)
+		wb_segment_table_mark_bad(segments, superblock->bad_places[i]);
+	bad = wb_segment_table_bad_count(segments);
+	if (count - bad >= WB_GOOD_SEGMENTS_MIN)
+		return TRUE;
+	g_set_error(error, WB_CACHE_ERROR, WB_CACHE_ERROR_LIMIT,
+		    "cache %s: %" G_GUINT64_FORMAT " of its %" G_GUINT64_FORMAT " segments cannot "
+		    "be written, and at least %u are needed; `wbfs rescue` brings its data to "
+		    "the backing, then format another disk",
+		    cache->config.cache_store->label, bad, count, WB_GOOD_SEGMENTS_MIN);
+	return FALSE;
 }
 
 /* --- the memory image of the log ------------------------------------------------ */
@@ -236,6 +249,28 @@ static gboolean io_error(struct wb_cache *cache, const char *what, int error, GE
 	return FALSE;
 }
 
+/*
+ * The record was read, and cannot be written again: its place has gone bad. It is
+ * no worse off than all the others there, so nothing is gained by refusing; the
+ * log does not come back to this place, and writeback empties it.
+ */
+static bool gives_up_place(struct wb_cache *cache, const struct wb_recovery_record *record,
+			   int error)
+{
+	struct wb_superblock *superblock = wb_recorder_superblock(cache->recorder);
+	uint64_t place = wb_geometry_place(&cache->path.geometry, record->segment_id);
+
+	if (!wb_flush_is_place_error(error))
+		return false;
+	if (wb_segment_at(cache->path.segments, place)->is_bad)
+		return true;
+	if (!wb_relocate_may_give_up_place(cache->path.segments, superblock))
+		return false;
+	wb_segment_table_mark_bad(cache->path.segments, place);
+	superblock->bad_places[superblock->bad_count++] = (uint32_t)place;
+	return true;
+}
+
 /* Records that no claim covers may be there only for readers: a flush may have
  * failed just before the last process was killed, the disk (or the page cache)
  * may have dropped them for good and still give them back, and the next flush
@@ -264,6 +299,10 @@ static int rewrite_unproven(struct wb_cache *cache, const struct wb_recovery *re
 		if (!error)
 			error = wb_store_write_sync(cache->config.cache_store, offset, buffer,
 						    length);
+		else
+			break;
+		if (error && gives_up_place(cache, record, error))
+			error = 0;
 	}
 	g_aligned_free(buffer);
 	return error;
@@ -391,6 +430,13 @@ static gboolean make_engines(struct wb_cache *cache, const struct wb_log_start *
 	wb_recorder_set_flush(cache->recorder, path->flush);
 	reclaim_deps.flush = writeback_deps.flush = path->flush;
 	cache->reclaim = wb_reclaim_new(&reclaim_deps);
+	cache->relocate = wb_relocate_new(&(struct wb_relocate_deps){
+		.geometry = &path->geometry, .log = path->log, .segments = path->segments,
+		.rambuf = path->rambuf, .map = path->map, .extents = path->extents,
+		.tail = &cache->tail, .flush = path->flush, .recorder = cache->recorder,
+		.store = path->cache_store, .clock = cache->config.clock,
+		.stats = &cache->stats, .message = &cache->message,
+	});
 	cache->carry = (struct wb_carry){
 		.geometry = &path->geometry, .log = path->log, .segments = path->segments,
 		.map = path->map, .extents = path->extents, .exclusion = path->exclusion,
@@ -442,6 +488,8 @@ static void wire(struct wb_cache *cache)
 	wb_flush_set_advanced(cache->path.flush, wb_cache_on_advanced, cache);
 	wb_reclaim_set_callbacks(cache->reclaim, wb_cache_on_ready, wb_cache_kick_writeback,
 				 cache);
+	wb_relocate_set_callbacks(cache->relocate, wb_cache_on_ready, wb_cache_kick_writeback,
+				  cache);
 	wb_writeback_set_callbacks(cache->writeback, wb_cache_kick_writeback,
 				   wb_cache_on_zeros_done, cache);
 	/* The first places, before anybody asks. */
@@ -469,11 +517,12 @@ static gboolean open_recovered(struct wb_cache *cache, struct wb_recovery *recov
 
 	memcpy(start.uuid, recovery->superblock.uuid, sizeof start.uuid);
 	memcpy(cache->uuid, recovery->superblock.uuid, sizeof cache->uuid);
-	cache->epoch = start.epoch;
+	cache->opened_epoch = start.epoch;
 	/* All memory first: a volume that cannot be opened is not changed. */
 	if (!check_backing(&cache->config, &recovery->superblock, error) ||
 	    !make_state(cache, recovery, error) ||
-	    !wb_cache_make_requests(cache, WB_BOUNCE_COUNT * WB_BLOCK_BYTES, error))
+	    !wb_cache_make_requests(cache, WB_BOUNCE_COUNT * WB_BLOCK_BYTES, error) ||
+	    !mark_bad_places(cache, &recovery->superblock, error))
 		return FALSE;
 	replay(cache, recovery);
 	if (!look_at_backing(cache, recovery, error))

@@ -5,6 +5,7 @@
 
 #include "cache/carry.h"
 #include "cache/reclaim.h"
+#include "cache/relocate.h"
 #include "cache/request.h"
 #include "cache/scrub.h"
 #include "cache/writeback.h"
@@ -20,7 +21,7 @@ struct wb_cache {
 	/* constant after open */
 	struct wb_cache_config config;
 	uint8_t uuid[16];
-	uint64_t epoch;
+	uint64_t opened_epoch;		/* relocations go beyond it */
 	uint64_t recovered_records, recovered_dirty_blocks;
 	struct wb_data_path path;
 	struct wb_tail tail;
@@ -31,6 +32,7 @@ struct wb_cache {
 	char *opening_note;
 	struct wb_recorder *recorder;
 	struct wb_reclaim *reclaim;
+	struct wb_relocate *relocate;
 	struct wb_writeback *writeback;
 	struct wb_carry carry;
 	struct wb_scrub *scrub;

@@ -270,6 +270,25 @@ bool wb_extent_table_next_bad(struct wb_extent_table *table, uint64_t from,
 	return find_next(table, from, is_bad_of_segment, segment_id, extent);
 }
 
+void wb_extent_table_move(struct wb_extent_table *table, uint64_t from_segment,
+			  uint64_t above, uint64_t to_segment)
+{
+	wb_lock_acquire(&table->lock);
+	for (size_t i = 0; i < table->count; i++) {
+		struct wb_extent *extent = &table->extents[i];
+
+		if (extent->segment_id != from_segment || extent->sequence <= above)
+			continue;
+		/* In before out: the ring never looks clean in between. */
+		wb_segment_add_dirty(table->segments,
+				     wb_segment_of_id(table->segments, to_segment));
+		extent->segment_id = to_segment;
+		wb_segment_sub_dirty(table->segments,
+				     wb_segment_of_id(table->segments, from_segment));
+	}
+	wb_lock_release(&table->lock);
+}
+
 bool wb_extent_table_next_zero_of(struct wb_extent_table *table, uint64_t from,
 				  uint64_t segment_id, struct wb_extent *extent)
 {

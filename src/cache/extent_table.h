@@ -68,6 +68,10 @@ bool wb_extent_table_next_bad(struct wb_extent_table *table, uint64_t from,
 /* The same of ZERO fragments, whatever their sequence. */
 bool wb_extent_table_next_zero_of(struct wb_extent_table *table, uint64_t from,
 				  uint64_t segment_id, struct wb_extent *extent);
+/* The entries of these records (sequence > `above`) lie in segment `to` now;
+ * the counts go along. */
+void wb_extent_table_move(struct wb_extent_table *table, uint64_t from_segment,
+			  uint64_t above, uint64_t to_segment);
 /* The backing reads as zeros, durably, in all ZERO extents with sequence <=
  * `durable` as far as they lie in blocks [from, end): that is done. What would
  * leave two halves while the table is full stays whole. Returns how many went

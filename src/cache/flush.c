@@ -32,6 +32,12 @@ struct wb_flush {
 	uint64_t release_id;		/* first segment whose RAM buffer is kept */
 	_Atomic uint32_t failures;	/* in a row; read without the lock too */
 	uint64_t retry_at_ns;
+	uint64_t failing_sequence;	/* lowest record whose write failed; 0 = none */
+	uint32_t place_failures;	/* of it in a row, its place's fault */
+	_Atomic bool wants_relocation;	/* read without the lock too */
+	uint64_t source_id;		/* see wb_flush_relocated(); 0 = none */
+	uint64_t durable_segment;	/* of the last durable record: */
+	uint32_t durable_crc;
 	struct wb_io flush_io;
 	/* atomic: threads inside a completion of ours */
 	_Atomic uint32_t completions;
@@ -55,6 +61,8 @@ struct wb_flush *wb_flush_new(const struct wb_flush_deps *deps, uint64_t first_s
 	flush->next_write = flush->completed + 1;
 	flush->release_id = first_segment;
 	flush->last_crc = last_crc;
+	flush->durable_segment = first_segment - 1;
+	flush->durable_crc = last_crc;
 	return flush;
 }
 
@@ -116,29 +124,56 @@ static void answer(struct wb_sync_waiter *waiter, int error)
 	}
 }
 
+static bool release_buffer(struct wb_flush *flush, struct wb_segment *segment)
+{
+	/* Asked for before it is closed: the last reader may leave in between. */
+	wb_segment_table_want_unpinned(flush->deps.segments);
+	if (!wb_segment_ram_close(segment))
+		return false;
+	wb_rambuf_give_back(flush->deps.rambuf,
+			    atomic_exchange(&segment->ram_index, WB_NO_RAM_BUFFER));
+	return true;
+}
+
+/* The relocation's source. Whoever looked up a slot of it before that was moved
+ * holds a pin, and will ask for RAM: on the SSD there is nothing at that slot.
+ * When nobody has a pin, nobody has such a slot, and nobody can get one. */
+static bool release_source_locked(struct wb_flush *flush)
+{
+	struct wb_segment *source = wb_segment_of_id(flush->deps.segments, flush->source_id);
+
+	if (flush->source_id == 0)
+		return false;
+	wb_segment_table_want_unpinned(flush->deps.segments);
+	if (atomic_load(&source->pins) > 0 || !release_buffer(flush, source))
+		return false;
+	flush->source_id = 0;
+	return true;
+}
+
 /* A segment's buffer goes when its last record is durable, the head is beyond
  * it, and nobody copies from it. In the order of ids. */
 static bool release_buffers_locked(struct wb_flush *flush)
 {
 	struct wb_log_head head;
 	uint64_t durable = wb_log_durable(flush->deps.log);
-	bool released = false;
+	bool released = release_source_locked(flush);
 
 	wb_log_get_head(flush->deps.log, &head);
 	for (; flush->release_id < head.segment_id; flush->release_id++) {
 		struct wb_segment *segment =
 			wb_segment_of_id(flush->deps.segments, flush->release_id);
 
+		/* An id that was stepped over, or a source, looked after above. */
+		if (atomic_load(&segment->id) != flush->release_id ||
+		    flush->release_id == flush->source_id ||
+		    segment->ram_index == WB_NO_RAM_BUFFER)
+			continue;
 		if (segment->last_sequence > (WB_MUTANT(buffer_released_early) ?
 					      flush->completed : durable))
 			break;
-		/* Asked for before it is closed: the last reader may leave in
-		 * between. */
-		wb_segment_table_want_unpinned(flush->deps.segments);
-		if (!wb_segment_ram_close(segment))
+		if (!release_buffer(flush, segment))
 			break;
-		wb_rambuf_give_back(flush->deps.rambuf,
-				    atomic_exchange(&segment->ram_index, WB_NO_RAM_BUFFER));
 		released = true;
 	}
 	return released;
@@ -167,6 +202,8 @@ static void set_durable_and_unlock(struct wb_flush *flush, uint64_t durable)
 	for (uint64_t s = wb_log_durable(log) + 1; s <= durable; s++)
 		atomic_store(&wb_log_record(log, s)->state, WB_RECORD_FREE);
 	wb_log_set_durable(log, durable);
+	flush->durable_segment = newest->segment_id;
+	flush->durable_crc = newest->crc;
 	wb_tail_is_durable(flush->deps.tail, tail);
 	release_buffers_locked(flush);
 	waiters = take_waiters_locked(flush, durable, false);
@@ -176,16 +213,54 @@ static void set_durable_and_unlock(struct wb_flush *flush, uint64_t durable)
 		flush->advanced(flush->advanced_arg);
 }
 
+static void pause_locked(struct wb_flush *flush, uint32_t failures)
+{
+	uint64_t pause = WB_RETRY_FIRST_NS << MIN(failures, 10u);
+
+	flush->retry_at_ns = wb_clock_now_ns(flush->deps.clock) + MIN(pause, WB_RETRY_LAST_NS);
+}
+
+/* What was begun before the pause fails in it: that is the same try. */
 static void count_failure_locked(struct wb_flush *flush, const char *what, int error)
 {
 	uint32_t failures = flush->failures;
-	uint64_t pause = WB_RETRY_FIRST_NS << MIN(failures, 10u);
 
-	flush->failures = failures + 1;
-	flush->retry_at_ns = wb_clock_now_ns(flush->deps.clock) + MIN(pause, WB_RETRY_LAST_NS);
+	if (failures == 0 || wb_clock_now_ns(flush->deps.clock) >= flush->retry_at_ns) {
+		pause_locked(flush, failures);
+		flush->failures = ++failures;
+	}
 	WB_STAT_ADD(flush->deps.stats, WB_STAT_CACHE_ERRORS, 1);
 	wb_message_set(flush->deps.message, "cache %s: %s failed: %s (try %u)",
-		       flush->deps.store->label, what, g_strerror(-error), failures + 1);
+		       flush->deps.store->label, what, g_strerror(-error), failures);
+}
+
+/* Could the disk take the same data somewhere else? */
+bool wb_flush_is_place_error(int error)
+{
+	switch (-error) {
+	case ENOSPC: case EDQUOT: case EAGAIN: case ENOMEM: case ENOBUFS: case EINTR:
+	case ECANCELED:
+		return false;
+	default:
+		return true;
+	}
+}
+
+/* The lowest one counts: all before it get written, and it cannot become
+ * durable before it is. */
+static void note_failing_locked(struct wb_flush *flush, uint64_t sequence, int error)
+{
+	if (flush->failing_sequence != 0 && sequence > flush->failing_sequence)
+		return;
+	if (sequence != flush->failing_sequence)
+		flush->place_failures = 0;
+	flush->failing_sequence = sequence;
+	flush->place_failures = wb_flush_is_place_error(error) ? flush->place_failures + 1 : 0;
+	if (flush->place_failures < WB_PLACE_TRIES || flush->must_rewrite ||
+	    flush->is_abandoned)
+		return;
+	atomic_store(&flush->wants_relocation, true);
+	flush->retry_at_ns = 0;
 }
 
 /* After too many failures nobody is kept waiting: the data stays in RAM and is
@@ -242,7 +317,11 @@ static void write_failed_and_unlock(struct wb_flush *flush, struct wb_record *re
 		flush->must_rewrite = true;
 		device = take_device_waiting_locked(flush);
 	}
-	count_failure_locked(flush, "writing the log", error);
+	if (flush->wants_relocation)
+		WB_STAT_ADD(flush->deps.stats, WB_STAT_CACHE_ERRORS, 1);
+	else
+		count_failure_locked(flush, "writing the log", error);
+	note_failing_locked(flush, record->sequence, error);
 	give_up_and_unlock(flush);
 	answer_device(device, error);
 }
@@ -263,6 +342,8 @@ static void write_done(struct wb_io *io, int error)
 		write_failed_and_unlock(flush, record, error);
 	} else {
 		atomic_store(&record->state, WB_RECORD_WRITTEN);
+		if (record->sequence == flush->failing_sequence)
+			flush->failing_sequence = flush->place_failures = 0;
 		advance_completed_locked(flush);
 		if (is_fua && !flush->must_rewrite) {
 			/* All before it were durable when it was submitted. */
@@ -272,6 +353,8 @@ static void write_done(struct wb_io *io, int error)
 			wb_lock_release(&flush->lock);
 		}
 	}
+	if (wb_flush_wants_relocation(flush) && flush->advanced)
+		flush->advanced(flush->advanced_arg);
 	wb_flush_run(flush);
 	atomic_fetch_sub(&flush->completions, 1);
 }
@@ -297,7 +380,9 @@ static void flush_done(struct wb_io *io, int error)
 		give_up_and_unlock(flush);
 		answer_device(waiting, error);
 	} else {
-		flush->failures = 0;
+		/* That a record cannot be written is not over. */
+		if (flush->failing_sequence == 0)
+			flush->failures = 0;
 		if (flush->flush_covers > wb_log_durable(flush->deps.log))
 			set_durable_and_unlock(flush, flush->flush_covers);
 		else
@@ -379,12 +464,14 @@ static void finish_record(struct wb_flush *flush, struct wb_record *record)
 
 /* With FUA the write alone makes the record durable: allowed only when all
  * before it are durable already, and worth it only when a sync waits for just
- * this record. */
+ * this record. After a failure without: whether the write failed or the flush
+ * is to be known. */
 static bool fua_is_enough(const struct wb_flush *flush, const struct wb_record *record)
 {
 	if (WB_MUTANT(fua_too_early))
 		return flush->sync_target >= record->sequence && !flush->device_waiting;
-	return record->sequence == wb_log_durable(flush->deps.log) + 1 &&
+	return flush->failures == 0 &&
+	       record->sequence == wb_log_durable(flush->deps.log) + 1 &&
 	       record->sequence == wb_log_sealed_sequence(flush->deps.log) &&
 	       flush->sync_target >= record->sequence &&
 	       flush->writes_in_flight == 0 && !flush->flush_in_flight &&
@@ -399,7 +486,8 @@ static bool step_write(struct wb_flush *flush)
 	enum wb_record_state state;
 	bool is_fua;
 
-	if (flush->must_rewrite || flush->writes_in_flight >= WB_RECORD_WRITES_MAX)
+	if (flush->must_rewrite || flush->wants_relocation ||
+	    flush->writes_in_flight >= WB_RECORD_WRITES_MAX)
 		return false;
 	for (;; flush->next_write++) {
 		if (flush->next_write > sealed)
@@ -509,6 +597,86 @@ void wb_flush_run(struct wb_flush *flush)
 	wb_lock_release(&flush->lock);
 }
 
+/* --- relocation ------------------------------------------------------------- */
+
+bool wb_flush_wants_relocation(struct wb_flush *flush)
+{
+	return atomic_load(&flush->wants_relocation);
+}
+
+bool wb_flush_is_quiet(struct wb_flush *flush)
+{
+	bool is_quiet;
+
+	wb_lock_acquire(&flush->lock);
+	/* What a runner submits without the lock is counted before. */
+	is_quiet = flush->wants_relocation && flush->writes_in_flight == 0;
+	wb_lock_release(&flush->lock);
+	return is_quiet;
+}
+
+bool wb_flush_get_cut(struct wb_flush *flush, struct wb_flush_cut *cut)
+{
+	bool ok;
+
+	wb_lock_acquire(&flush->lock);
+	cut->sequence = wb_log_durable(flush->deps.log);
+	cut->segment_id = flush->durable_segment;
+	cut->crc = flush->durable_crc;
+	ok = flush->wants_relocation && flush->writes_in_flight == 0 &&
+	     !flush->must_rewrite && cut->sequence + 1 == flush->failing_sequence;
+	wb_lock_release(&flush->lock);
+	return ok;
+}
+
+void wb_flush_retry_in_place(struct wb_flush *flush)
+{
+	wb_lock_acquire(&flush->lock);
+	atomic_store(&flush->wants_relocation, false);
+	flush->place_failures = WB_PLACE_TRIES - 1;	/* asked for again by the next */
+	pause_locked(flush, flush->failures);
+	wb_lock_release(&flush->lock);
+}
+
+void wb_flush_count_failure(struct wb_flush *flush, const char *what, int error)
+{
+	wb_lock_acquire(&flush->lock);
+	flush->retry_at_ns = 0;
+	count_failure_locked(flush, what, error);
+	/* The caller has a pause of its own, and needs flushes after it. */
+	flush->retry_at_ns = 0;
+	give_up_and_unlock(flush);
+}
+
+void wb_flush_relocated(struct wb_flush *flush, uint64_t source_id)
+{
+	wb_lock_acquire(&flush->lock);
+	g_assert(flush->source_id == 0);
+	flush->completed = wb_log_durable(flush->deps.log);
+	/* Both at once: what is left in it is durable, and its buffer would go. */
+	flush->source_id = source_id;
+	wb_segment_of_id(flush->deps.segments, source_id)->last_sequence = flush->completed;
+	flush->next_write = flush->completed + 1;
+	for (uint64_t s = flush->next_write; s <= wb_log_sealed_sequence(flush->deps.log); s++)
+		atomic_store(&wb_log_record(flush->deps.log, s)->state, WB_RECORD_SEALED);
+	flush->last_crc = flush->durable_crc;
+	flush->failing_sequence = flush->place_failures = 0;
+	flush->failures = 0;
+	atomic_store(&flush->wants_relocation, false);
+	release_source_locked(flush);
+	wb_lock_release(&flush->lock);
+}
+
+bool wb_flush_keeps_source(struct wb_flush *flush)
+{
+	bool keeps;
+
+	wb_lock_acquire(&flush->lock);
+	keeps = flush->source_id != 0;
+	wb_lock_release(&flush->lock);
+	return keeps;
+}
+
 /* --- what others ask for -------------------------------------------------- */
 
 int wb_flush_sync(struct wb_flush *flush, struct wb_sync_waiter *waiter)
@@ -583,5 +751,6 @@ void wb_flush_abandon(struct wb_flush *flush)
 {
 	wb_lock_acquire(&flush->lock);
 	flush->is_abandoned = true;
+	atomic_store(&flush->wants_relocation, false);
 	give_up_and_unlock(flush);
 }

@@ -43,8 +43,8 @@ struct wb_sync_waiter {
 
 struct wb_flush;
 
-/* `first_segment`: the first id of this session; `last_crc`: the header CRC of
- * the record that the chain goes on from. */
+/* `first_segment`: from here on ids are of this session; `last_crc`: the header
+ * CRC of the record that the chain goes on from. */
 struct wb_flush *wb_flush_new(const struct wb_flush_deps *deps, uint64_t first_segment,
 			      uint32_t last_crc);
 void wb_flush_free(struct wb_flush *flush);
@@ -68,6 +68,35 @@ struct wb_device_waiter {
 };
 /* The writes to cover have completed. done() is always called, later. */
 void wb_flush_device(struct wb_flush *flush, struct wb_device_waiter *waiter);
+
+/*
+ * Relocation. After some failures of its place's making, a record's place is
+ * given up: the engine writes nothing more of the log and waits for one of the
+ * last two calls below, which the relocation makes on its thread. `advanced` is
+ * called when what was at the SSD has come back.
+ */
+/* An error of writing that another place may not have. */
+bool wb_flush_is_place_error(int error);
+bool wb_flush_wants_relocation(struct wb_flush *flush);
+/* Nothing of the log is at the SSD. */
+bool wb_flush_is_quiet(struct wb_flush *flush);
+/* The last record before the one that failed, if that is durable. */
+struct wb_flush_cut {
+	uint64_t sequence;
+	uint64_t segment_id;
+	uint32_t crc;
+};
+bool wb_flush_get_cut(struct wb_flush *flush, struct wb_flush_cut *cut);
+/* It cannot be done now: goes on where it was, after a pause. */
+void wb_flush_retry_in_place(struct wb_flush *flush);
+/* One try more that failed, for who waits for a sync. */
+void wb_flush_count_failure(struct wb_flush *flush, const char *what, int error);
+/* All records behind the cut have new places and are written anew. The RAM
+ * buffer of segment `source_id` may have readers that count on it: it goes when
+ * nobody has the segment pinned. */
+void wb_flush_relocated(struct wb_flush *flush, uint64_t source_id);
+/* It still has it. */
+bool wb_flush_keeps_source(struct wb_flush *flush);
 
 /* Does all that can be done now. Any thread. */
 void wb_flush_run(struct wb_flush *flush);

@@ -19,6 +19,10 @@
  * entries alone, the one before it for entries without data too. */
 #define WB_RESERVE_DATA 2u
 #define WB_RESERVE_EXTENT 1u
+/* Places that must be sound: the head, the reserve, and as much again. */
+#define WB_GOOD_SEGMENTS_MIN 6u
+/* A record is written so often in its place before that is given up. */
+#define WB_PLACE_TRIES 2u
 /* Segments kept evicted ahead of the head, so that opening one is cheap. */
 #define WB_READY_SEGMENTS 8u
 

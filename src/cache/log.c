@@ -13,7 +13,7 @@ struct wb_log {
 	struct wb_geometry geometry;
 	struct wb_segment_table *segments;
 	struct wb_rambuf *rambuf;
-	struct wb_log_start start;
+	struct wb_log_start start;	/* but the epoch: under lock */
 	void (*sealed)(void *arg);
 	void *sealed_arg;
 
@@ -26,10 +26,11 @@ struct wb_log {
 	uint32_t next_block;		/* in the head, where the next record begins */
 	struct wb_record *open;
 	uint64_t next_sequence;
+	bool is_held;
 
 	/* atomic */
+	_Atomic uint64_t ready_count;	/* written under lock */
 	_Atomic uint64_t limit_id;	/* written under lock */
-	_Atomic uint64_t head_id_seen;	/* copy of head_id */
 	_Atomic uint64_t sealed_sequence;	/* written under lock */
 	_Atomic uint64_t durable;	/* flush engine only */
 
@@ -51,7 +52,6 @@ struct wb_log *wb_log_new(const struct wb_geometry *geometry,
 	 * record goes to a fresh segment. */
 	log->head_id = start->last_segment;
 	log->head_reserve = WB_RESERVE_DATA;
-	log->head_id_seen = log->head_id;
 	log->limit_id = log->head_id;
 	log->next_sequence = start->last_sequence + 1;
 	log->sealed_sequence = start->last_sequence;
@@ -93,7 +93,20 @@ static uint32_t reserve_of(enum wb_log_use use)
 static bool may_use_head_locked(const struct wb_log *log, enum wb_log_use use)
 {
 	return reserve_of(use) <= log->head_reserve ||
-	       log->limit_id - log->head_id >= reserve_of(use);
+	       log->ready_count >= reserve_of(use);
+}
+
+/* Ids of bad places are consumed and stepped over. One that is not bad lies
+ * before the limit. */
+static uint64_t take_ready_locked(struct wb_log *log, uint64_t id)
+{
+	g_assert(log->ready_count > 0);
+	log->ready_count--;
+	do
+		id++;
+	while (wb_segment_of_id(log->segments, id)->is_bad);
+	g_assert(id <= log->limit_id);
+	return id;
 }
 
 static bool open_segment_locked(struct wb_log *log, enum wb_log_use use)
@@ -101,13 +114,12 @@ static bool open_segment_locked(struct wb_log *log, enum wb_log_use use)
 	struct wb_segment *segment;
 	uint32_t ram_index;
 
-	if (log->limit_id <= log->head_id + reserve_of(use))
+	if (log->ready_count <= reserve_of(use))
 		return false;
 	ram_index = wb_rambuf_take(log->rambuf);
 	if (ram_index == WB_NO_RAM_BUFFER)
 		return false;
-	log->head_id++;
-	log->head_id_seen = log->head_id;
+	log->head_id = take_ready_locked(log, log->head_id);
 	log->head_is_open = true;
 	log->head_reserve = reserve_of(use);
 	log->head_ram_index = ram_index;
@@ -203,7 +215,7 @@ bool wb_log_reserve(struct wb_log *log, enum wb_log_use use, uint32_t wanted,
 		seal_locked(log);
 		did_seal = true;
 	}
-	if (may_use_head_locked(log, use) && (log->open || open_record_locked(log, use))) {
+	if (!log->is_held && may_use_head_locked(log, use) && (log->open || open_record_locked(log, use))) {
 		record = log->open;
 		reservation->record = record;
 		reservation->first_entry = record->entry_count;
@@ -269,7 +281,8 @@ bool wb_log_append_extent(struct wb_log *log, enum wb_log_use use, uint8_t type,
 	bool ok = false, did_seal = false;
 
 	wb_lock_acquire(&log->lock);
-	if (may_use_head_locked(log, use) && (log->open || open_record_locked(log, use))) {
+	if (!log->is_held && may_use_head_locked(log, use) &&
+	    (log->open || open_record_locked(log, use))) {
 		*record = log->open;
 		/* Whole before it counts: as VOID it would claim a block. */
 		wb_record_set_entry(log->open->header, log->open->entry_count, &entry);
@@ -346,6 +359,8 @@ void wb_log_set_limit(struct wb_log *log, uint64_t limit_id)
 {
 	wb_lock_acquire(&log->lock);
 	g_assert(limit_id >= log->limit_id);
+	for (uint64_t id = log->limit_id + 1; id <= limit_id; id++)
+		log->ready_count += !wb_segment_of_id(log->segments, id)->is_bad;
 	atomic_store(&log->limit_id, limit_id);
 	wb_lock_release(&log->lock);
 }
@@ -357,10 +372,7 @@ uint64_t wb_log_limit(struct wb_log *log)
 
 uint64_t wb_log_ready_count(struct wb_log *log)
 {
-	/* The head first: it never passes the limit. */
-	uint64_t head_id = atomic_load(&log->head_id_seen);
-
-	return atomic_load(&log->limit_id) - head_id;
+	return atomic_load(&log->ready_count);
 }
 
 uint64_t wb_log_durable(struct wb_log *log)
@@ -372,4 +384,67 @@ void wb_log_set_durable(struct wb_log *log, uint64_t sequence)
 {
 	g_assert(sequence >= atomic_load(&log->durable));
 	atomic_store(&log->durable, sequence);
+}
+
+/* --- for the relocation -------------------------------------------------------- */
+
+void wb_log_hold(struct wb_log *log)
+{
+	wb_lock_acquire(&log->lock);
+	log->is_held = true;
+	wb_lock_release(&log->lock);
+	wb_log_seal(log, UINT64_MAX);
+}
+
+bool wb_log_is_still(struct wb_log *log, uint64_t sequence)
+{
+	bool is_still;
+
+	wb_lock_acquire(&log->lock);
+	is_still = log->is_held && !log->open;
+	for (uint64_t s = sequence + 1; is_still && s < log->next_sequence; s++)
+		is_still = atomic_load(&wb_log_record(log, s)->copies) == 0;
+	wb_lock_release(&log->lock);
+	return is_still;
+}
+
+uint64_t wb_log_take_segment(struct wb_log *log)
+{
+	uint64_t id = 0;
+
+	wb_lock_acquire(&log->lock);
+	g_assert(log->is_held);
+	if (log->ready_count > 0)
+		id = take_ready_locked(log, log->head_id);
+	wb_lock_release(&log->lock);
+	return id;
+}
+
+void wb_log_move_head(struct wb_log *log, const struct wb_log_move *to)
+{
+	wb_lock_acquire(&log->lock);
+	g_assert(log->is_held && !log->open && to->segment_id > log->head_id);
+	log->head_id = to->segment_id;
+	log->head_ram_index = to->ram_index;
+	log->next_block = to->next_block;
+	log->start.epoch = to->epoch;
+	log->start.epoch_start = to->epoch_start;
+	wb_lock_release(&log->lock);
+}
+
+void wb_log_resume(struct wb_log *log)
+{
+	wb_lock_acquire(&log->lock);
+	log->is_held = false;
+	wb_lock_release(&log->lock);
+}
+
+uint64_t wb_log_epoch(struct wb_log *log)
+{
+	uint64_t epoch;
+
+	wb_lock_acquire(&log->lock);
+	epoch = log->start.epoch;
+	wb_lock_release(&log->lock);
+	return epoch;
 }

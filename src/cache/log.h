@@ -120,10 +120,34 @@ struct wb_log_head {
 };
 void wb_log_get_head(struct wb_log *log, struct wb_log_head *head);
 
-/* The highest segment id that may be opened (all places up to it are empty). */
+/*
+ * For the relocation alone. While the log is held, nobody gets a place in it:
+ * what asks for one parks. The open record is sealed.
+ */
+void wb_log_hold(struct wb_log *log);
+/* Held, and nothing of the records behind `sequence` is being copied or
+ * published any more: whoever did has left them for good. */
+bool wb_log_is_still(struct wb_log *log, uint64_t sequence);
+/* The id of the next segment, which is no longer for the log to open; the head
+ * stays where it is. 0: none is ready. */
+uint64_t wb_log_take_segment(struct wb_log *log);
+/* The records of the head lie in a segment of its own choice now, and new ones
+ * are of that epoch. */
+struct wb_log_move {
+	uint64_t segment_id;
+	uint32_t ram_index;
+	uint32_t next_block;
+	uint64_t epoch, epoch_start;
+};
+void wb_log_move_head(struct wb_log *log, const struct wb_log_move *to);
+void wb_log_resume(struct wb_log *log);
+uint64_t wb_log_epoch(struct wb_log *log);
+
+/* The highest segment id that may be opened (all places up to it are empty, or
+ * bad: those are stepped over). */
 void wb_log_set_limit(struct wb_log *log, uint64_t limit_id);
 uint64_t wb_log_limit(struct wb_log *log);
-/* Segments that could be opened now, the reserve included. */
+/* Segments that could be opened now, the reserve included; no bad places. */
 uint64_t wb_log_ready_count(struct wb_log *log);
 
 /* The durable prefix of the log; set by the flush engine only. */

@@ -9,11 +9,13 @@
 #include "base/lock.h"
 #include "cache/cache.h"
 
+#define SPARE_COUNT 1u
+
 struct wb_rambuf {
 	/* constant after new */
 	int memory_fd;
 	char *memory;
-	uint32_t count;
+	uint32_t count;			/* with the spare one */
 	uint32_t segment_bytes;
 
 	struct wb_lock lock;
@@ -34,8 +36,10 @@ static char *map_shared(int fd, size_t bytes)
 struct wb_rambuf *wb_rambuf_new(uint32_t count, uint32_t segment_bytes, GError **error)
 {
 	struct wb_rambuf *rambuf = g_new0(struct wb_rambuf, 1);
-	size_t bytes = (size_t)count * segment_bytes;
+	size_t bytes;
 
+	count += SPARE_COUNT;
+	bytes = (size_t)count * segment_bytes;
 	rambuf->count = count;
 	rambuf->segment_bytes = segment_bytes;
 	rambuf->memory_fd = memfd_create("wbfs-ram-buffers", MFD_CLOEXEC);
@@ -69,15 +73,25 @@ void wb_rambuf_free(struct wb_rambuf *rambuf)
 	g_free(rambuf);
 }
 
-uint32_t wb_rambuf_take(struct wb_rambuf *rambuf)
+static uint32_t take(struct wb_rambuf *rambuf, uint32_t kept)
 {
 	uint32_t index = WB_NO_RAM_BUFFER;
 
 	wb_lock_acquire(&rambuf->lock);
-	if (rambuf->free_count > 0)
+	if (rambuf->free_count > kept)
 		index = rambuf->free[--rambuf->free_count];
 	wb_lock_release(&rambuf->lock);
 	return index;
+}
+
+uint32_t wb_rambuf_take(struct wb_rambuf *rambuf)
+{
+	return take(rambuf, SPARE_COUNT);
+}
+
+uint32_t wb_rambuf_take_spare(struct wb_rambuf *rambuf)
+{
+	return take(rambuf, 0);
 }
 
 void wb_rambuf_give_back(struct wb_rambuf *rambuf, uint32_t index)
@@ -90,12 +104,14 @@ void wb_rambuf_give_back(struct wb_rambuf *rambuf, uint32_t index)
 
 uint32_t wb_rambuf_free_count(struct wb_rambuf *rambuf)
 {
-	return atomic_load(&rambuf->free_count);
+	uint32_t count = atomic_load(&rambuf->free_count);
+
+	return count > SPARE_COUNT ? count - SPARE_COUNT : 0;
 }
 
 uint32_t wb_rambuf_count(struct wb_rambuf *rambuf)
 {
-	return rambuf->count;
+	return rambuf->count - SPARE_COUNT;
 }
 
 void *wb_rambuf_block(struct wb_rambuf *rambuf, uint32_t index, uint32_t block)

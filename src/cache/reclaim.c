@@ -203,7 +203,9 @@ static void evict(struct wb_reclaim *reclaim, uint64_t place)
 	}
 }
 
-/* Makes the next place ready; FALSE when it is still needed by somebody. */
+/* Makes the next place ready; FALSE when it is still needed by somebody. A bad
+ * one too: its id is stepped over only when what lies there is needed no more,
+ * for recovery looks at one round of ids. */
 static bool make_ready(struct wb_reclaim *reclaim, uint64_t id)
 {
 	const struct wb_geometry *g = reclaim->deps.geometry;
@@ -227,7 +229,9 @@ static bool make_ready(struct wb_reclaim *reclaim, uint64_t id)
 static bool make_places_ready(struct wb_reclaim *reclaim)
 {
 	uint64_t limit = wb_log_limit(reclaim->deps.log);
-	uint64_t target = MIN(WB_READY_SEGMENTS, reclaim->deps.geometry->segment_count / 2);
+	uint64_t good = reclaim->deps.geometry->segment_count -
+			wb_segment_table_bad_count(reclaim->deps.segments);
+	uint64_t target = MIN(WB_READY_SEGMENTS, good / 2);
 	bool moved = false;
 
 	while (wb_log_ready_count(reclaim->deps.log) < target + WB_RESERVE_DATA) {

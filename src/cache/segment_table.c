@@ -14,6 +14,7 @@ struct wb_segment_table {
 
 	/* atomic */
 	_Atomic uint64_t dirty_total;
+	_Atomic uint64_t bad_count;
 	atomic_bool wants_unpinned;
 };
 
@@ -64,6 +65,19 @@ struct wb_segment *wb_segment_of_slot(struct wb_segment_table *table, uint32_t s
 struct wb_segment *wb_segment_of_id(struct wb_segment_table *table, uint64_t id)
 {
 	return wb_segment_at(table, wb_geometry_place(&table->geometry, id));
+}
+
+bool wb_segment_table_mark_bad(struct wb_segment_table *table, uint64_t place)
+{
+	if (atomic_exchange(&wb_segment_at(table, place)->is_bad, true))
+		return false;
+	atomic_fetch_add(&table->bad_count, 1);
+	return true;
+}
+
+uint64_t wb_segment_table_bad_count(const struct wb_segment_table *table)
+{
+	return atomic_load(&table->bad_count);
 }
 
 void wb_segment_add_dirty(struct wb_segment_table *table, struct wb_segment *segment)

@@ -8,6 +8,9 @@
  *   closed   the head went on; RAM buffer until durable covers its last record
  *   clean    dirty_count 0; reused once the tail beyond it is durable
  *
+ * A place may be bad besides: it is never written again, but what lies there
+ * stays readable until the tail is beyond it.
+ *
  * Any thread; all fields are atomic. Writers: id, sequences by the log under
  * its lock (and by opening, alone); dirty_count by the block map and the
  * extent table; pins by readers.
@@ -33,6 +36,7 @@ struct wb_segment {
 	_Atomic uint32_t pins;		/* readers of the place on the SSD */
 	_Atomic uint32_t ram_pins;	/* readers of the RAM buffer | WB_RAM_CLOSED */
 	_Atomic uint32_t ram_index;	/* RAM buffer, or WB_NO_RAM_BUFFER */
+	atomic_bool is_bad;		/* the place, whatever lies there */
 };
 
 struct wb_segment_table;
@@ -47,6 +51,10 @@ uint64_t wb_segment_table_count(const struct wb_segment_table *table);
 struct wb_segment *wb_segment_at(struct wb_segment_table *table, uint64_t place);
 struct wb_segment *wb_segment_of_slot(struct wb_segment_table *table, uint32_t slot);
 struct wb_segment *wb_segment_of_id(struct wb_segment_table *table, uint64_t id);
+
+/* For good, by opening and by the relocation. TRUE when it was not bad before. */
+bool wb_segment_table_mark_bad(struct wb_segment_table *table, uint64_t place);
+uint64_t wb_segment_table_bad_count(const struct wb_segment_table *table);
 
 void wb_segment_add_dirty(struct wb_segment_table *table, struct wb_segment *segment);
 void wb_segment_sub_dirty(struct wb_segment_table *table, struct wb_segment *segment);

@@ -32,6 +32,7 @@ static const char *const stat_names[WB_STAT_COUNT] = {
 	[WB_STAT_CHECKSUM_REPAIRED] = "checksum_repaired",
 	[WB_STAT_CACHE_ERRORS] = "cache_errors",
 	[WB_STAT_BACKING_ERRORS] = "backing_errors",
+	[WB_STAT_RELOCATIONS] = "relocations",
 };
 
 const char *wb_stat_name(enum wb_stat which)

@@ -23,7 +23,7 @@ enum wb_stat {
 	WB_STAT_RECORDS, WB_STAT_MERGED_BLOCKS, WB_STAT_PARKED_REQUESTS,
 	WB_STAT_WRITEBACK_BATCHES, WB_STAT_WRITEBACK_BLOCKS, WB_STAT_CARRIED_BLOCKS,
 	WB_STAT_CHECKSUM_ERRORS, WB_STAT_CHECKSUM_REPAIRED,
-	WB_STAT_CACHE_ERRORS, WB_STAT_BACKING_ERRORS,
+	WB_STAT_CACHE_ERRORS, WB_STAT_BACKING_ERRORS, WB_STAT_RELOCATIONS,
 	WB_STAT_COUNT
 };
 
@@ -64,6 +64,7 @@ struct wb_stats_snapshot {
 	uint64_t pending_discards;	/* extents not punched yet */
 	/* free: without dirty data, so that the log may go on there */
 	uint64_t segments_total, segments_free, segments_dirty;
+	uint64_t bad_segments;		/* places that cannot be written */
 	uint64_t segment_bytes;
 	uint64_t head_segment, tail_segment;	/* ids */
 	uint64_t head_sequence, durable_sequence, tail_sequence;

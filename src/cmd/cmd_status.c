@@ -93,6 +93,9 @@ static void errors_line(JsonNode *stats)
 	       wb_client_number(stats, "backing_errors"),
 	       wb_client_number(stats, "checksum_errors"),
 	       wb_client_number(stats, "checksum_repaired"));
+	if (wb_client_number(stats, "bad_segments") > 0)
+		printf("%-18s %" PRIu64 " segments of the cache cannot be written; replace "
+		       "the disk\n", "bad places", wb_client_number(stats, "bad_segments"));
 	if (*last)
 		line("last error", last);
 }

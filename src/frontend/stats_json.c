@@ -69,6 +69,7 @@ static void add_ring(JsonObject *root, const struct wb_stats_snapshot *s)
 	set_number(segments, "free", s->segments_free);
 	set_number(segments, "dirty", s->segments_dirty);
 	json_object_set_object_member(root, "segments", segments);
+	set_number(root, "bad_segments", s->bad_segments);
 
 	set_number(root, "image_bytes", s->image_bytes);
 	set_number(root, "cache_blocks", s->cache_blocks);
