@@ -196,9 +196,12 @@ Test(refusals, what_fails_in_opening_is_named)
 	cr_assert_eq(wb_sim_fill(&sim, 0, 1, BLOCK, 0), 0);
 	cr_assert_eq(wb_sim_sync(&sim), 0);
 	wb_sim_kill(&sim);
-	fail_always(sim.cache_disk.faulty, WB_IO_WRITE, sim.geometry.ring_offset,
-		    sim.geometry.segment_bytes);
-	refuse_open("cache memory: writing the end of the log again failed: Input/output error");
+	/* Not the fault of the place, which would be given up. */
+	wb_store_faulty_add(sim.cache_disk.faulty, &(struct wb_fault){
+		.op = WB_IO_WRITE, .io_class = WB_FAULT_ANY, .error = -ENOSPC,
+		.offset_bytes = sim.geometry.ring_offset,
+		.length_bytes = sim.geometry.segment_bytes, .count = WB_FAULT_FOR_EVER });
+	refuse_open("cache memory: writing the end of the log again failed: No space left");
 	wb_sim_clear(&sim);
 }
 
