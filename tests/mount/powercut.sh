@@ -23,7 +23,7 @@ needs fuse jq
 start
 writer=$(helper synced_writer)
 area=$((16 << 20))
-disks_start 12M 24M
+disks_start 5M 24M
 at_exit='keep_artefacts'
 
 keep_artefacts() {
