@@ -303,8 +303,8 @@ static gboolean refuse_changed(const struct wb_backing_check *check, const char 
 {
 	g_set_error(error, WB_CACHE_ERROR, WB_CACHE_ERROR_CHANGED,
 		    "backing %s was changed without cache %s, or is not the one that belongs to "
-		    "it: %s. The cache holds %" PRIu64 " blocks and ranges that were never "
-		    "written back and do not fit it. Give the right backing; or save them with "
+		    "it: %s. The cache holds %" PRIu64 " dirty blocks and ranges, which do not "
+		    "fit it any more. Give the right backing; or save them with "
 		    "'wbfs rescue %s --output IMAGE'; or mount with --force, which lays them "
 		    "over this backing; or, if this backing is complete, format the cache anew. "
 		    "Nothing was changed", check->config->backing_store->label,

@@ -205,7 +205,7 @@ Test(backing_check, changed_contents_after_a_clean_stop_with_dirty_data_are_refu
 	write_dirty();
 	close_clean();
 	wb_sim_backing_bytes(&sim)[IMAGE_BYTES - 1] ^= 1;
-	open_refused("its contents are not those of the last clean stop", "4 blocks and ranges");
+	open_refused("its contents are not those of the last clean stop", "4 dirty blocks and ranges");
 	wb_sim_backing_bytes(&sim)[IMAGE_BYTES - 1] ^= 1;
 	open_as_left();
 	wb_sim_clear(&sim);
@@ -277,7 +277,7 @@ Test(backing_check, after_a_crash_changed_copies_with_dirty_data_are_refused)
 	crash();
 	owner.mtime_ns += SECOND_NS;	/* that is no wonder */
 	change_backing();
-	open_refused("unchanged blocks that were looked at differ", "written back");
+	open_refused("unchanged blocks that were looked at differ", "4 dirty blocks");
 	open_forced();
 	cr_assert_eq(first_byte(100), 0x55);
 	cr_assert_eq(first_byte(1), 0x77);
@@ -382,10 +382,10 @@ Test(backing_check, a_backing_that_was_completed_and_then_used_alone_is_refused)
 	close_clean();
 	owner.is_dirty = false;
 	memset(wb_sim_backing_bytes(&sim) + 100 * BLOCK, 0x56, 4 * BLOCK);
-	open_refused("written back blocks that were looked at differ", "4 blocks");
+	open_refused("written back blocks that were looked at differ", "4 dirty blocks");
 	memset(wb_sim_backing_bytes(&sim) + 100 * BLOCK, 0x55, 4 * BLOCK);
 	owner.mtime_ns += SECOND_NS;
-	open_refused("complete without the cache, and it was written to after that", "4 blocks");
+	open_refused("complete without the cache, and it was written to after that", "4 dirty blocks");
 	wb_sim_clear(&sim);
 }
 
