@@ -100,15 +100,26 @@ static void errors_line(JsonNode *stats)
 		line("last error", last);
 }
 
+static bool has_cache(JsonNode *stats)
+{
+	return *wb_client_text_in(stats, "cache", "path");
+}
+
 static void print_status(const char *mount_point, JsonNode *stats)
 {
 	printf("%-18s %s/disk\n", "image", mount_point);
-	line("state", wb_client_text(stats, "state"));
+	printf("%-18s %s%s\n", "state", wb_client_text(stats, "state"),
+	       wb_client_bool(stats, "read_only") ? ", read only" : "");
 	size_line("image size", wb_client_number(stats, "image_bytes"));
-	disk_line("cache", stats, "cache");
-	disk_line("backing", stats, "backing");
-	dirty_line(stats);
-	segments_line(stats);
+	if (has_cache(stats)) {
+		disk_line("cache", stats, "cache");
+		disk_line("backing", stats, "backing");
+		dirty_line(stats);
+		segments_line(stats);
+	} else {
+		line("cache", "none: what it held that the backing lacks is missing");
+		disk_line("backing", stats, "backing");
+	}
 	read_line(stats);
 	written_lines(stats);
 	size_line("RAM buffer", wb_client_number(stats, "ram_buffer_bytes"));
@@ -154,6 +165,11 @@ static void print_short(const char *mount_point)
 		printf("%s  %s\n", mount_point,
 		       is_dead ? "dead ('wbfs umount' it, then mount it again)" :
 				 error->message);
+		return;
+	}
+	if (!has_cache(stats)) {
+		printf("%s  %s, backing %s\n", mount_point, wb_client_text(stats, "state"),
+		       wb_client_text_in(stats, "backing", "path"));
 		return;
 	}
 	printf("%s  %s, %s dirty, cache %s, backing %s\n", mount_point,

@@ -63,21 +63,28 @@ static bool check_clean(const char *cache_path, GError **error)
 		       "system log", cache_path);
 }
 
-static bool stop(const char *mount_point, GError **error)
+static bool stop(const struct wb_options *options, const char *mount_point, GError **error)
 {
 	g_autoptr(JsonNode) stats = wb_client_get_stats(mount_point, error);
+	const char *cache_path;
+	bool ok, is_flushed;
 	int pidfd;
-	bool ok;
 
 	if (!stats)
 		return false;
+	/* Without a cache nothing is left that could tell about it afterwards. */
+	cache_path = wb_client_text_in(stats, "cache", "path");
+	is_flushed = *cache_path || wb_cmd_flush(options) == WB_EXIT_DONE;
 	pidfd = (int)syscall(SYS_pidfd_open, (pid_t)wb_client_number(stats, "worker_pid"), 0);
 	ok = unmount(mount_point, error);
 	if (ok)
 		wait_until_gone(pidfd);
 	if (pidfd >= 0)
 		close(pidfd);
-	return ok && check_clean(wb_client_text_in(stats, "cache", "path"), error);
+	if (ok && !is_flushed)
+		return wb_fail(error, "unmounted, but writes that were not synced before may be "
+			       "missing on %s", wb_client_text_in(stats, "backing", "path"));
+	return ok && (!*cache_path || check_clean(cache_path, error));
 }
 
 int wb_cmd_umount(const struct wb_options *options)
@@ -87,7 +94,7 @@ int wb_cmd_umount(const struct wb_options *options)
 
 	if (!mount_point)
 		return wb_report(error);
-	if (stop(mount_point, &error))
+	if (stop(options, mount_point, &error))
 		return WB_EXIT_DONE;
 	if (!g_error_matches(error, WB_COMMAND_ERROR, WB_COMMAND_ERROR_DEAD_MOUNT))
 		return wb_report(error);

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "cache/cache.h"
+#include "cmd/cache_loss.h"
 #include "cmd/commands.h"
 #include "cmd/mark_keeper.h"
 #include "cmd/process.h"
@@ -118,6 +119,35 @@ static bool open_cache(struct wb_daemon *daemon, const struct wb_options *option
 				    error);
 }
 
+/* The backing alone. Nothing of it is changed unless that was forced. */
+static bool open_alone(struct wb_daemon *daemon, const struct wb_options *options,
+		       GError **error)
+{
+	struct wb_cache_config config = {
+		.clock = wb_clock_real(),
+		.worker_mode = WB_WORKER_THREAD,
+		.request_count = WB_FUSE_REQUESTS_MAX,
+		.tunables = options->tunables,
+	};
+	struct wb_disk *backing = &daemon->volume.backing;
+	uint8_t uuid[16];
+
+	if (!wb_disk_open(backing, "backing", options->backing_path, options->force ?
+			  WB_DISK_READ_WRITE : WB_DISK_READ_ONLY, error) ||
+	    !wb_cache_loss_accept(backing, uuid, error))
+		return false;
+	config.backing_store = daemon->backing_store = wb_disk_open_store(backing, error);
+	if (!daemon->backing_store)
+		return false;
+	note_disk(&daemon->facts.backing, backing, daemon->backing_store);
+	daemon->facts.cache.path = "";
+	daemon->facts.ram_buffer_bytes = 0;
+	daemon->facts.is_read_only = !options->force;
+	daemon->cache = wb_cache_open_bare(&config, options->force ? WB_BARE_READ_WRITE :
+					   WB_BARE_READ_ONLY, uuid, error);
+	return daemon->cache != NULL;
+}
+
 static void ended(void *arg)
 {
 	struct wb_daemon *daemon = arg;
@@ -215,6 +245,7 @@ struct wb_daemon *wb_daemon_start(const struct wb_options *options, const char *
 				  GError **error)
 {
 	struct wb_daemon *daemon = g_new0(struct wb_daemon, 1);
+	bool is_open;
 
 	daemon->mount_point = g_strdup(mount_point);
 	daemon->volume = (struct wb_volume)WB_VOLUME_NONE;
@@ -226,8 +257,10 @@ struct wb_daemon *wb_daemon_start(const struct wb_options *options, const char *
 	daemon->facts.ram_buffer_bytes = options->ram_buffer_bytes ? options->ram_buffer_bytes :
 								     RAM_BUFFER_DEFAULT_BYTES;
 	protect(&daemon->facts);
-	if (open_volume(daemon, options, error) && open_cache(daemon, options, error) &&
-	    listen_to_signals(daemon) && start_fuse(daemon, options, error)) {
+	is_open = options->without_cache ?
+		open_alone(daemon, options, error) :
+		open_volume(daemon, options, error) && open_cache(daemon, options, error);
+	if (is_open && listen_to_signals(daemon) && start_fuse(daemon, options, error)) {
 		if (daemon->facts.memory_locked)
 			daemon->facts.memory_locked = wb_process_bring_memory_in();
 		return daemon;
@@ -237,6 +270,8 @@ struct wb_daemon *wb_daemon_start(const struct wb_options *options, const char *
 		wb_mark_keeper_finish(&daemon->keeper);
 	}
 	daemon_free(daemon);
+	if (!is_open && !options->without_cache)
+		wb_cache_loss_explain(options, error);
 	return NULL;
 }
 
@@ -250,7 +285,11 @@ static bool finish(struct wb_daemon *daemon, GError **error)
 	wb_fuse_finish(daemon->fuse);
 	result = wb_cache_close(daemon->cache, WB_CLOSE_CLEAN);
 	wb_mark_keeper_finish(&daemon->keeper);
-	if (result)
+	if (result && !daemon->cache_store)
+		wb_fail(error, "%s was not stopped cleanly: %s. What was not synced may not be "
+			"on %s", daemon->mount_point, g_strerror(-result),
+			daemon->volume.backing.path);
+	else if (result)
 		wb_fail(error, "%s was not stopped cleanly: %s. The log on %s will be recovered "
 			"at the next mount", daemon->mount_point, g_strerror(-result),
 			daemon->volume.cache.path);

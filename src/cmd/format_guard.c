@@ -164,7 +164,8 @@ static bool guard_mark(const struct wb_identity *identity, const struct wb_disk 
 	g_autoptr(GError) problem = NULL;
 	char uuid[WB_UUID_TEXT_BYTES];
 
-	if (identity->kind == WB_MARK_NONE ||
+	/* Given up: what the old cache has is of no use to anybody. */
+	if (identity->kind == WB_MARK_NONE || identity->epoch == WB_EPOCH_GIVEN_UP ||
 	    is_other_drained(identity, cache, cache_store, &problem))
 		return true;
 	wb_uuid_format(identity->uuid, uuid);

@@ -19,6 +19,10 @@
 #include "cmd/disk.h"
 #include "format/superblock_codec.h"
 
+/* An epoch that no cache reaches: the backing was used without its cache, which
+ * would write old data over newer and is refused for ever. */
+#define WB_EPOCH_GIVEN_UP WB_NUMBER_MAX
+
 struct wb_identity {
 	enum wb_mark_kind kind;		/* WB_MARK_NONE: there is no mark */
 	uint8_t uuid[16];

@@ -137,7 +137,7 @@ void wb_mark_keeper_run(struct wb_mark_keeper *keeper)
 	g_autoptr(GError) error = NULL;
 	enum wb_mark_wish wish;
 
-	if (!atomic_exchange(&keeper->is_due, false))
+	if (!keeper->cache || !atomic_exchange(&keeper->is_due, false))
 		return;
 	keeper->epoch = epoch_of(keeper->cache);
 	wish = wb_cache_mark_wish(keeper->cache);
@@ -161,7 +161,8 @@ void wb_mark_keeper_tick(struct wb_mark_keeper *keeper)
 
 void wb_mark_keeper_end(struct wb_mark_keeper *keeper)
 {
-	wb_cache_end_marking(keeper->cache);
+	if (keeper->cache)
+		wb_cache_end_marking(keeper->cache);
 }
 
 /* A stop that was not clean leaves the mark of the last change. */

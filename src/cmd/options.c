@@ -17,7 +17,8 @@ static const struct wb_command commands[WB_COMMAND_COUNT] = {
 	[WB_COMMAND_MOUNT] = { "mount", "MOUNTPOINT", true,
 		"mount a volume; the image is MOUNTPOINT/disk",
 		"Recovers the cache when it was not stopped cleanly. Returns when the image\n"
-		"can be used." },
+		"can be used. Either --cache or, when the cache is lost, --without-cache; that\n"
+		"with --force may be written to, and the cache is refused from then on." },
 	[WB_COMMAND_UMOUNT] = { "umount", "MOUNTPOINT", true,
 		"stop a mounted volume",
 		"Everything acknowledged is made durable on the cache; dirty data stays there.\n"
@@ -66,7 +67,7 @@ struct option {
 
 static const struct option options_table[] = {
 	{ "cache", 0, STRING, offsetof(struct wb_options, cache_path), "PATH",
-	  FOR(FORMAT) | FOR(MOUNT), FOR(FORMAT) | FOR(MOUNT),
+	  FOR(FORMAT) | FOR(MOUNT), FOR(FORMAT),
 	  "the cache: a file or device on the SSD" },
 	{ "backing", 0, STRING, offsetof(struct wb_options, backing_path), "PATH",
 	  FOR(FORMAT) | FOR(MOUNT) | FOR(CHECK) | FOR(RESCUE), FOR(FORMAT) | FOR(MOUNT),
@@ -91,6 +92,8 @@ static const struct option options_table[] = {
 	  FOR(CHECK), 0, "make the cache usable again; asks when that costs data" },
 	{ "yes", 0, FLAG, offsetof(struct wb_options, yes), NULL,
 	  FOR(CHECK), 0, "do not ask" },
+	{ "without-cache", 0, FLAG, offsetof(struct wb_options, without_cache), NULL,
+	  FOR(MOUNT), 0, "the cache is lost: show the backing alone, to be read only" },
 	{ "foreground", 'f', FLAG, offsetof(struct wb_options, foreground), NULL,
 	  FOR(MOUNT), 0, "stay in the foreground, messages to standard error" },
 	{ "options", 'o', MOUNT_OPTIONS, 0, "OPTIONS",
@@ -460,6 +463,16 @@ static bool parse_option(struct wb_options *options, enum wb_command_id command,
 	return store_option(options, option, value, error);
 }
 
+static bool check_mount(const struct wb_options *options, GError **error)
+{
+	if (!options->cache_path && !options->without_cache)
+		return usage(error, "'wbfs mount' needs --cache PATH, or --without-cache when "
+			     "the cache is lost");
+	if (options->cache_path && options->without_cache)
+		return usage(error, "'wbfs mount' takes either --cache or --without-cache");
+	return true;
+}
+
 static bool check_needed(const struct wb_options *options, enum wb_command_id command,
 			 GError **error)
 {
@@ -532,7 +545,8 @@ bool wb_options_parse(struct wb_options *options, enum wb_command_id *command,
 	if (!parse_command(argv[1], command, error) ||
 	    !parse_words(options, *command, argc, argv, error))
 		return false;
-	return options->help || check_needed(options, *command, error);
+	return options->help || (check_needed(options, *command, error) &&
+				 (*command != WB_COMMAND_MOUNT || check_mount(options, error)));
 }
 
 void wb_options_clear(struct wb_options *options)

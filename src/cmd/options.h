@@ -48,6 +48,7 @@ struct wb_options {
 	bool repair;
 	bool yes;
 	bool foreground;
+	bool without_cache;
 	bool json;
 	bool help;
 	char *argument;			/* mount point, cache, command; or NULL */

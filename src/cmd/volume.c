@@ -100,6 +100,19 @@ static bool check_mark(const struct wb_volume *volume, const struct wb_superbloc
 		       identity->cache_path ? identity->cache_path : "not noted");
 }
 
+static bool check_given_up(const struct wb_volume *volume, const struct wb_identity *identity,
+			   GError **error)
+{
+	if (identity->epoch != WB_EPOCH_GIVEN_UP)
+		return true;
+	return wb_fail(error,
+		       "cache %s was given up: backing %s has been written to without it "
+		       "('wbfs mount --without-cache --force'), and the cache would write "
+		       "older data over newer. 'wbfs format' makes a new cache for this "
+		       "backing; nothing was changed", volume->cache.path,
+		       volume->backing.path);
+}
+
 bool wb_volume_check_pair(const struct wb_volume *volume,
 			  const struct wb_superblock *superblock, enum wb_pair_trust trust,
 			  struct wb_identity *mark, GError **error)
@@ -116,7 +129,8 @@ bool wb_volume_check_pair(const struct wb_volume *volume,
 			       volume->backing.size_bytes, volume->cache.path, wanted);
 	if (!wb_identity_read(&volume->backing, &identity, error))
 		return false;
-	ok = check_mark(volume, superblock, &identity, trust, error);
+	ok = check_mark(volume, superblock, &identity, trust, error) &&
+	     check_given_up(volume, &identity, error);
 	memcpy(identity.uuid, superblock->backing_mark, sizeof identity.uuid);
 	if (mark && ok)
 		*mark = identity;

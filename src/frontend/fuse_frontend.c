@@ -209,7 +209,10 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	const struct wb_control_file *file = wb_fuse_tree_control(ino);
 
-	if (ino == WB_INO_DISK)
+	if (ino == WB_INO_DISK && fuse_of(req)->tree.is_read_only &&
+	    (fi->flags & O_ACCMODE) != O_RDONLY)
+		fuse_reply_err(req, EROFS);
+	else if (ino == WB_INO_DISK)
 		open_disk(req);
 	else if (file)
 		open_control(req, file, fi);
@@ -416,6 +419,7 @@ static struct wb_fuse *fuse_new(const struct wb_fuse_config *config, unsigned th
 	fuse->tree.uid = config->uid;
 	fuse->tree.gid = config->gid;
 	fuse->tree.image_bytes = wb_cache_image_bytes(config->cache);
+	fuse->tree.is_read_only = wb_cache_is_read_only(config->cache);
 	clock_gettime(CLOCK_REALTIME, &fuse->tree.started);
 	fuse->ended = config->ended;
 	fuse->arg = config->arg;

@@ -77,7 +77,7 @@ bool wb_fuse_tree_stat(const struct wb_fuse_tree *tree, fuse_ino_t ino, struct s
 		st->st_mode = S_IFDIR | 0755;
 		st->st_nlink = ino == WB_INO_ROOT ? 3 : 2;
 	} else if (ino == WB_INO_DISK) {
-		st->st_mode = S_IFREG | 0600;
+		st->st_mode = S_IFREG | (tree->is_read_only ? 0400 : 0600);
 		st->st_size = (off_t)tree->image_bytes;
 		st->st_blocks = (blkcnt_t)(tree->image_bytes / 512);
 	} else if (control) {

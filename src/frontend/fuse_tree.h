@@ -22,6 +22,7 @@ struct wb_fuse_tree {
 	uid_t uid;
 	gid_t gid;
 	uint64_t image_bytes;
+	bool is_read_only;		/* the image */
 	struct timespec started;	/* all times of all files */
 };
 

@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 struct wb_disk_facts {
-	const char *path;
+	const char *path;		/* "": there is none */
 	bool is_block_device;
 	bool is_direct;			/* O_DIRECT; else through the page cache */
 	const char *buffered_reason;	/* NULL when is_direct */
@@ -22,6 +22,7 @@ struct wb_mount_facts {
 	int worker_pid;
 	struct wb_disk_facts cache, backing;
 	uint64_t ram_buffer_bytes;
+	bool is_read_only;		/* the image */
 	bool memory_locked;		/* mlockall() succeeded */
 	bool io_flusher;		/* PR_SET_IO_FLUSHER succeeded */
 	bool oom_protected;		/* oom_score_adj could be lowered */

@@ -33,10 +33,13 @@ static void set_text(JsonObject *object, const char *key, const char *text)
 static JsonObject *disk_object(const struct wb_disk_facts *disk)
 {
 	JsonObject *object = json_object_new();
+	const char *kind = disk->is_block_device ? "device" : "file";
+	const char *io = disk->is_direct ? "direct" : "buffered";
+	bool is_there = *disk->path;
 
 	set_text(object, "path", disk->path);
-	json_object_set_string_member(object, "kind", disk->is_block_device ? "device" : "file");
-	json_object_set_string_member(object, "io", disk->is_direct ? "direct" : "buffered");
+	json_object_set_string_member(object, "kind", is_there ? kind : "none");
+	json_object_set_string_member(object, "io", is_there ? io : "none");
 	set_text(object, "buffered_reason", disk->buffered_reason ? disk->buffered_reason : "");
 	set_number(object, "size_bytes", disk->size_bytes);
 	set_number(object, "alignment_bytes", disk->alignment_bytes);
@@ -55,6 +58,7 @@ static void add_mount(JsonObject *root, const struct wb_mount_facts *facts,
 	set_text(root, "mount_point", facts->mount_point);
 	json_object_set_object_member(root, "cache", disk_object(&facts->cache));
 	json_object_set_object_member(root, "backing", disk_object(&facts->backing));
+	json_object_set_boolean_member(root, "read_only", facts->is_read_only);
 	json_object_set_boolean_member(root, "memory_locked", facts->memory_locked);
 	json_object_set_boolean_member(root, "io_flusher", facts->io_flusher);
 	json_object_set_boolean_member(root, "oom_protected", facts->oom_protected);

@@ -71,3 +71,13 @@ Test(fuse_tree, knows_nothing_else)
 					&st));
 	cr_assert_null(wb_fuse_tree_control(WB_INO_CONTROL_FIRST + wb_control_file_count));
 }
+
+Test(fuse_tree, disk_that_is_read_only_says_so_by_its_mode)
+{
+	struct wb_fuse_tree read_only = tree;
+	struct stat st;
+
+	read_only.is_read_only = true;
+	cr_assert(wb_fuse_tree_stat(&read_only, WB_INO_DISK, &st));
+	cr_assert_eq(st.st_mode, S_IFREG | 0400);
+}

@@ -131,6 +131,33 @@ Test(options, a_missing_option_is_asked_for)
 	refuse(ARGS("format", "--backing", "b"), "--cache", "needs");
 }
 
+Test(options, mount_takes_either_a_cache_or_none)
+{
+	take(ARGS("mount", "--without-cache", "--backing", "b", "m"));
+	cr_assert(options.without_cache);
+	cr_assert_not(options.force);
+	wb_options_clear(&options);
+	take(ARGS("mount", "--without-cache", "--force", "--backing", "b", "m"));
+	cr_assert(options.force);
+	wb_options_clear(&options);
+}
+
+Test(options, mount_without_saying_whether_there_is_a_cache_is_refused)
+{
+	refuse(ARGS("mount", "--backing", "b", "m"), "--cache PATH", "--without-cache");
+}
+
+Test(options, mount_with_and_without_a_cache_at_once_is_refused)
+{
+	refuse(ARGS("mount", "--cache", "c", "--without-cache", "--backing", "b", "m"), "--cache",
+	       "either");
+}
+
+Test(options, mount_without_a_cache_needs_a_backing)
+{
+	refuse(ARGS("mount", "--without-cache", "m"), "--backing", "needs");
+}
+
 Test(options, a_missing_argument_is_asked_for)
 {
 	refuse(ARGS("drain"), "drain", "MOUNTPOINT");
