@@ -323,8 +323,7 @@ static gboolean begin_epoch(struct wb_cache *cache, const struct wb_recovery *re
 		result = wb_store_flush_sync(cache->config.cache_store);
 	if (result)
 		return io_error(cache, "flushing", result, error);
-	if (!WB_MUTANT(no_superblock_at_open))
-		result = wb_recorder_write_sync(cache->recorder);
+	result = wb_recorder_write_sync(cache->recorder);
 	if (result)
 		return io_error(cache, "writing the superblocks", result, error);
 	return TRUE;
