@@ -430,7 +430,8 @@ int WB_FUZZ_TARGET(image)(const uint8_t *data, size_t size)
 	scan(data[0]);
 	if (data[0] & REPAIR)
 		repair();
-	if (open_or_refuse())
+	/* (a backing that is larger than its image is no reason to refuse) */
+	if (open_or_refuse() && wb_cache_image_bytes(sim.cache) >= IMAGE_BYTES)
 		use(data[0]);
 	wb_sim_clear(&sim);
 	return 0;
