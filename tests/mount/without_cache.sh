@@ -126,7 +126,7 @@ says 1 'No such file' -- "$WBFS" mount --cache "$CACHE" --backing "$W/none" "$MN
 says_not '--without-cache'
 says 1 'No such file' -- "$WBFS" mount --cache "$W/none" --backing "$W/none" "$MNT"
 says_not '--without-cache'
-run_in_background flock -x "$CACHE" sleep 600
+run_in_background flock --no-fork -x "$CACHE" sleep 600
 until ! flock -n "$CACHE" true; do sleep 0.05; done
 says 1 'in use by' -- "${mount_it[@]}"
 says_not '--without-cache'
