@@ -4,14 +4,19 @@
  * tests/tidy/refusals.sh finds those that no test looks for. */
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cache/cache.h"
 #include "cache/recovery.h"
+#include "cmd/commands.h"
 #include "cmd/options.h"
 #include "format/block.h"
 #include "format/endian.h"
 #include "io/store_uring.h"
+#include "support/golden.h"
 #include "support/log_builder.h"
 #include "support/store_memory.h"
 #include "support/volume_sim.h"
@@ -287,4 +292,46 @@ Test(refusals, a_superblock_that_cannot_be_written_is_told)
 	expect_last_error("cache memory: writing superblock ");
 	wb_store_faulty_clear(sim.cache_disk.faulty);
 	wb_sim_clear(&sim);
+}
+
+/* --- check ---------------------------------------------------------------------------------- */
+
+/* What wbfs check prints about a cache that lies in a file. */
+static char *check_file(const char *path, int status)
+{
+	struct wb_options options = { .argument = (char *)path };
+	g_autofree char *out = g_strconcat(path, ".out", NULL);
+	char *text = NULL;
+	int kept = dup(STDOUT_FILENO), fd = open(out, O_CREAT | O_WRONLY | O_TRUNC, 0600);
+
+	fflush(stdout);
+	cr_assert(fd >= 0 && kept >= 0 && dup2(fd, STDOUT_FILENO) >= 0);
+	cr_expect_eq(wb_cmd_check(&options), status);
+	fflush(stdout);
+	dup2(kept, STDOUT_FILENO);
+	close(kept);
+	close(fd);
+	cr_assert(g_file_get_contents(out, &text, NULL, NULL));
+	unlink(out);
+	return text;
+}
+
+Test(refusals, data_that_the_log_has_noted_as_lost_is_listed_by_check)
+{
+	g_autofree char *path = g_strdup_printf("%s/wbfs-refusals-%d", g_get_tmp_dir(),
+						(int)getpid());
+	const char *top = g_getenv("top_srcdir");
+	g_autofree char *golden = g_build_filename(top ? top : ".", "tests", "golden", NULL);
+	g_autofree char *said = NULL;
+
+	wb_golden_init(&sim);
+	wb_golden_load(&sim, golden, "bypass_and_bad");
+	cr_assert(g_file_set_contents(path, (const char *)wb_sim_cache_bytes(&sim),
+				      (gssize)sim.cache_disk.memory->size_bytes, NULL));
+	wb_sim_clear(&sim);
+	said = check_file(path, WB_EXIT_FAILED);
+	unlink(path);
+	expect_words(said, "BAD: bytes ");
+	expect_words(said, " of the image: lost before, and noted so in the log");
+	expect_words(said, "Reads of these give an I/O error until they are written as a whole");
 }
