@@ -59,7 +59,7 @@ char *wb_cache_loss_describe(const char *backing, const struct wb_identity *iden
 
 /* --- is it the cache? --------------------------------------------------------------- */
 
-enum loss { LOSS_NONE, LOSS_WHOLE, LOSS_PARTLY_READABLE };
+enum loss { LOSS_NONE, LOSS_WHOLE, LOSS_OF_SUPERBLOCKS, LOSS_PARTLY_READABLE };
 
 static bool is_refused_by_disk(int errnum)
 {
@@ -87,7 +87,7 @@ static enum loss judge_superblock(const struct wb_options *options, struct wb_st
 
 	g_free(superblock);
 	if (!found)
-		return LOSS_WHOLE;
+		return LOSS_OF_SUPERBLOCKS;
 	if (g_error_matches(error, WB_CACHE_ERROR, WB_CACHE_ERROR_IO) ||
 	    is_refused_by_disk(try_open(options->cache_path, O_RDWR)))
 		return LOSS_PARTLY_READABLE;
@@ -130,6 +130,11 @@ static void append_ways(GString *text, const struct wb_options *options,
 		g_string_append_printf(text, "\nThe cache can still be read, at least in part. "
 				       "To save what it holds:\n  wbfs rescue %s --backing %s "
 				       "--output IMAGE", options->cache_path,
+				       options->backing_path);
+	if (loss == LOSS_OF_SUPERBLOCKS)
+		g_string_append_printf(text, "\nIf it is the cache and only its beginning was "
+				       "lost, its records may still tell the rest:\n  wbfs check "
+				       "%s --backing %s", options->cache_path,
 				       options->backing_path);
 	g_string_append_printf(text, "\nTo go on without the cache:\n  wbfs mount "
 			       "--without-cache --backing %s %s\nThe image can be read only; "

@@ -118,7 +118,8 @@ for at in 0 524288; do
 	head -c 4000 /dev/urandom |
 		dd of="$CACHE" bs=4096 oflag=seek_bytes seek=$((at + 90)) conv=notrunc status=none
 done
-says 1 'no superblock is whole' 'Writes since 2026' "$way" -- "${mount_it[@]}"
+says 1 'no superblock is whole' 'Writes since 2026' "$way" \
+	"wbfs check $CACHE --backing $BACKING" -- "${mount_it[@]}"
 
 case_is "other refusals say nothing of it: no backing, damage in the log, a lock"
 cp --sparse=always "$W/cache.good" "$CACHE"
