@@ -82,6 +82,10 @@ void crash_faults_step(struct crash_faults *faults)
 	if (!one_in(faults, 80))
 		return;
 	faults->episodes++;
+	if (one_in(faults, 8)) {
+		crash_faults_spoil_place(faults, below(faults, faults->sim->geometry.segment_count));
+		return;
+	}
 	add_error(faults, one_in(faults, 2));
 	if (one_in(faults, 3))
 		add_error(faults, one_in(faults, 2));
