@@ -212,6 +212,11 @@ static void damage_and_repair(enum damage damage, unsigned s)
 	wb_recovery_free(r);
 	repair(WB_REPAIR_LOG);
 	expect_opens(b.store, s - 1);
+	r = look(b.store);
+	cr_expect_eq(r->superblock.cut_crc, s > 1 ? record(s - 1)->crc : 0);
+	cr_expect_eq(r->superblock.cut_sequence, s - 1);
+	cr_expect_eq(r->superblock.durable, s - 1);
+	wb_recovery_free(r);
 	go_on_after(s - 1);
 }
 

@@ -426,6 +426,33 @@ Test(repair_volume, finds_a_cache_again_with_a_single_record)
 	}
 }
 
+/* Only the first segment was begun: the record that runs over the end of a
+ * smaller one is what tells its size. */
+Test(repair_volume, finds_a_cache_again_whose_first_segment_is_not_full)
+{
+	struct wb_sim_params params = { .image_bytes = IMAGE_BYTES, .segment_bytes = 4u << 20,
+					.no_writeback = true };
+	g_autofree uint8_t *image = g_malloc0(IMAGE_BYTES);
+	struct wb_superblock was;
+	struct wb_recovery *r;
+
+	wb_sim_init(&sim, &params);
+	cr_assert(wb_sim_open(&sim, NULL));
+	for (unsigned i = 0; i < 6; i++) {
+		cr_assert_eq(wb_sim_fill(&sim, i * 10 * BLOCK, (uint8_t)(i + 1), 60 * BLOCK, 0), 0);
+		memset(image + i * 10 * BLOCK, (int)i + 1, 60 * BLOCK);
+		cr_assert_eq(wb_sim_sync(&sim), 0);
+	}
+	wb_sim_kill(&sim);
+	wb_sim_cut_power(&sim);
+	r = look();
+	was = r->superblock;
+	wb_recovery_free(r);
+	lose_superblocks();
+	find_again(&was, image);
+	wb_sim_clear(&sim);
+}
+
 Test(repair_volume, says_so_when_nothing_proves_a_layout)
 {
 	struct wb_sim_params params = { .image_bytes = IMAGE_BYTES };
