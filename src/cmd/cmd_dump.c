@@ -32,6 +32,18 @@ static void number(const char *name, uint64_t value)
 	printf("  %-18s %" PRIu64 "\n", name, value);
 }
 
+/* The backing at the clean stop. */
+static void print_look(const struct wb_backing_look *look)
+{
+	if (!look->bytes && !look->sample_kind)
+		return;
+	number("look_bytes", look->bytes);
+	number("look_mtime_ns", look->mtime_ns);
+	printf("  %-18s %08" PRIx32 " (kind %" PRIu32 ")\n", "look_sample", look->sample_crc,
+	       look->sample_kind);
+	number("look_dirty_left", look->dirty_left);
+}
+
 static void print_identity(const struct wb_superblock *s)
 {
 	char uuid[WB_UUID_TEXT_BYTES];
@@ -43,6 +55,9 @@ static void print_identity(const struct wb_superblock *s)
 	       s->backing_mark_kind <= WB_MARK_STATE_DIRECTORY ?
 		       wb_identity_kind_text(s->backing_mark_kind) : "kept in an unknown way");
 	printf("  %-18s %s\n", "backing_path", s->backing_path);
+	print_look(&s->backing_look);
+	number("mark_epoch", s->mark_epoch);
+	number("warm_sequence", s->warm_sequence);
 	number("backing_bytes", s->geometry.backing_bytes);
 	printf("  %-18s compat %#" PRIx64 ", ro_compat %#" PRIx64 ", incompat %#" PRIx64 "\n",
 	       "features", s->compat, s->ro_compat, s->incompat);

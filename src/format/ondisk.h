@@ -64,7 +64,7 @@ struct wb_backing_disk {
 	uint8_t mark[16];		/*   0 the UUID that it is marked with */
 	wb_le32 mark_kind;		/*  16 where the mark is */
 	wb_le32 sample_kind;		/*  20 how `sample_crc` was made; 0: not at all */
-	/* as they were at a clean stop; 0: not known */
+	/* as they were at a clean stop, 0 where not known */
 	wb_le64 bytes;			/*  24 */
 	wb_le64 mtime_ns;		/*  32 last change, since 1970 */
 	wb_le32 sample_crc;		/*  40 */

@@ -351,6 +351,19 @@ Test(backing_check, an_older_copy_of_the_backing_is_refused)
 	wb_sim_clear(&sim);
 }
 
+/* A clean stop knows of the mark of its own session too. */
+Test(backing_check, a_backing_from_before_the_last_session_is_refused)
+{
+	make_warm(1);
+	close_clean();
+	open_as_left();
+	write_dirty();
+	close_clean();
+	owner.epoch = 1;
+	open_refused("it is an older copy: its mark is of epoch 1", "the cache has seen 2");
+	wb_sim_clear(&sim);
+}
+
 Test(backing_check, a_mark_that_does_not_know_its_epoch_is_taken)
 {
 	make_warm(1);
@@ -512,6 +525,39 @@ Test(backing_check, a_write_that_comes_while_complete_is_being_written_waits_for
 	wb_sim_clear(&sim);
 }
 
+/* It has gone through the gate, and is in nobody's count of what is dirty. */
+Test(backing_check, a_drain_does_not_complete_the_mark_while_a_write_is_on_its_way)
+{
+	struct wb_fault slow = { .op = WB_IO_READ, .io_class = WB_FAULT_ANY, .length_bytes = BLOCK,
+				 .effect = WB_FAULT_DELAY, .delay_polls = 2000,
+				 .offset_bytes = 250 * BLOCK };
+	struct wb_stats_snapshot stats;
+	struct wb_sim_op *op;
+
+	make_warm(1);
+	fill(3, 1, 0x23);
+	cr_assert(owner.is_dirty);
+	/* the rest of the sector is on the backing alone */
+	wb_store_faulty_add(sim.backing_disk.faulty, &slow);
+	op = wb_sim_prepare(&sim, WB_WRITE, 0, 250 * BLOCK + 100, 5);
+	memset(op->data, 0x66, 5);
+	wb_sim_submit(op);
+	wb_cache_start_drain(sim.cache);
+	do {
+		cr_assert(wb_sim_step(&sim));
+		wb_sim_stats(&sim, &stats);
+	} while (stats.draining);
+	cr_assert_eq(stats.drains_failed, 0);
+	cr_assert_not(op->is_finished);
+	cr_assert(owner.is_dirty);
+	cr_assert_eq(wb_sim_wait(op), 0);
+	wb_sim_release(op);
+	cr_assert(owner.is_dirty);
+	cr_assert_eq(wb_sim_drain(&sim), 0);
+	cr_assert_not(owner.is_dirty);
+	wb_sim_clear(&sim);
+}
+
 Test(backing_check, who_waits_for_the_mark_at_the_end_gets_an_error)
 {
 	struct wb_sim_op *op;
@@ -531,6 +577,20 @@ Test(backing_check, who_waits_for_the_mark_at_the_end_gets_an_error)
 }
 
 /* --- our own writes never look foreign ------------------------------------------------------------ */
+
+/* A place of the ring that takes no more writes: the log goes on elsewhere. */
+static void break_a_place(struct wb_prng *prng)
+{
+	uint64_t place = wb_prng_below(prng, sim.geometry.segment_count);
+	struct wb_fault fault = {
+		.op = WB_IO_WRITE, .io_class = WB_FAULT_ANY, .count = WB_FAULT_FOR_EVER,
+		.offset_bytes = wb_geometry_segment_offset(&sim.geometry, place) +
+				wb_prng_below(prng, 16) * BLOCK,
+		.length_bytes = BLOCK,
+	};
+
+	wb_store_faulty_add(sim.cache_disk.faulty, &fault);
+}
 
 static void do_something(struct wb_prng *prng)
 {
@@ -601,6 +661,8 @@ Test(backing_check, whatever_crashes_our_own_writes_never_look_foreign)
 				continue;
 			}
 			write_mark();
+			if (life % 4 == 1 && seed % 3 == 0)
+				break_a_place(&prng);
 			for (uint64_t n = wb_prng_below(&prng, 40); n > 0; n--)
 				do_something(&prng);
 			end_somehow(&prng);
