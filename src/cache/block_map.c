@@ -22,7 +22,7 @@ struct wb_block_map {
 	uint32_t *chain;		/* by slot: next slot + 1, under its stripe */
 	uint32_t *buckets;		/* first slot + 1, under the bucket's stripe */
 
-	_Atomic uint64_t cached_count, dirty_count;
+	_Atomic uint64_t cached_count, dirty_count, bad_count;
 	struct wb_stripe stripes[WB_STRIPE_COUNT];
 };
 
@@ -159,6 +159,10 @@ static void count_state(struct wb_block_map *map, uint32_t slot,
 		atomic_fetch_sub(&map->dirty_count, 1);
 		wb_segment_sub_dirty(map->segments, segment);
 	}
+	if (from != to && to == WB_SLOT_BAD)
+		atomic_fetch_add(&map->bad_count, 1);
+	if (from != to && from == WB_SLOT_BAD)
+		atomic_fetch_sub(&map->bad_count, 1);
 	if (from == WB_SLOT_FREE && to != WB_SLOT_FREE)
 		atomic_fetch_add_explicit(&map->cached_count, 1, memory_order_relaxed);
 	if (from != WB_SLOT_FREE && to == WB_SLOT_FREE)
@@ -309,4 +313,9 @@ uint64_t wb_block_map_cached_count(struct wb_block_map *map)
 uint64_t wb_block_map_dirty_count(struct wb_block_map *map)
 {
 	return atomic_load(&map->dirty_count);
+}
+
+uint64_t wb_block_map_bad_count(struct wb_block_map *map)
+{
+	return atomic_load(&map->bad_count);
 }

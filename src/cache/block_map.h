@@ -94,5 +94,6 @@ void wb_block_map_touch_range(struct wb_block_map *map, uint64_t first, uint64_t
 
 uint64_t wb_block_map_cached_count(struct wb_block_map *map);	/* blocks named */
 uint64_t wb_block_map_dirty_count(struct wb_block_map *map);
+uint64_t wb_block_map_bad_count(struct wb_block_map *map);	/* of them, WB_SLOT_BAD */
 
 #endif

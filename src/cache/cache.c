@@ -460,6 +460,7 @@ static void look_at_log(struct wb_cache *cache, struct wb_stats_snapshot *snapsh
 	snapshot->ram_buffers_total = wb_rambuf_count(path->rambuf);
 	snapshot->ram_buffers_free = wb_rambuf_free_count(path->rambuf);
 	wb_scrub_get_progress(cache->scrub, &snapshot->scrub);
+	wb_cache_list_problems(cache, snapshot);
 }
 
 static enum wb_cache_state state_of(struct wb_cache *cache)
@@ -495,6 +496,14 @@ void wb_cache_get_stats(struct wb_cache *cache, struct wb_stats_snapshot *snapsh
 	snapshot->scrubs_asked = cache->scrub_verb.asked;
 	snapshot->scrubs_done = cache->scrub_verb.done;
 	snapshot->scrubs_failed = cache->scrub_verb.failed;
+	snapshot->backing_space = cache->backing_space;
+	wb_lock_release(&cache->lock);
+}
+
+void wb_cache_set_backing_space(struct wb_cache *cache, const struct wb_backing_space *space)
+{
+	wb_lock_acquire(&cache->lock);
+	cache->backing_space = *space;
 	wb_lock_release(&cache->lock);
 }
 

@@ -171,6 +171,8 @@ uint64_t wb_cache_image_bytes(const struct wb_cache *cache);
 bool wb_cache_is_read_only(const struct wb_cache *cache);
 void wb_cache_uuid(const struct wb_cache *cache, uint8_t uuid[16]);
 void wb_cache_get_stats(struct wb_cache *cache, struct wb_stats_snapshot *snapshot);
+/* For the statistics only: whoever knows the backing's filesystem tells. */
+void wb_cache_set_backing_space(struct wb_cache *cache, const struct wb_backing_space *space);
 
 /* Start making all acknowledged data durable, or writing back until nothing
  * is dirty. They return at once; progress and results are in the statistics

@@ -54,6 +54,7 @@ struct wb_cache {
 	struct wb_verb scrub_verb;
 	uint64_t scrub_answers;		/* asked, when the pass began */
 	uint64_t next_sync_ns;
+	struct wb_backing_space backing_space;
 
 	/* the owner of the mark; closing */
 	uint64_t marked_epoch;		/* in the mark, as far as is known */
@@ -64,6 +65,9 @@ struct wb_cache {
 	atomic_bool is_stopping;	/* no new batch */
 	atomic_bool is_draining;	/* a copy of drain.is_running */
 };
+
+/* cache_problems.c: what is wrong with the data, into the snapshot. */
+void wb_cache_list_problems(struct wb_cache *cache, struct wb_stats_snapshot *snapshot);
 
 /* Steps of the two workers (arg: the cache). */
 bool wb_cache_flush_step(void *arg);

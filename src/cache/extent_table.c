@@ -251,6 +251,17 @@ bool wb_extent_table_next_zero(struct wb_extent_table *table, uint64_t from,
 	return find_next(table, from, is_durable_zero, durable, extent);
 }
 
+static bool is_kind(const struct wb_extent *extent, uint64_t kind)
+{
+	return extent->kind == (enum wb_extent_kind)kind;
+}
+
+bool wb_extent_table_next(struct wb_extent_table *table, uint64_t from,
+			  enum wb_extent_kind kind, struct wb_extent *extent)
+{
+	return !wb_extent_table_is_empty(table) && find_next(table, from, is_kind, kind, extent);
+}
+
 size_t wb_extent_table_bad_count(struct wb_extent_table *table)
 {
 	size_t count = 0;

@@ -60,6 +60,9 @@ void wb_extent_table_carve(struct wb_extent_table *table, uint64_t first,
 /* The first ZERO fragment that ends behind `from`, with sequence <= `durable`. */
 bool wb_extent_table_next_zero(struct wb_extent_table *table, uint64_t from,
 			       uint64_t durable, struct wb_extent *extent);
+/* The first fragment of `kind` that ends behind `from`. */
+bool wb_extent_table_next(struct wb_extent_table *table, uint64_t from,
+			  enum wb_extent_kind kind, struct wb_extent *extent);
 size_t wb_extent_table_bad_count(struct wb_extent_table *table);
 /* The first BAD fragment that ends behind `from` and whose entry is in segment
  * `segment_id`. */

@@ -19,6 +19,7 @@
 
 #define SECTOR WB_SECTOR_BYTES
 #define BLOCK WB_BLOCK_BYTES
+#define BACKING_RETRIES 2u
 
 void wb_read_path_begin(struct wb_request *request)
 {
@@ -63,12 +64,14 @@ static bool extends(const struct wb_request *request, const struct wb_read_run *
 	if (run->source != source || run->overlay >= 0 ||
 	    run->first_index + run->count != index)
 		return false;
-	if (source != WB_SOURCE_RAM && source != WB_SOURCE_CACHE)
+	if (source == WB_SOURCE_ZERO)
 		return true;
-	/* After a failed check blocks are read one by one, so that one bad
-	 * block is not taken for more. */
-	return request->read.attempts == 0 && run->slot + run->count == slot &&
-	       slot % request->path->geometry.segment_blocks != 0;
+	/* After a failure blocks are read one by one, so that one bad block is not
+	 * taken for more. */
+	if (request->read.attempts > 0)
+		return false;
+	return source == WB_SOURCE_BACKING || (run->slot + run->count == slot &&
+	       slot % request->path->geometry.segment_blocks != 0);
 }
 
 /* FALSE: no run left. */
@@ -330,7 +333,23 @@ static void repair(struct wb_request *request, struct wb_read_run *run)
 			       " cannot be read back", path->cache_store->label, address);
 }
 
-/* TRUE when a run from the SSD failed; then the piece is read again. */
+/* Tried again, block by block; then the whole request fails, as on any disk:
+ * what comes back short would be taken for the end of the image. */
+static bool handle_backing_failure(struct wb_request *request, const struct wb_read_run *run)
+{
+	struct wb_data_path *path = request->path;
+
+	WB_STAT_ADD(path->stats, WB_STAT_BACKING_ERRORS, 1);
+	if (request->read.attempts < BACKING_RETRIES)
+		return true;
+	request->error = -EIO;
+	wb_message_set(path->message, "backing %s: reading image block %" G_GUINT64_FORMAT
+		       " failed: %s", path->backing_store->label,
+		       first_block(request) + run->first_index, g_strerror(-run->error));
+	return false;
+}
+
+/* TRUE when something failed and the piece is to be read again. */
 static bool handle_failures(struct wb_request *request)
 {
 	struct wb_read_work *work = &request->read;
@@ -342,8 +361,7 @@ static bool handle_failures(struct wb_request *request)
 		if (!run->error)
 			continue;
 		if (run->source == WB_SOURCE_BACKING) {
-			WB_STAT_ADD(request->path->stats, WB_STAT_BACKING_ERRORS, 1);
-			request->error = -EIO;
+			again |= handle_backing_failure(request, run);
 			continue;
 		}
 		again = true;

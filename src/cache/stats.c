@@ -51,3 +51,24 @@ const char *wb_cache_state_name(enum wb_cache_state state)
 	}
 	g_assert_not_reached();
 }
+
+const char *wb_writeback_state_name(enum wb_writeback_state state)
+{
+	switch (state) {
+	case WB_WRITEBACK_IDLE: return "idle";
+	case WB_WRITEBACK_RUNNING: return "running";
+	case WB_WRITEBACK_PAUSED: return "paused";
+	}
+	g_assert_not_reached();
+}
+
+const char *wb_backing_space_name(const struct wb_backing_space *space)
+{
+	switch (space->state) {
+	case WB_SPACE_UNKNOWN: return "unknown";
+	case WB_SPACE_OK: return "ok";
+	case WB_SPACE_LOW: return "low";
+	case WB_SPACE_FULL: return "full";
+	}
+	g_assert_not_reached();
+}

@@ -55,6 +55,36 @@ struct wb_scrub_progress {
 	uint64_t bad_headers;		/* of records that the next recovery needs */
 };
 
+/* A range of the image with which something is wrong. */
+struct wb_stats_range {
+	uint64_t start_bytes, length_bytes;
+	int error;			/* -errno of the last try; 0: not known */
+	uint64_t age_s;			/* since the first failure; 0: not known */
+};
+
+#define WB_STATS_RANGES_MAX 64u
+
+/* The first of them, by address; `blocks` counts them all. */
+struct wb_stats_ranges {
+	uint64_t blocks;
+	unsigned count;
+	struct wb_stats_range range[WB_STATS_RANGES_MAX];
+};
+
+enum wb_writeback_state {
+	WB_WRITEBACK_IDLE, WB_WRITEBACK_RUNNING,
+	WB_WRITEBACK_PAUSED,		/* after an error, until the next try */
+};
+const char *wb_writeback_state_name(enum wb_writeback_state state);
+
+/* Whether the filesystem of a sparse backing has room for what it does not have
+ * yet; told by wb_cache_set_backing_space(). */
+struct wb_backing_space {
+	enum { WB_SPACE_UNKNOWN, WB_SPACE_OK, WB_SPACE_LOW, WB_SPACE_FULL } state;
+	uint64_t free_bytes, needed_bytes;
+};
+const char *wb_backing_space_name(const struct wb_backing_space *space);
+
 struct wb_stats_snapshot {
 	uint64_t counter[WB_STAT_COUNT];
 	enum wb_cache_state state;
@@ -78,6 +108,12 @@ struct wb_stats_snapshot {
 	uint64_t flushes_asked, flushes_done, flushes_failed;
 	uint64_t scrubs_asked, scrubs_done, scrubs_failed;
 	struct wb_scrub_progress scrub;	/* under way, or the last one */
+	struct wb_stats_ranges bad_ranges;	/* newest data cannot be read */
+	struct wb_stats_ranges refused_ranges;	/* the backing does not take it */
+	enum wb_writeback_state writeback_state;
+	uint64_t retry_in_ms;		/* of writeback, after errors */
+	uint64_t waiting_requests;	/* for room, now */
+	struct wb_backing_space backing_space;
 	char last_error[256];		/* "" when there was none */
 };
 

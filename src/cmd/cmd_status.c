@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "cmd/client.h"
 #include "cmd/commands.h"
@@ -105,6 +106,72 @@ static bool has_cache(JsonNode *stats)
 	return *wb_client_text_in(stats, "cache", "path");
 }
 
+#define RANGES_SHOWN 8u
+
+static void range_line(const char *what, JsonObject *range)
+{
+	uint64_t start = (uint64_t)json_object_get_int_member(range, "start");
+	uint64_t length = (uint64_t)json_object_get_int_member(range, "length");
+
+	printf("%-18s bytes %" PRIu64 " to %" PRIu64, "  image", start, start + length - 1);
+	if (json_object_has_member(range, "error"))
+		printf(": %s, %" PRIu64 " s ago for the first time",
+		       json_object_get_string_member(range, "error"),
+		       (uint64_t)json_object_get_int_member(range, "since_s"));
+	else
+		printf(": %s", what);
+	putchar('\n');
+}
+
+/* A daemon of another version may not have the key. */
+static void range_lines(JsonNode *stats, const char *key, const char *what)
+{
+	JsonObject *object = json_node_get_object(stats);
+	JsonArray *array = json_object_has_member(object, key) ?
+		json_object_get_array_member(object, key) : NULL;
+	unsigned count = array ? json_array_get_length(array) : 0;
+
+	for (unsigned i = 0; i < MIN(count, RANGES_SHOWN); i++)
+		range_line(what, json_array_get_object_element(array, i));
+	if (count > RANGES_SHOWN)
+		printf("%-18s and more: 'wbfs status --json' lists them\n", "");
+}
+
+static void problem_lines(JsonNode *stats)
+{
+	uint64_t bad = wb_client_number(stats, "bad_blocks");
+	uint64_t refused = wb_client_number(stats, "writeback_error_blocks");
+
+	if (bad)
+		printf("%-18s %" PRIu64 " blocks of the newest data cannot be read from the cache; "
+		       "write or discard them as a whole\n", "lost", bad);
+	range_lines(stats, "bad_ranges", "cannot be read");
+	if (refused)
+		printf("%-18s the backing does not take %" PRIu64 " blocks; they stay in the cache\n",
+		       "refused", refused);
+	range_lines(stats, "writeback_error_ranges", "refused");
+	if (!strcmp(wb_client_text(stats, "writeback_state"), "paused"))
+		printf("%-18s paused after errors, next try in %.1f s%s\n", "writeback",
+		       (double)wb_client_number(stats, "writeback_retry_ms") / 1000.0,
+		       wb_client_number(stats, "waiting_requests") ?
+		       "; writers wait for room in the cache" : "");
+}
+
+static void space_line(JsonNode *stats)
+{
+	const char *state = wb_client_text_in(stats, "backing_space", "state");
+	char free_text[WB_SIZE_TEXT_BYTES], needed[WB_SIZE_TEXT_BYTES];
+
+	if (strcmp(state, "low") && strcmp(state, "full"))
+		return;
+	printf("%-18s %s: %s free on its filesystem, dirty data may need %s; free some space\n",
+	       "backing space", state,
+	       wb_size_format(wb_client_number_in(stats, "backing_space", "free_bytes"),
+			      free_text),
+	       wb_size_format(wb_client_number_in(stats, "backing_space", "needed_bytes"),
+			      needed));
+}
+
 static void print_status(const char *mount_point, JsonNode *stats)
 {
 	printf("%-18s %s/disk\n", "image", mount_point);
@@ -123,6 +190,8 @@ static void print_status(const char *mount_point, JsonNode *stats)
 	read_line(stats);
 	written_lines(stats);
 	size_line("RAM buffer", wb_client_number(stats, "ram_buffer_bytes"));
+	problem_lines(stats);
+	space_line(stats);
 	errors_line(stats);
 	printf("%-18s pid %" PRIu64 ", memory %s\n", "daemon",
 	       wb_client_number(stats, "worker_pid"),

@@ -13,6 +13,7 @@
 #include "cmd/mark_keeper.h"
 #include "cmd/process.h"
 #include "cmd/report.h"
+#include "cmd/space_watch.h"
 #include "cmd/unmount.h"
 #include "cmd/volume.h"
 #include "frontend/fuse_frontend.h"
@@ -27,6 +28,7 @@ struct wb_daemon {
 	struct wb_store *cache_store, *backing_store;
 	struct wb_cache *cache;
 	struct wb_mark_keeper keeper;
+	struct wb_space_watch space_watch;
 	bool is_in_background;
 	struct wb_mount_facts facts;
 	struct wb_fuse *fuse;
@@ -114,6 +116,10 @@ static bool open_cache(struct wb_daemon *daemon, const struct wb_options *option
 		return false;
 	if (wb_cache_opening_note(daemon->cache))
 		g_warning("%s", wb_cache_opening_note(daemon->cache));
+	daemon->space_watch = (struct wb_space_watch){
+		.cache = daemon->cache, .path = daemon->keeper.backing.path,
+		.fd = daemon->keeper.backing.fd,
+	};
 	/* Before anybody can use the mount: its superblocks are durable. */
 	return wb_mark_keeper_start(&daemon->keeper, daemon->cache, daemon->volume.cache.path,
 				    error);
@@ -184,6 +190,7 @@ static gboolean on_tick(gpointer arg)
 
 	wb_cache_tick(daemon->cache);
 	wb_mark_keeper_tick(&daemon->keeper);
+	wb_space_watch_tick(&daemon->space_watch);
 	return G_SOURCE_CONTINUE;
 }
 

@@ -120,6 +120,44 @@ static void add_scrub(JsonObject *root, const struct wb_stats_snapshot *s)
 	set_number(root, "scrubs_failed", s->scrubs_failed);
 }
 
+static JsonArray *ranges_array(const struct wb_stats_ranges *ranges)
+{
+	JsonArray *array = json_array_new();
+
+	for (unsigned i = 0; i < ranges->count; i++) {
+		const struct wb_stats_range *range = &ranges->range[i];
+		JsonObject *object = json_object_new();
+
+		set_number(object, "start", range->start_bytes);
+		set_number(object, "length", range->length_bytes);
+		if (range->error) {
+			set_text(object, "error", g_strerror(-range->error));
+			set_number(object, "since_s", range->age_s);
+		}
+		json_array_add_object_element(array, object);
+	}
+	return array;
+}
+
+static void add_problems(JsonObject *root, const struct wb_stats_snapshot *s)
+{
+	JsonObject *space = json_object_new();
+
+	set_number(root, "bad_blocks", s->bad_ranges.blocks);
+	json_object_set_array_member(root, "bad_ranges", ranges_array(&s->bad_ranges));
+	json_object_set_string_member(root, "writeback_state",
+				      wb_writeback_state_name(s->writeback_state));
+	set_number(root, "writeback_retry_ms", s->retry_in_ms);
+	set_number(root, "writeback_error_blocks", s->refused_ranges.blocks);
+	json_object_set_array_member(root, "writeback_error_ranges",
+				     ranges_array(&s->refused_ranges));
+	set_number(root, "waiting_requests", s->waiting_requests);
+	json_object_set_string_member(space, "state", wb_backing_space_name(&s->backing_space));
+	set_number(space, "free_bytes", s->backing_space.free_bytes);
+	set_number(space, "needed_bytes", s->backing_space.needed_bytes);
+	json_object_set_object_member(root, "backing_space", space);
+}
+
 static void add_counters(JsonObject *root, const struct wb_stats_snapshot *s)
 {
 	for (unsigned i = 0; i < WB_STAT_COUNT; i++)
@@ -148,6 +186,7 @@ void wb_stats_json_append(GString *text, const struct wb_mount_facts *facts,
 	set_text(root, "last_error", snapshot->last_error);
 	add_mount(root, facts, uuid);
 	add_ring(root, snapshot);
+	add_problems(root, snapshot);
 	add_verbs(root, snapshot);
 	add_scrub(root, snapshot);
 	add_counters(root, snapshot);

@@ -335,6 +335,139 @@ Test(backing_errors, a_flush_that_fails_among_refused_blocks_leaves_all_dirty)
 	expect_everything_heals();
 }
 
+/* --- reads ------------------------------------------------------------------------- */
+
+Test(backing_errors, a_read_that_fails_once_or_twice_is_tried_again)
+{
+	uint8_t data[8 * BLOCK];
+
+	for (uint64_t count = 1; count <= 3; count++) {
+		struct wb_fault fault = { .op = WB_IO_READ, .io_class = WB_FAULT_ANY,
+					  .offset_bytes = 33 * BLOCK, .length_bytes = BLOCK,
+					  .count = count };
+
+		start_with(NULL);
+		wb_store_faulty_add(sim.backing_disk.faulty, &fault);
+		cr_expect_eq(wb_sim_read(&sim, 30 * BLOCK, data, sizeof data),
+			     count < 3 ? 0 : -EIO, "%lu failures", count);
+		cr_expect_eq(wb_sim_read(&sim, 30 * BLOCK, data, sizeof data), 0);
+		cr_expect_eq(data[0], 9);
+		wb_sim_clear(&sim);
+	}
+	start_with(NULL);
+}
+
+Test(backing_errors, a_read_beside_a_bad_place_is_right_and_one_over_it_fails)
+{
+	uint8_t data[64 * BLOCK];
+
+	start_with(NULL);
+	break_blocks(WB_IO_READ, 40, 1, -EIO);
+	fill(60, 4, 3);
+	cr_expect_eq(wb_sim_read(&sim, 0, data, 64 * BLOCK), -EIO);
+	cr_expect(strstr(stats().last_error, "reading image block 40 failed: "));
+	cr_expect_eq(wb_sim_read(&sim, 0, data, 40 * BLOCK), 0);
+	cr_expect_eq(wb_sim_read(&sim, 41 * BLOCK, data, 23 * BLOCK), 0);
+	cr_expect_eq(data[22 * BLOCK], 3);
+	fill(40, 1, 4);
+	cr_expect_eq(wb_sim_read(&sim, 0, data, 64 * BLOCK), 0);
+	cr_expect_eq(data[40 * BLOCK], 4);
+}
+
+/* --- what is told -------------------------------------------------------------------- */
+
+Test(backing_errors, refused_ranges_are_told_with_their_error_and_age_and_vanish)
+{
+	struct wb_stats_snapshot s;
+
+	start_with(NULL);
+	s = stats();
+	cr_expect_eq(s.refused_ranges.count, 0);
+	cr_expect_eq(s.writeback_state, WB_WRITEBACK_IDLE);
+	break_blocks(WB_IO_WRITE, 17, 1, -EIO);
+	break_blocks(WB_IO_WRITE, 22, 3, -EIO);
+	fill(0, 60, 1);
+	cr_expect_eq(wb_sim_drain(&sim), -EIO);
+	wb_sim_pass_time(&sim, UINT64_C(60000000000));
+	s = stats();
+	cr_assert_eq(s.refused_ranges.count, 2);
+	cr_expect_eq(s.refused_ranges.blocks, 4);
+	cr_expect_eq(s.refused_ranges.range[0].start_bytes, 17 * BLOCK);
+	cr_expect_eq(s.refused_ranges.range[0].length_bytes, BLOCK);
+	cr_expect_eq(s.refused_ranges.range[0].error, -EIO);
+	cr_expect_geq(s.refused_ranges.range[0].age_s, 59);
+	cr_expect_eq(s.refused_ranges.range[1].start_bytes, 22 * BLOCK);
+	cr_expect_eq(s.refused_ranges.range[1].length_bytes, 3 * BLOCK);
+	cr_expect_eq(s.writeback_state, WB_WRITEBACK_PAUSED);
+	expect_everything_heals();
+	s = stats();
+	cr_expect_eq(s.refused_ranges.count, 0);
+	cr_expect_eq(s.writeback_state, WB_WRITEBACK_IDLE);
+	cr_expect_eq(s.retry_in_ms, 0);
+}
+
+Test(backing_errors, a_range_that_is_discarded_is_no_longer_told)
+{
+	start_with(NULL);
+	break_blocks(WB_IO_WRITE, 17, 2, -EIO);
+	fill(0, 60, 1);
+	cr_expect_eq(wb_sim_drain(&sim), -EIO);
+	cr_expect_eq(stats().refused_ranges.blocks, 2);
+	discard(17, 2);
+	cr_expect_eq(wb_sim_drain(&sim), 0);
+	cr_expect_eq(stats().refused_ranges.blocks, 0);
+	expect_everything_heals();
+}
+
+Test(backing_errors, lost_blocks_are_told_as_ranges_until_they_are_written_again)
+{
+	struct wb_stats_snapshot s;
+
+	start_with(NULL);
+	fill(10, 8, 1);
+	cr_assert_eq(wb_sim_close(&sim), 0);
+	cr_assert(wb_sim_open(&sim, NULL));
+	cr_expect_eq(stats().bad_ranges.count, 0);
+	for (unsigned i = 11; i < 16; i += i == 12 ? 3 : 1)
+		wb_sim_cached_block(&sim, i, NULL)[99] ^= 1;
+	cr_expect_eq(wb_sim_drain(&sim), -EIO);
+	s = stats();
+	cr_assert_eq(s.bad_ranges.count, 2);
+	cr_expect_eq(s.bad_ranges.blocks, 3);
+	cr_expect_eq(s.bad_ranges.range[0].start_bytes, 11 * BLOCK);
+	cr_expect_eq(s.bad_ranges.range[0].length_bytes, 2 * BLOCK);
+	cr_expect_eq(s.bad_ranges.range[1].start_bytes, 15 * BLOCK);
+	/* The ring goes on, and they become entries of the log. */
+	for (unsigned i = 0; i < 100; i++)
+		fill(64 + i % 12 * 16, 16, (uint8_t)i);
+	cr_expect_eq(stats().bad_ranges.blocks, 3);
+	cr_expect_eq(stats().bad_ranges.count, 2);
+	fill(11, 5, 2);
+	cr_expect_eq(stats().bad_ranges.blocks, 0);
+	expect_everything_heals();
+}
+
+Test(backing_errors, writers_that_wait_are_counted)
+{
+	struct wb_sim_op *op;
+
+	start_with(NULL);
+	break_blocks(WB_IO_WRITE, 0, BLOCKS, -EIO);
+	op = wb_sim_prepare(&sim, WB_WRITE, 0, 0, BLOCKS * BLOCK);
+	memset(op->data, 5, IMAGE);
+	memset(model, 5, IMAGE);
+	wb_sim_submit(op);
+	pass_minutes(1);
+	cr_assert_not(op->is_finished);
+	cr_expect_eq(stats().waiting_requests, 1);
+	cr_expect_eq(stats().writeback_state, WB_WRITEBACK_PAUSED);
+	heal();
+	cr_assert_eq(wb_sim_wait(op), 0);
+	wb_sim_release(op);
+	cr_expect_eq(stats().waiting_requests, 0);
+	expect_everything_heals();
+}
+
 /* --- anything ----------------------------------------------------------------------- */
 
 static void break_something(struct wb_prng *prng)

@@ -105,3 +105,56 @@ Test(control_files, stats_json_is_json_whatever_bytes_a_path_has)
 	odd.cache.path = "/a\"b\\c\n\xfe";
 	json_object_unref(stats_of(&snapshot, &odd));
 }
+
+static JsonObject *element(JsonObject *object, const char *key, unsigned i)
+{
+	JsonArray *array = json_object_get_array_member(object, key);
+
+	cr_assert_lt(i, json_array_get_length(array));
+	return json_array_get_object_element(array, i);
+}
+
+Test(control_files, stats_json_names_bad_and_refused_ranges)
+{
+	struct wb_stats_snapshot snapshot = {
+		.bad_ranges = { .blocks = 3, .count = 1,
+				.range = { { .start_bytes = 8192, .length_bytes = 12288 } } },
+		.refused_ranges = { .blocks = 2, .count = 2,
+				    .range = { { 4096, 4096, -5, 7 }, { 40960, 4096, -28, 1 } } },
+		.writeback_state = WB_WRITEBACK_PAUSED, .retry_in_ms = 1500,
+		.waiting_requests = 4,
+		.backing_space = { WB_SPACE_LOW, 1000, 500 },
+	};
+	JsonObject *stats = stats_of(&snapshot, &facts), *space;
+
+	cr_expect_eq(json_object_get_int_member(stats, "bad_blocks"), 3);
+	cr_expect_eq(json_object_get_int_member(element(stats, "bad_ranges", 0), "start"), 8192);
+	cr_expect_eq(json_object_get_int_member(element(stats, "bad_ranges", 0), "length"), 12288);
+	cr_expect_eq(json_object_get_int_member(stats, "writeback_error_blocks"), 2);
+	cr_expect_eq(json_object_get_int_member(element(stats, "writeback_error_ranges", 1),
+						"start"), 40960);
+	cr_expect_str_eq(json_object_get_string_member(element(stats, "writeback_error_ranges", 1),
+						       "error"), "No space left on device");
+	cr_expect_eq(json_object_get_int_member(element(stats, "writeback_error_ranges", 0),
+						"since_s"), 7);
+	cr_expect_str_eq(json_object_get_string_member(stats, "writeback_state"), "paused");
+	cr_expect_eq(json_object_get_int_member(stats, "writeback_retry_ms"), 1500);
+	cr_expect_eq(json_object_get_int_member(stats, "waiting_requests"), 4);
+	space = json_object_get_object_member(stats, "backing_space");
+	cr_expect_str_eq(json_object_get_string_member(space, "state"), "low");
+	cr_expect_eq(json_object_get_int_member(space, "free_bytes"), 1000);
+	cr_expect_eq(json_object_get_int_member(space, "needed_bytes"), 500);
+	json_object_unref(stats);
+}
+
+Test(control_files, stats_json_has_empty_lists_when_nothing_is_wrong)
+{
+	struct wb_stats_snapshot snapshot = { 0 };
+	JsonObject *stats = stats_of(&snapshot, &facts);
+
+	cr_expect_eq(json_array_get_length(json_object_get_array_member(stats, "bad_ranges")), 0);
+	cr_expect_eq(json_array_get_length(json_object_get_array_member(stats,
+					   "writeback_error_ranges")), 0);
+	cr_expect_str_eq(json_object_get_string_member(stats, "writeback_state"), "idle");
+	json_object_unref(stats);
+}
