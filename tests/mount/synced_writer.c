@@ -460,6 +460,9 @@ static int write_until_death(void)
 	}
 	for (unsigned t = 0; t < book->thread_count; t++)
 		pthread_join(ids[t], NULL);
+	for (unsigned t = 0; t < book->thread_count; t++)
+		free(writers[t].buffer);
+	free(expected);
 	if (atomic_load(&found_wrong))
 		return 1;
 	return atomic_load(&server_died) ? 3 : 0;
