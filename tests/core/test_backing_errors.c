@@ -285,6 +285,19 @@ Test(backing_errors, a_punch_that_fails_holds_up_only_its_place)
 	expect_everything_heals();
 }
 
+Test(backing_errors, data_over_a_failed_punch_is_not_written_before_the_punch)
+{
+	start_with(NULL);
+	break_blocks(WB_IO_ZERO, 30, 4, -EIO);
+	discard(20, 20);
+	fill(31, 1, 4);
+	cr_expect_eq(wb_sim_drain(&sim), -EIO);
+	expect_everything_heals();
+	cr_assert_eq(wb_sim_close(&sim), 0);
+	cr_assert(wb_sim_open(&sim, NULL));
+	expect_model();
+}
+
 Test(backing_errors, data_over_a_discard_that_cannot_be_punched_is_right)
 {
 	start_with(NULL);
