@@ -273,8 +273,7 @@ bool wb_identity_read(const struct wb_disk *backing, struct wb_identity *identit
 
 /* --- write ----------------------------------------------------------------------------- */
 
-/* What is there already is left alone: the state is rewritten while requests wait
- * for it. */
+/* What is there already is left alone: requests wait for this. */
 static bool set_xattr(const struct wb_disk *disk, const char *name, const char *value)
 {
 	g_autofree char *now = NULL;
@@ -283,18 +282,40 @@ static bool set_xattr(const struct wb_disk *disk, const char *name, const char *
 	       !fsetxattr(disk->fd, name, value, strlen(value), 0);
 }
 
-/* A state belongs to the UUID beside it: the old one goes before a new UUID comes. */
-static bool write_xattr(const struct wb_disk *disk, const struct wb_identity *identity)
+enum xattr_result {
+	XATTR_WRITTEN,
+	XATTR_IMPOSSIBLE,	/* none is there, and none can be made */
+	XATTR_FAILED,		/* errno says why */
+};
+
+/* A state belongs to the UUID beside it: the old one goes before a new UUID comes.
+ * The state is set even to what it is: after a failed fsync the next one would find
+ * nothing to do, and succeed. */
+static enum xattr_result write_xattr(const struct wb_disk *disk,
+				     const struct wb_identity *identity)
 {
 	const char *cache = identity->cache_path ? identity->cache_path : "";
 	g_autofree char *state = wb_identity_format_state(identity), *old = NULL;
 	char uuid[WB_UUID_TEXT_BYTES];
 
 	wb_uuid_format(identity->uuid, uuid);
-	if (get_xattr(disk, XATTR_UUID, &old, NULL) && old && strcmp(old, uuid))
+	if (!get_xattr(disk, XATTR_UUID, &old, NULL))
+		return XATTR_FAILED;
+	if (old && strcmp(old, uuid))
 		fremovexattr(disk->fd, XATTR_STATE);
-	return set_xattr(disk, XATTR_UUID, uuid) && set_xattr(disk, XATTR_CACHE, cache) &&
-	       set_xattr(disk, XATTR_STATE, state) && !fsync(disk->fd);
+	if (!set_xattr(disk, XATTR_UUID, uuid))
+		return old ? XATTR_FAILED : XATTR_IMPOSSIBLE;
+	if (!set_xattr(disk, XATTR_CACHE, cache) ||
+	    fsetxattr(disk->fd, XATTR_STATE, state, strlen(state), 0)) {
+		int errnum = errno;
+
+		/* Half a mark is none. */
+		if (!old)
+			fremovexattr(disk->fd, XATTR_UUID);
+		errno = errnum;
+		return old ? XATTR_FAILED : XATTR_IMPOSSIBLE;
+	}
+	return fsync(disk->fd) ? XATTR_FAILED : XATTR_WRITTEN;
 }
 
 static bool sync_directory_of(const char *path)
@@ -363,9 +384,20 @@ static bool write_somewhere(const struct wb_disk *backing, struct wb_identity *i
 	g_autofree char *state = state_file(backing);
 	g_autofree char *directory = g_path_get_dirname(state);
 
-	identity->kind = WB_MARK_XATTR;
-	if (!backing->is_block_device && write_xattr(backing, identity))
-		return true;
+	/* A mark never moves because of a disk that fails: it would be missing
+	 * when the backing is moved. */
+	if (!backing->is_block_device) {
+		identity->kind = WB_MARK_XATTR;
+		switch (write_xattr(backing, identity)) {
+		case XATTR_WRITTEN:
+			return true;
+		case XATTR_FAILED:
+			return wb_fail_errno(error, "cannot mark the backing %s",
+					     backing->path);
+		case XATTR_IMPOSSIBLE:
+			break;
+		}
+	}
 	identity->kind = WB_MARK_SIDECAR;
 	if (!backing->is_block_device && write_file(sidecar, identity, NULL))
 		return true;

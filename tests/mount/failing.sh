@@ -9,7 +9,7 @@
 #	failing.sh
 . "$(dirname "$0")/lib.sh"
 
-needs fuse fio jq
+needs fuse fio jq getfattr
 start
 survey=$(helper block_survey)
 disks_start 16M 64M
@@ -30,6 +30,11 @@ new_volume() {	# [mount option]...
 	"$survey" write "$BACKING" old $old_first $old_blocks
 	volume_format --force --segment-size 256K
 	volume_mount "$@"
+}
+
+mark_says() {	# what its state says
+	getfattr --absolute-names -n user.wbfs.state --only-values "$BACKING" >"$W/mark"
+	grep -q -- "$1" "$W/mark" || { cat "$W/mark"; fail "the mark does not say $1"; }
 }
 
 fio_run() {	# fio option...
@@ -309,6 +314,24 @@ disks forget backing no
 same_survey=$("$survey" check "$BACKING" new 0 $survey_blocks)
 [ -z "$same_survey" ] || fail "after the drain the backing lost: $same_survey"
 volume_mount
+all_is_right
+
+case_is "a mark that cannot be written at once stays where it is; the write waits for it"
+new_volume -o $dirty
+drain_works
+mark_says dirty=no
+disks fail backing flush EIO times 1
+"$survey" write "$DISK" new 0 1
+mark_says dirty=yes
+[ ! -e "/var/lib/wbfs/$(tr / - <<<"${BACKING#/}")" ] || fail "it moved"
+volume_umount
+disks fail backing flush EIO times 1
+! volume_format --force --segment-size 256K 2>"$W/said" || fail "formatted without a mark"
+grep -qF "cannot mark the backing $BACKING: Input/output error" "$W/said" ||
+	{ cat "$W/said"; fail "it does not say why"; }
+volume_format --force --segment-size 256K
+volume_mount
+write_all
 all_is_right
 
 case_is "parts of the backing cannot be read: EIO for those blocks alone, until it heals"
