@@ -638,7 +638,12 @@ static void describe_backing(struct wb_cache *cache, uint64_t dirty_left)
 static int close_clean(struct wb_cache *cache)
 {
 	uint64_t dirty_left;
-	int error = sync_all(cache);
+	int error;
+
+	/* The disk may have healed, and there will be no later try. */
+	if (wb_flush_has_failed(cache->path.flush))
+		wb_flush_try_again(cache->path.flush);
+	error = sync_all(cache);
 
 	/* Then there is no way left, and nothing to wait for. */
 	if (error)
@@ -648,7 +653,7 @@ static int close_clean(struct wb_cache *cache)
 		return error;
 	/* The newest tail is known only now that everything is durable. */
 	while (wb_reclaim_step(cache->reclaim, WB_CALM))
-		;
+		wb_flush_try_again(cache->path.flush);
 	dirty_left = wb_segment_table_dirty(cache->path.segments);
 	describe_backing(cache, dirty_left);
 	error = wb_reclaim_record_sync(cache->reclaim, WB_STATE_CLEAN);

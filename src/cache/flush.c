@@ -731,6 +731,14 @@ bool wb_flush_note(struct wb_flush *flush)
 	return is_running;
 }
 
+void wb_flush_try_again(struct wb_flush *flush)
+{
+	wb_lock_acquire(&flush->lock);
+	flush->failures = 0;
+	flush->retry_at_ns = 0;
+	wb_lock_release(&flush->lock);
+}
+
 bool wb_flush_has_failed(struct wb_flush *flush)
 {
 	return atomic_load(&flush->failures) >= WB_LOG_FAILURES_MAX;

@@ -89,7 +89,7 @@ struct wb_flush_cut {
 bool wb_flush_get_cut(struct wb_flush *flush, struct wb_flush_cut *cut);
 /* It cannot be done now: goes on where it was, after a pause. */
 void wb_flush_retry_in_place(struct wb_flush *flush);
-/* One try more that failed, for who waits for a sync. */
+/* One try more that failed, of a write that is no record: for who waits. */
 void wb_flush_count_failure(struct wb_flush *flush, const char *what, int error);
 /* All records behind the cut have new places and are written anew. The RAM
  * buffer of segment `source_id` may have readers that count on it: it goes when
@@ -106,6 +106,8 @@ void wb_flush_release_buffers(struct wb_flush *flush);
  * it, else the caller must have wb_flush_run() called. */
 bool wb_flush_note(struct wb_flush *flush);
 bool wb_flush_has_failed(struct wb_flush *flush);
+/* Tries at once, and as often as at first, before it gives up again. */
+void wb_flush_try_again(struct wb_flush *flush);
 /* Nothing at the SSD (for closing). */
 bool wb_flush_is_idle(struct wb_flush *flush);
 /* Starts no more I/O; waiters get -EIO (WB_CLOSE_ABANDON). */

@@ -304,6 +304,48 @@ Test(faults, writers_that_wait_hear_that_the_cache_has_failed)
 		wb_sim_release(&sim.ops[i]);
 }
 
+Test(faults, a_clean_stop_tries_a_failed_cache_once_more)
+{
+	start_with(NULL);
+	fails_for_ever(sim.cache_disk.faulty, WB_IO_WRITE, -EIO);
+	cr_assert_eq(wb_sim_fill(&sim, 0, 1, BLOCK, 0), 0);
+	cr_expect_eq(wb_sim_sync(&sim), -EIO);
+	cr_expect_eq(state(), WB_CACHE_FAILED);
+	wb_store_faulty_clear(sim.cache_disk.faulty);
+	cr_expect_eq(wb_sim_close(&sim), 0);
+	cr_assert(wb_sim_open(&sim, NULL));
+	expect_block(0, 1);
+}
+
+/* Nothing is dirty any more, but no superblock says so: no place may be used. */
+Test(faults, a_writer_in_a_full_ring_hears_that_no_superblock_can_be_written)
+{
+	struct wb_sim_params params = { .no_writeback = true };
+	struct wb_stats_snapshot stats;
+	struct wb_sim_op *op;
+
+	wb_sim_init(&sim, &params);
+	cr_assert(wb_sim_open(&sim, NULL));
+	for (unsigned i = 0; i < 6; i++)
+		cr_assert_eq(wb_sim_fill(&sim, i * 15 * BLOCK, (uint8_t)(i + 1), 15 * BLOCK,
+					 WB_REQUEST_FUA), 0);
+	wb_sim_stats(&sim, &stats);
+	cr_assert_eq(stats.segments_free, 2, "what is left is the reserve");
+	fails_for_ever(sim.cache_disk.faulty, WB_IO_WRITE, -EIO);
+	op = wb_sim_prepare(&sim, WB_WRITE, 0, 0, 15 * BLOCK);
+	memset(op->data, 99, 15 * BLOCK);
+	wb_sim_submit(op);
+	cr_assert(wb_sim_finishes(op), "it waits for ever");
+	cr_expect_eq(op->error, -EIO);
+	wb_sim_release(op);
+	cr_expect_eq(state(), WB_CACHE_FAILED);
+	wb_store_faulty_clear(sim.cache_disk.faulty);
+	pass_minutes(2);
+	cr_expect_eq(state(), WB_CACHE_RUNNING);
+	cr_expect_eq(wb_sim_fill(&sim, 0, 98, 15 * BLOCK, WB_REQUEST_FUA), 0);
+	expect_block(0, 98);
+}
+
 Test(faults, a_failing_superblock_does_not_keep_the_program_busy)
 {
 	struct wb_fault fault = { .op = WB_IO_WRITE, .io_class = WB_FAULT_ANY,
