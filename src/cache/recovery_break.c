@@ -123,9 +123,12 @@ static void look_beyond(struct wb_recovery_scan *scan, struct view *view)
 	look_at_segment(scan, view, view->segment_id, view->block);
 	for (uint64_t id = view->segment_id + 1; id <= last; id++) {
 		if (id > scan->head_id) {
-			if (!is_next && !is_worth_a_look(scan, id))
+			bool is_bad = wb_recovery_first_of(scan, id)->is_bad_place;
+
+			/* A bad place shows what it will; the log went on behind it. */
+			if (!is_next && !is_bad && !is_worth_a_look(scan, id))
 				break;
-			is_next = wb_recovery_first_of(scan, id)->is_bad_place && is_next;
+			is_next = is_next && is_bad;
 		}
 		look_at_segment(scan, view, id, 0);
 	}

@@ -221,6 +221,18 @@ Test(relocate, more_than_one_place_may_fail)
 	expect_relocations(0, 2);
 }
 
+static struct wb_superblock read_superblock(unsigned copy)
+{
+	struct wb_superblock superblock;
+	const char *field;
+
+	cr_assert_eq(wb_superblock_decode((const void *)(wb_sim_cache_bytes(&sim) +
+							 wb_superblock_offset(copy)),
+					  sim.geometry.cache_bytes, &superblock, &field),
+		     WB_SUPERBLOCK_VALID);
+	return superblock;
+}
+
 static void fail_superblocks(uint64_t first, uint64_t count, enum wb_fault_effect effect)
 {
 	struct wb_fault fault = {
@@ -262,6 +274,8 @@ Test(relocate, a_new_epoch_that_cannot_be_written_is_said_and_heals)
 	wb_store_faulty_clear(sim.cache_disk.faulty);
 	pass_minutes(2);
 	expect_relocations(1, 1);
+	cr_expect_eq(read_superblock(0).bad_count, 1);
+	cr_expect_eq(read_superblock(1).bad_count, 1);
 	cr_assert_eq(wb_sim_sync(&sim), 0);
 	crash();
 	reopen();
@@ -360,17 +374,13 @@ Test(relocate, writeback_goes_on_when_the_cache_has_failed)
 
 static void write_superblocks(const uint32_t *places, unsigned count)
 {
-	struct wb_superblock superblock;
-	const char *field;
-
 	for (unsigned copy = 0; copy < 2; copy++) {
-		void *disk = wb_sim_cache_bytes(&sim) + wb_superblock_offset(copy);
+		struct wb_superblock superblock = read_superblock(copy);
 
-		cr_assert_eq(wb_superblock_decode(disk, sim.geometry.cache_bytes, &superblock,
-						  &field), WB_SUPERBLOCK_VALID);
 		memcpy(superblock.bad_places, places, count * sizeof *places);
 		superblock.bad_count = count;
-		wb_superblock_encode(&superblock, disk);
+		wb_superblock_encode(&superblock, (void *)(wb_sim_cache_bytes(&sim) +
+							   wb_superblock_offset(copy)));
 	}
 }
 
@@ -412,6 +422,68 @@ Test(relocate, a_full_list_is_a_cache_that_has_failed)
 		  strstr(stats().last_error, "writing the log"), "%s", stats().last_error);
 	expect(0, 1, 5);
 	expect(5, 2, 14);
+}
+
+/* What a crash between the superblocks and the record would go on from. */
+Test(relocate, the_cut_is_the_last_record_before_the_one_that_failed)
+{
+	struct wb_sim_params params = { .no_writeback = true };
+	struct wb_record_fields fields;
+	struct wb_superblock superblock;
+
+	start_with(&params);
+	for (uint8_t i = 0; i < 3; i++) {
+		fill(i, 1, 1);
+		cr_assert_eq(wb_sim_sync(&sim), 0);
+	}
+	spoil(0, 0, WB_FAULT_FAIL);
+	fill(5, 2, 30);
+	cr_assert_eq(wb_sim_sync(&sim), 0);
+	superblock = read_superblock(0);
+	cr_expect_eq(superblock.epoch, 2);
+	cr_expect_eq(superblock.epoch_start, 4);
+	cr_expect_eq(superblock.cut_sequence, 3);
+	cr_expect_eq(superblock.cut_segment, 1);
+	cr_expect_eq(superblock.durable, 3);
+	cr_expect_eq(superblock.bad_places[0], 0);
+	cr_assert_eq(wb_record_decode((const void *)(wb_sim_cache_bytes(&sim) +
+						     offset_of_place(0) + 4 * BLOCK),
+				      superblock.uuid, &sim.geometry, 0, 4, &fields),
+		     WB_RECORD_VALID);
+	cr_expect_eq(fields.sequence, 3);
+	cr_expect_eq(fields.crc, superblock.cut_crc);
+	cr_expect_eq(stats().epoch, 2);
+}
+
+static bool is_flushing;
+
+static void flushed(struct wb_device_waiter *waiter, int error)
+{
+	(void)waiter;
+	(void)error;
+	is_flushing = false;
+}
+
+Test(relocate, flushes_that_succeed_do_not_hide_a_record_that_cannot_be_written)
+{
+	struct wb_device_waiter waiter;
+
+	start_with(NULL);
+	for (uint64_t place = 0; place < 8; place++)
+		spoil(place, 0, WB_FAULT_FAIL);
+	fill(0, 1, 5);
+	wb_cache_start_flush(sim.cache);
+	for (unsigned i = 0; i < 200 && stats().state == WB_CACHE_RUNNING; i++) {
+		waiter.done = flushed;
+		if (!is_flushing) {
+			is_flushing = true;
+			wb_flush_device(sim.cache->path.flush, &waiter);
+		}
+		wb_sim_pass_time(&sim, UINT64_C(1000000000));
+		wb_sim_settle(&sim);
+	}
+	cr_expect_eq(stats().state, WB_CACHE_FAILED);
+	cr_expect_eq(stats().flushes_failed, 1);
 }
 
 /* Every round of the ring, and of the rings after it. */
@@ -626,6 +698,26 @@ static void open_again(struct history *h)
 	listen(h);
 }
 
+/* No segment that may be needed is more than one round behind what may be
+ * opened, and no sound place is given up. */
+static void check_ring(struct history *h)
+{
+	uint64_t tail = wb_tail_durable(&sim.cache->tail).segment;
+	uint64_t limit = wb_log_limit(sim.cache->path.log), n = sim.geometry.segment_count;
+
+	for (uint64_t place = 0; place < n; place++) {
+		const struct wb_segment *segment = wb_segment_at(sim.cache->path.segments, place);
+		bool is_spoilt = false;
+
+		cr_assert(segment->id < tail || segment->id + n > limit,
+			  "seed %lu: segment %lu, limit %lu", h->seed, segment->id, limit);
+		for (unsigned i = 0; i < spoilt_count; i++)
+			is_spoilt |= spoilt[i].place == place;
+		cr_assert(is_spoilt || !segment->is_bad, "seed %lu: place %lu is good", h->seed,
+			  place);
+	}
+}
+
 static bool is_relocating(void)
 {
 	return wb_flush_wants_relocation(sim.cache->path.flush);
@@ -682,6 +774,7 @@ static void work(struct history *h, unsigned steps)
 			wb_sim_step(&sim);
 		if (one_in(h, 20))
 			wb_sim_pass_time(&sim, 100000000);
+		check_ring(h);
 		if (one_in(h, 100))
 			spoil_some(h);
 		if (one_in(h, 200))
