@@ -272,7 +272,8 @@ static bool is_changed(const struct wb_backing_check *check, char what[WHAT_BYTE
 		return copies_differ(check, WB_SLOT_DIRTY, what) ||
 		       copies_differ(check, WB_SLOT_CLEAN, what);
 	}
-	return (check->recovery->was_clean && look_differs(check, &facts, what)) ||
+	return (check->recovery->was_clean && !watch->is_rescued &&
+		look_differs(check, &facts, what)) ||
 	       copies_differ(check, WB_SLOT_CLEAN, what);
 }
 

@@ -100,7 +100,10 @@ bool wb_cache_flush_step(void *arg)
 
 static enum wb_writeback_wish writeback_wish(struct wb_cache *cache)
 {
-	if (cache->is_stopping)
+	/* A mark that still says "complete", of a log that looks dirty: were the
+	 * backing changed now, a death before the mark is written would make that
+	 * look like somebody else's. */
+	if (cache->is_stopping || wb_mark_gate_is_shut(&cache->mark_gate))
 		return WB_WRITEBACK_OFF;
 	if (is_urgent(cache) || cache->is_draining)
 		return WB_WRITEBACK_ALL;

@@ -49,6 +49,9 @@ struct wb_backing_watch {
 	uint64_t mark_epoch;		/* 0: not known */
 	bool mark_is_complete;		/* of that epoch */
 	int64_t mark_time_s;		/* when that was written */
+	/* A rescue has written to the backing since the cache was stopped: what it
+	 * looked like then is no evidence. */
+	bool is_rescued;
 	/* Attach in spite of all that is found, and trust nothing clean. */
 	bool is_forced;
 };

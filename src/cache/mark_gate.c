@@ -59,6 +59,11 @@ void wb_mark_gate_leave(struct wb_mark_gate *gate)
 	atomic_fetch_sub(&gate->changes, 1);
 }
 
+bool wb_mark_gate_is_shut(struct wb_mark_gate *gate)
+{
+	return atomic_load(&gate->is_shut);
+}
+
 /* --- complete ---------------------------------------------------------------------- */
 
 static void open_gate(struct wb_mark_gate *gate)

@@ -67,6 +67,9 @@ enum wb_gate_answer wb_mark_gate_enter(struct wb_mark_gate *gate, struct wb_park
 /* It is done, whatever became of it. */
 void wb_mark_gate_leave(struct wb_mark_gate *gate);
 
+/* The mark may say "complete": the backing stays as it is. */
+bool wb_mark_gate_is_shut(struct wb_mark_gate *gate);
+
 /* Nothing is dirty, says the caller: shuts the gate if that is still so with the
  * gate shut, and asks for "complete". TRUE: nothing to wait for any more: it is
  * written, or cannot be, or somebody is changing data again. One thread. */

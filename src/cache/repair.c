@@ -166,6 +166,9 @@ static void end_log(struct wb_superblock *s, const struct wb_recovery *recovery)
 	s->durable = recovery->cut_sequence;
 	s->tail_segment = recovery->tail_segment;
 	s->tail_sequence = recovery->tail_sequence;
+	/* Copies that were dropped once, when another superblock was there, and those
+	 * that withdrawing would not come to after a power cut. */
+	s->warm_sequence = recovery->cut_sequence + 1;
 	s->state_flags = 0;
 	s->checkpoint_used = 0;
 	s->checkpoint_crc = 0;

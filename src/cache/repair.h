@@ -59,6 +59,7 @@ void wb_repair_take_lost(struct wb_recovery *recovery);
 struct wb_repair_facts {
 	uint8_t uuid[16];		/* its mark */
 	uint64_t epoch;			/* of the newest mount; 0: not known */
+	bool is_complete;		/* it has all that was written up to that epoch */
 	uint64_t backing_bytes;		/* its size */
 	const char *backing_path;
 	enum wb_mark_kind mark_kind;
@@ -72,5 +73,14 @@ struct wb_repair_facts {
 gboolean wb_repair_guess_superblock(struct wb_store *cache_store,
 				    const struct wb_repair_facts *facts,
 				    struct wb_superblock *superblock, GError **error);
+
+/*
+ * What a scan with that superblock found, on a backing that says it is complete:
+ * nothing in the log is needed any more, and the backing may have been used alone
+ * since. TRUE: `superblock` says so now, and the scan is to be done again.
+ */
+bool wb_repair_is_all_written(const struct wb_repair_facts *facts,
+			      const struct wb_recovery *recovery,
+			      struct wb_superblock *superblock);
 
 #endif

@@ -153,10 +153,30 @@ gboolean wb_repair_guess_superblock(struct wb_store *cache_store,
 		.epoch = MIN(facts->epoch, WB_NUMBER_MAX - 1), .epoch_start = WB_NUMBER_MAX,
 		.tail_segment = 1, .tail_sequence = 1,
 		.backing_mark_kind = facts->mark_kind,
+		/* an older copy of this backing is not to be taken for it */
+		.mark_epoch = MIN(facts->epoch, WB_NUMBER_MAX - 1),
 	};
 	memcpy(superblock->uuid, facts->uuid, sizeof superblock->uuid);
 	memcpy(superblock->backing_mark, facts->uuid, sizeof superblock->backing_mark);
 	g_strlcpy(superblock->backing_path, facts->backing_path,
 		  sizeof superblock->backing_path);
 	return TRUE;
+}
+
+/* The tail in the newest headers is often older than that in the lost superblocks:
+ * what was drained would look dirty, and be laid over newer data of the backing.
+ * A mark of an older epoch than the log's is that of an older backing. */
+bool wb_repair_is_all_written(const struct wb_repair_facts *facts,
+			      const struct wb_recovery *recovery,
+			      struct wb_superblock *superblock)
+{
+	if (!facts->is_complete || facts->epoch < recovery->highest_epoch ||
+	    recovery->damage || recovery->record_count == 0)
+		return false;
+	superblock->tail_segment = recovery->last_segment + 1;
+	superblock->tail_sequence = recovery->cut_sequence + 1;
+	superblock->cut_sequence = superblock->durable = recovery->cut_sequence;
+	superblock->cut_segment = recovery->last_segment;
+	superblock->cut_crc = recovery->cut_crc;
+	return true;
 }

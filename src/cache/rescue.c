@@ -238,3 +238,84 @@ int wb_rescue_apply(const struct wb_rescue *rescue, uint64_t *failed_bytes)
 	g_free(a.errors);
 	return error;
 }
+
+/* --- comparing ------------------------------------------------------------------- */
+
+static void ignore_loss(void *arg, uint64_t first, uint64_t count, enum wb_rescue_loss loss)
+{
+	(void)arg;
+	(void)first;
+	(void)count;
+	(void)loss;
+}
+
+static bool block_differs(struct applying *a, const struct wb_replay_block *block,
+			  const uint8_t *data)
+{
+	uint64_t offset = (uint64_t)block->address * BLOCK;
+
+	a->at_bytes = offset;
+	if (wb_store_read_sync(a->rescue->target, offset, a->edge,
+			       clip(a, offset + BLOCK) - offset))
+		return false;
+	for (unsigned i = 0; i < WB_SECTORS_PER_BLOCK; i++)
+		if (block->mask & (1u << i) &&
+		    memcmp(a->edge + i * SECTOR, data + i * SECTOR, SECTOR))
+			return true;
+	return false;
+}
+
+/* Only where it begins: it may be as long as the image. */
+static bool extent_differs(struct applying *a, const struct wb_replay_extent *extent)
+{
+	uint64_t start = extent->first * BLOCK;
+	uint64_t length = clip(a, start + MIN(extent->count, BATCH_BLOCKS) * BLOCK) - start;
+
+	if (extent->is_lost)
+		return false;
+	a->at_bytes = start;
+	return !wb_store_read_sync(a->rescue->target, start, a->data, length) &&
+	       (a->data[0] || memcmp(a->data, a->data + 1, length - 1));
+}
+
+static bool any_differs(struct applying *a)
+{
+	const GArray *blocks = a->rescue->replay->blocks, *extents = a->rescue->replay->extents;
+	bool differs = false;
+
+	for (guint i = 0; i < blocks->len && !differs; i += BATCH_BLOCKS) {
+		const struct wb_replay_block *batch =
+			&g_array_index(blocks, struct wb_replay_block, i);
+		unsigned count = MIN(blocks->len - i, BATCH_BLOCKS);
+
+		read_batch(a, batch, count);
+		for (unsigned k = 0; k < count && !differs; k++)
+			differs = !a->errors[k] &&
+				  block_differs(a, &batch[k], a->data + (size_t)k * BLOCK);
+	}
+	for (guint i = 0; i < extents->len && !differs; i++)
+		differs = extent_differs(a, &g_array_index(extents, struct wb_replay_extent, i));
+	return differs;
+}
+
+bool wb_rescue_differs(const struct wb_rescue *rescue, uint64_t *at_bytes)
+{
+	struct wb_rescue silent = *rescue;
+	struct applying a = {
+		.rescue = &silent,
+		.data = g_aligned_alloc(BATCH_BLOCKS, BLOCK, BLOCK),
+		.edge = g_aligned_alloc(1, BLOCK, BLOCK),
+		.offsets = g_new(uint64_t, BATCH_BLOCKS),
+		.errors = g_new0(int, BATCH_BLOCKS),
+	};
+	bool differs;
+
+	silent.lost = ignore_loss;
+	differs = any_differs(&a);
+	*at_bytes = a.at_bytes;
+	g_aligned_free(a.data);
+	g_aligned_free(a.edge);
+	g_free(a.offsets);
+	g_free(a.errors);
+	return differs;
+}

@@ -33,4 +33,8 @@ struct wb_rescue {
  */
 int wb_rescue_apply(const struct wb_rescue *rescue, uint64_t *failed_bytes);
 
+/* Does the target lack any of it, or hold something else there? What cannot be
+ * read says nothing. *at_bytes is where in the image. Reads only. */
+bool wb_rescue_differs(const struct wb_rescue *rescue, uint64_t *at_bytes);
+
 #endif

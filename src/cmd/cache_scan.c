@@ -31,15 +31,28 @@ static bool are_both_lost(struct wb_store *store)
 	       is_copy_lost(store, 1);
 }
 
+/* That of a backing which was given up is no epoch of the cache, which could not
+ * count on from there. */
+static void take_epoch(struct wb_repair_facts *facts, const struct wb_identity *identity)
+{
+	if (identity->epoch == WB_EPOCH_GIVEN_UP)
+		return;
+	facts->epoch = identity->epoch;
+	facts->is_complete = identity->epoch && !identity->is_dirty;
+}
+
 /* The backing is let go again: a rescue in place wants it alone. */
 static bool ask_backing(struct wb_store *store, const struct wb_options *options,
-			struct wb_superblock *superblock, GError **error)
+			struct wb_repair_facts *facts, struct wb_superblock *superblock,
+			GError **error)
 {
-	struct wb_repair_facts facts = { .segment_bytes = (uint32_t)options->segment_size_bytes };
 	struct wb_disk backing = WB_DISK_NONE;
 	struct wb_identity identity = { 0 };
 	bool ok;
 
+	*facts = (struct wb_repair_facts){
+		.segment_bytes = (uint32_t)options->segment_size_bytes,
+	};
 	ok = wb_disk_open(&backing, "backing", options->backing_path, WB_DISK_READ_ONLY,
 			  error) && wb_identity_read(&backing, &identity, error);
 	if (ok && identity.kind == WB_MARK_NONE)
@@ -47,12 +60,13 @@ static bool ask_backing(struct wb_store *store, const struct wb_options *options
 			     "the lost superblocks of cache %s did; nothing was changed",
 			     backing.path, store->label);
 	if (ok) {
-		memcpy(facts.uuid, identity.uuid, sizeof facts.uuid);
-		facts.epoch = identity.epoch;
-		facts.mark_kind = identity.kind;
-		facts.backing_bytes = backing.size_bytes;
-		facts.backing_path = backing.path;
-		ok = wb_repair_guess_superblock(store, &facts, superblock, error);
+		memcpy(facts->uuid, identity.uuid, sizeof facts->uuid);
+		take_epoch(facts, &identity);
+		facts->mark_kind = identity.kind;
+		facts->backing_bytes = backing.size_bytes;
+		facts->backing_path = backing.path;
+		ok = wb_repair_guess_superblock(store, facts, superblock, error);
+		facts->backing_path = NULL;	/* goes with the disk */
 	}
 	wb_identity_clear(&identity);
 	wb_disk_close(&backing);
@@ -66,10 +80,15 @@ static struct wb_recovery *scan_without_superblocks(struct wb_store *store,
 	struct wb_superblock *superblock = g_new(struct wb_superblock, 1);
 	struct wb_recovery_options with = *how;
 	struct wb_recovery *recovery = NULL;
+	struct wb_repair_facts facts;
 
 	with.superblock = superblock;
-	if (ask_backing(store, options, superblock, error))
+	if (ask_backing(store, options, &facts, superblock, error))
 		recovery = wb_recovery_scan(store, &with, error);
+	if (recovery && wb_repair_is_all_written(&facts, recovery, superblock)) {
+		wb_recovery_free(recovery);
+		recovery = wb_recovery_scan(store, &with, error);
+	}
 	g_free(superblock);
 	return recovery;
 }

@@ -150,6 +150,66 @@ static bool check_pair(struct rescue *r, GError **error)
 	return ok;
 }
 
+/* An older backing lacks what was written back since it was copied, and the mark
+ * of a finished rescue would say that it is complete. */
+static bool refuse_old_backing(const struct rescue *r, GError **error)
+{
+	uint64_t seen = r->recovery->superblock.mark_epoch, epoch = r->keeper.mark.epoch;
+
+	if (!epoch || epoch >= seen)
+		return true;
+	return wb_fail(error, "backing %s is an older copy: its mark is of epoch %" PRIu64 ", but "
+		       "cache %s has seen %" PRIu64 ". Nothing was changed. --output IMAGE lays "
+		       "the dirty data over a copy; --force over this backing",
+		       r->volume.backing.path, epoch, r->volume.cache.path, seen);
+}
+
+static bool was_written_to(const struct rescue *r)
+{
+	const struct wb_backing_look *then = &r->recovery->superblock.backing_look;
+	const struct wb_identity *mark = &r->keeper.mark;
+	const struct wb_disk *backing = &r->keeper.backing;
+	uint64_t mtime_ns;
+	struct stat st;
+
+	if (backing->is_block_device || fstat(backing->fd, &st) || st.st_mtim.tv_sec <= 0)
+		return false;
+	if (mark->epoch && !mark->is_dirty)
+		return st.st_mtim.tv_sec > mark->complete_time_s;
+	mtime_ns = (uint64_t)st.st_mtim.tv_sec * 1000000000 + (uint64_t)st.st_mtim.tv_nsec;
+	return r->recovery->was_clean && !mark->is_rescued && then->mtime_ns &&
+	       then->mtime_ns != mtime_ns;
+}
+
+/* After the last rescue, or a drain, it may have been used alone, which is what
+ * "complete" is for; and after a clean stop nobody was to write to it. */
+static bool refuse_changed(const struct rescue *r, const struct wb_rescue *rescue,
+			   GError **error)
+{
+	const struct wb_identity *mark = &r->keeper.mark;
+	bool is_complete = mark->epoch && !mark->is_dirty;
+	uint64_t at_bytes;
+
+	if (!r->replay->blocks->len && !r->replay->extents->len)
+		return true;
+	if (!was_written_to(r) &&
+	    (!is_complete || !wb_rescue_differs(rescue, &at_bytes)))
+		return true;
+	return wb_fail(error, "backing %s was written to without cache %s after %s: what the cache "
+		       "holds is older. Nothing was changed. --output IMAGE lays it over a copy; "
+		       "--force over this backing", r->volume.backing.path, r->volume.cache.path,
+		       is_complete ? "it was complete" : "the last clean stop");
+}
+
+/* Should this end half-way, the next mount must not take it for somebody else's. */
+static void note_rescue(struct rescue *r)
+{
+	g_autoptr(GError) error = NULL;
+
+	if (!wb_mark_keeper_note_rescue(&r->keeper, &error))
+		g_warning("%s", error->message);
+}
+
 /* All that the cache had is on the backing now. */
 static void mark_complete(struct rescue *r)
 {
@@ -276,6 +336,11 @@ static bool apply(struct rescue *r, GError **error)
 	uint64_t failed_bytes;
 	int result;
 
+	if (r->options->in_place && !r->options->force &&
+	    (!refuse_old_backing(r, error) || !refuse_changed(r, &rescue, error)))
+		return false;
+	if (r->options->in_place)
+		note_rescue(r);
 	wb_progress_begin(&progress, "applying dirty data");
 	result = wb_rescue_apply(&rescue, &failed_bytes);
 	wb_progress_end(&progress);

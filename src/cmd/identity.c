@@ -56,9 +56,10 @@ char *wb_identity_format(const struct wb_identity *identity)
 
 char *wb_identity_format_state(const struct wb_identity *identity)
 {
-	return g_strdup_printf("epoch=%" PRIu64 " dirty=%s complete=%" PRId64,
+	return g_strdup_printf("epoch=%" PRIu64 " dirty=%s complete=%" PRId64 "%s",
 			       identity->epoch, identity->is_dirty ? "yes" : "no",
-			       identity->complete_time_s);
+			       identity->complete_time_s,
+			       identity->is_rescued ? " rescue=begun" : "");
 }
 
 static bool parse_state_word(const char *word, struct wb_identity *identity)
@@ -68,6 +69,8 @@ static bool parse_state_word(const char *word, struct wb_identity *identity)
 	if (g_str_has_prefix(word, "epoch="))
 		return g_ascii_string_to_unsigned(value + 1, 10, 0, WB_NUMBER_MAX,
 						  &identity->epoch, NULL);
+	if (g_str_has_prefix(word, "rescue="))
+		identity->is_rescued = true;
 	if (g_str_has_prefix(word, "complete="))
 		return g_ascii_string_to_signed(value + 1, 10, 0, INT64_MAX,
 						&identity->complete_time_s, NULL);
@@ -88,6 +91,7 @@ bool wb_identity_parse_state(const char *text, struct wb_identity *identity)
 			return false;
 	identity->epoch = state.epoch;
 	identity->is_dirty = state.is_dirty;
+	identity->is_rescued = state.is_rescued;
 	identity->complete_time_s = state.complete_time_s;
 	return true;
 }

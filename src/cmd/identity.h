@@ -29,6 +29,8 @@ struct wb_identity {
 	char *cache_path;		/* a hint, or NULL */
 	uint64_t epoch;			/* of the cache's newest mount; 0: not known */
 	bool is_dirty;			/* the cache may hold newer data */
+	bool is_rescued;		/* a rescue began to write to the backing, and the
+					 * cache does not know */
 	int64_t complete_time_s;	/* when the backing alone was complete the last
 					 * time, since 1970; 0: not known */
 };

@@ -85,6 +85,7 @@ void wb_mark_keeper_fill_watch(struct wb_mark_keeper *keeper, struct wb_backing_
 	watch->mark_epoch = keeper->mark.epoch;
 	watch->mark_is_complete = keeper->mark.epoch && !keeper->mark.is_dirty;
 	watch->mark_time_s = keeper->mark.complete_time_s;
+	watch->is_rescued = keeper->mark.is_rescued;
 }
 
 /* --- writing ------------------------------------------------------------------------- */
@@ -107,6 +108,7 @@ static bool write_mark(struct wb_mark_keeper *keeper, bool is_dirty, GError **er
 		keeper->mark.complete_time_s = wb_mark_complete_time(&keeper->backing);
 	keeper->mark.epoch = keeper->epoch;
 	keeper->mark.is_dirty = is_dirty;
+	keeper->mark.is_rescued = false;
 	return wb_identity_write(&keeper->backing, &keeper->mark, error);
 }
 
@@ -119,6 +121,13 @@ static bool obey(struct wb_mark_keeper *keeper, enum wb_mark_wish wish, GError *
 	ok = write_mark(keeper, wish == WB_MARK_WISH_DIRTY, error);
 	wb_cache_mark_written(keeper->cache, wish, ok ? 0 : errno ? -errno : -EIO);
 	return ok;
+}
+
+bool wb_mark_keeper_note_rescue(struct wb_mark_keeper *keeper, GError **error)
+{
+	keeper->mark.is_rescued = true;
+	keeper->mark.is_dirty = true;
+	return wb_identity_write(&keeper->backing, &keeper->mark, error);
 }
 
 bool wb_mark_keeper_start(struct wb_mark_keeper *keeper, struct wb_cache *cache,

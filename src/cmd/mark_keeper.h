@@ -40,6 +40,9 @@ void wb_mark_keeper_fill_watch(struct wb_mark_keeper *keeper, struct wb_backing_
 /* The cache is open: writes the mark of its epoch. */
 bool wb_mark_keeper_start(struct wb_mark_keeper *keeper, struct wb_cache *cache,
 			  const char *cache_path, GError **error);
+/* Without a cache open: it does not know that the backing changes from here on,
+ * which may end half-way. */
+bool wb_mark_keeper_note_rescue(struct wb_mark_keeper *keeper, GError **error);
 /* Whenever the main loop was woken: writes what is asked for. */
 void wb_mark_keeper_run(struct wb_mark_keeper *keeper);
 /* By the clock: what could not be written is tried again. Any thread. */

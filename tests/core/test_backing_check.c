@@ -21,6 +21,7 @@ static struct owner {
 	uint64_t size_bytes, mtime_ns;
 	uint64_t epoch;
 	bool is_dirty;
+	bool is_rescued;	/* a rescue has begun to write to the backing */
 	uint64_t time_s;
 	bool was_stopped, was_complete;
 	unsigned written;
@@ -83,6 +84,7 @@ static bool try_open(bool is_forced, GError **error)
 		.describe = describe, .mark_wanted = mark_wanted, .stopped = stopped,
 		.mark_epoch = owner.epoch, .mark_is_complete = owner.epoch && !owner.is_dirty,
 		.mark_time_s = (int64_t)owner.time_s, .is_forced = is_forced,
+		.is_rescued = owner.is_rescued,
 	};
 	return wb_sim_open(&sim, error);
 }
@@ -402,6 +404,33 @@ Test(backing_check, a_backing_that_was_completed_and_then_used_alone_is_refused)
 	wb_sim_clear(&sim);
 }
 
+/* Or one that could not apply it all: the mark still says "dirty". */
+Test(backing_check, a_rescue_that_was_cut_off_is_no_change)
+{
+	make_warm(1);
+	write_dirty();
+	close_clean();
+	memset(wb_sim_backing_bytes(&sim) + 100 * BLOCK, 0x55, 2 * BLOCK);
+	wb_sim_backing_bytes(&sim)[IMAGE_BYTES - 1] ^= 1;
+	owner.mtime_ns += 5 * SECOND_NS;
+	open_refused("it was written to after the last clean stop", "5 s apart");
+	owner.is_rescued = true;
+	open_as_left();
+	cr_assert_eq(first_byte(103), 0x55);
+	wb_sim_clear(&sim);
+}
+
+Test(backing_check, what_a_rescue_does_not_write_must_still_be_there_after_it)
+{
+	make_warm(1);
+	write_dirty();
+	close_clean();
+	change_backing();
+	owner.is_rescued = true;
+	open_refused("unchanged blocks that were looked at differ", "4 dirty blocks");
+	wb_sim_clear(&sim);
+}
+
 /* --- the gate --------------------------------------------------------------------------------- */
 
 static struct wb_sim_op *begin_write(unsigned block)
@@ -436,6 +465,27 @@ Test(backing_check, no_write_is_done_after_a_drain_before_the_mark_says_dirty)
 	wb_sim_release(op);
 	wb_sim_release(zero);
 	cr_assert_eq(first_byte(7), 0x66);
+	wb_sim_clear(&sim);
+}
+
+/* Killed before the mark says so, our own writes would be later than what it says. */
+Test(backing_check, nothing_is_written_back_while_the_mark_still_says_complete)
+{
+	make_warm(1);
+	write_dirty();
+	close_clean();
+	memset(wb_sim_backing_bytes(&sim) + 100 * BLOCK, 0x55, 4 * BLOCK);
+	owner.is_dirty = false;		/* as after `wbfs rescue --in-place` */
+	cr_assert(try_open(false, NULL));
+	wb_cache_start_drain(sim.cache);
+	wb_sim_settle(&sim);
+	wb_sim_pass_time(&sim, 60 * SECOND_NS);
+	wb_sim_settle(&sim);
+	cr_assert_eq(wb_sim_counter(&sim, WB_STAT_BACKING_WRITES), 0);
+	crash();
+	open_as_left();
+	cr_assert_eq(wb_sim_drain(&sim), 0);
+	cr_assert_geq(wb_sim_counter(&sim, WB_STAT_BACKING_WRITES), 1);
 	wb_sim_clear(&sim);
 }
 

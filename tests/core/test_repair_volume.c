@@ -354,6 +354,11 @@ static void find_again(const struct wb_superblock *was, const uint8_t *image)
 	cr_assert(wb_repair_apply(sim.cache_disk.counting, r, NULL));
 	wb_recovery_free(r);
 	wb_sim_cut_power(&sim);
+	r = look();
+	cr_expect_eq(r->superblock.warm_sequence, r->cut_sequence + 1,
+		     "copies dropped before would be believed again");
+	cr_expect_eq(r->superblock.mark_epoch, was->epoch);
+	wb_recovery_free(r);
 	cr_assert(wb_sim_open(&sim, &error), "%s", error ? error->message : "");
 	for (unsigned i = 0; i < BLOCKS; i++) {
 		uint8_t found[BLOCK] __attribute__((aligned(BLOCK)));

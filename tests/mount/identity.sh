@@ -43,6 +43,7 @@ mark_is() {	# the state in the mark, without its time
 	local state
 	state=$(getfattr -n user.wbfs.state --only-values "$BACKING" 2>/dev/null) ||
 		state=$(sed -n 3p "$BACKING.wbfs-id")
+	case $state in *" rescue="*) [ "${2:-}" = rescue ] || fail "the mark is '$state'" ;; esac
 	[ "${state% complete=*}" = "$1" ] || fail "the mark is '$state', not '$1'"
 }
 
@@ -252,6 +253,54 @@ touch -r "$BACKING.saved" "$BACKING"
 refused 'written back blocks that were looked at differ'
 touch -d '+1 hour' "$BACKING"
 refused 'was complete without the cache, and it was written to after that'
+
+case_is "rescue --in-place does not undo what was written since it was complete"
+make_dirty
+volume_umount
+"$WBFS" rescue "$CACHE" --in-place
+"$WBFS" rescue "$CACHE" --in-place
+put "$BACKING" 100 x
+if "$WBFS" rescue "$CACHE" --in-place >"$W/said" 2>&1; then fail "it was applied"; fi
+grep -F 'after it was complete: what the cache holds is older. Nothing was changed' "$W/said"
+has "$BACKING" 100 x
+"$WBFS" rescue "$CACHE" --in-place --force
+has "$BACKING" 100 n
+
+case_is "rescue --in-place refuses a backing written to since the clean stop"
+make_dirty
+volume_umount
+put "$BACKING" 100 x
+if "$WBFS" rescue "$CACHE" --in-place >"$W/said" 2>&1; then fail "it was applied"; fi
+grep -F 'after the last clean stop: what the cache holds is older' "$W/said"
+has "$BACKING" 100 x
+
+case_is "rescue --in-place refuses an older copy of the backing"
+make_dirty
+volume_umount
+save "$BACKING"
+mount_is_silent
+put "$DISK" 101 m
+"$WBFS" drain "$MNT"
+volume_remount -o allow_writeback=off
+put "$DISK" 102 n
+volume_umount
+bring_back "$BACKING"
+if "$WBFS" rescue "$CACHE" --in-place >"$W/said" 2>&1; then fail "it was applied"; fi
+grep -F 'is an older copy: its mark is of epoch 2' "$W/said"
+refused 'it is an older copy: its mark is of epoch 2'
+
+case_is "after a rescue --in-place that could not apply all, the volume can be mounted"
+make_dirty
+put "$DISK" 101 Q
+volume_umount
+at=$(grep -abo QQQQQQQQQQQQQQQQ "$CACHE" | awk -F: 'NR == 1 { print $1 }')
+printf X | dd of="$CACHE" bs=1 seek=$((at + 100)) conv=notrunc status=none
+if "$WBFS" rescue "$CACHE" --in-place >"$W/said" 2>&1; then fail "nothing was lost"; fi
+mark_is "epoch=2 dirty=yes" rescue
+mount_is_silent
+has "$DISK" 100 n
+volume_umount
+mark_is "epoch=3 dirty=yes"
 
 case_is "rescue refuses an older copy of the cache, unless it is forced"
 make_dirty

@@ -184,10 +184,14 @@ for copy in 0 524288; do
 	volume_umount
 done
 
-lose_superblocks() {
-	fresh_copy
+lose_both() {
 	scribble "$CACHE" 0 4096
 	scribble "$CACHE" 524288 4096
+}
+
+lose_superblocks() {
+	fresh_copy
+	lose_both
 	state_of >"$W/state"
 }
 
@@ -222,6 +226,31 @@ volume_mount -o $keep
 holds "$DISK" 0 f; holds "$DISK" 1 b; holds "$DISK" 2 c; holds "$DISK" 4 e
 volume_umount
 says 0 sound -- "$WBFS" check "$CACHE"
+
+# The headers still have the tail from before the drain.
+case_is "both superblocks are gone: what was drained is not laid over newer data again"
+fresh_copy
+volume_mount
+"$WBFS" drain "$MNT"
+volume_umount
+printf N | dd of="$BACKING" bs=1 seek=$((4096 * 2)) conv=notrunc status=none
+volume_mount
+volume_umount
+lose_both
+says 0 'log: empty' 'dirty: 0 blocks' 'repaired: new superblocks' -- \
+	"$WBFS" check --repair --yes --backing "$BACKING" "$CACHE"
+volume_mount
+[ "$(dd if="$DISK" bs=4096 skip=2 count=1 status=none | head -c 1)" = N ] || fail "it was undone"
+volume_umount
+
+case_is "both superblocks are gone, and the backing was given up: the epochs go on"
+fresh_copy
+"$WBFS" mount --without-cache --force --backing "$BACKING" "$MNT"
+volume_umount
+lose_both
+says 0 'repaired: new superblocks' -- \
+	"$WBFS" check --repair --yes --backing "$BACKING" "$CACHE"
+[ "$(le "$CACHE" 136 8)" -lt 10 ] || fail "the epoch is $(le "$CACHE" 136 8)"
 
 case_is "a rotten dirty block is no reason to give up anything: it is listed"
 fresh_copy
