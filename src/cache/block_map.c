@@ -22,7 +22,7 @@ struct wb_block_map {
 	uint32_t *chain;		/* by slot: next slot + 1, under its stripe */
 	uint32_t *buckets;		/* first slot + 1, under the bucket's stripe */
 
-	_Atomic uint64_t cached_count, dirty_count, bad_count;
+	_Atomic uint64_t cached_count, dirty_count, bad_count, found_bad_count;
 	struct wb_stripe stripes[WB_STRIPE_COUNT];
 };
 
@@ -225,6 +225,26 @@ bool wb_block_map_set_state_locked(struct wb_block_map *map, uint64_t address,
 	atomic_store(&map->words[slot], word_of(address, now.mask, state));
 	count_state(map, slot, now.state, state);
 	return true;
+}
+
+bool wb_block_map_found_bad_locked(struct wb_block_map *map, uint64_t address, uint32_t slot)
+{
+	struct wb_mapping now;
+
+	wb_block_map_lookup_locked(map, address, &now);
+	if (now.slot != slot || !wb_slot_state_is_dirty(now.state))
+		return false;
+	if (now.state != WB_SLOT_BAD) {
+		/* First, so that writeback never takes it for one that it knows. */
+		atomic_fetch_add(&map->found_bad_count, 1);
+		wb_block_map_set_state_locked(map, address, slot, WB_SLOT_BAD);
+	}
+	return true;
+}
+
+uint64_t wb_block_map_found_bad_count(struct wb_block_map *map)
+{
+	return atomic_load(&map->found_bad_count);
 }
 
 void wb_block_map_peek(struct wb_block_map *map, uint32_t slot, struct wb_mapping *mapping)

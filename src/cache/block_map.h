@@ -79,6 +79,13 @@ bool wb_block_map_remove_locked(struct wb_block_map *map, uint64_t address);
 bool wb_block_map_set_state_locked(struct wb_block_map *map, uint64_t address,
 				   uint32_t slot, enum wb_slot_state state);
 
+/* For others than writeback, which tries bad blocks again and counts its tries:
+ * the dirty version of `address` in `slot` could not be read. FALSE: it is another
+ * one by now, or clean. */
+bool wb_block_map_found_bad_locked(struct wb_block_map *map, uint64_t address, uint32_t slot);
+/* How many became bad by that: one more means a block that was not tried yet. */
+uint64_t wb_block_map_found_bad_count(struct wb_block_map *map);
+
 /* What slot holds, without a lock: a hint. */
 void wb_block_map_peek(struct wb_block_map *map, uint32_t slot, struct wb_mapping *mapping);
 

@@ -229,6 +229,8 @@ static void count_failure_locked(struct wb_flush *flush, const char *what, int e
 		pause_locked(flush, failures);
 		flush->failures = ++failures;
 	}
+	if (!what)
+		return;
 	WB_STAT_ADD(flush->deps.stats, WB_STAT_CACHE_ERRORS, 1);
 	wb_message_set(flush->deps.message, "cache %s: %s failed: %s (try %u)",
 		       flush->deps.store->label, what, g_strerror(-error), failures);
@@ -638,11 +640,11 @@ void wb_flush_retry_in_place(struct wb_flush *flush)
 	wb_lock_release(&flush->lock);
 }
 
-void wb_flush_count_failure(struct wb_flush *flush, const char *what, int error)
+void wb_flush_count_failure(struct wb_flush *flush, int error)
 {
 	wb_lock_acquire(&flush->lock);
 	flush->retry_at_ns = 0;
-	count_failure_locked(flush, what, error);
+	count_failure_locked(flush, NULL, error);
 	/* The caller has a pause of its own, and needs flushes after it. */
 	flush->retry_at_ns = 0;
 	give_up_and_unlock(flush);

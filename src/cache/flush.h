@@ -89,8 +89,9 @@ struct wb_flush_cut {
 bool wb_flush_get_cut(struct wb_flush *flush, struct wb_flush_cut *cut);
 /* It cannot be done now: goes on where it was, after a pause. */
 void wb_flush_retry_in_place(struct wb_flush *flush);
-/* One try more that failed, of a write that is no record: for who waits. */
-void wb_flush_count_failure(struct wb_flush *flush, const char *what, int error);
+/* One try more that failed, of a write that is no record: for who waits. It was
+ * told already. */
+void wb_flush_count_failure(struct wb_flush *flush, int error);
 /* All records behind the cut have new places and are written anew. The RAM
  * buffer of segment `source_id` may have readers that count on it: it goes when
  * nobody has the segment pinned. */

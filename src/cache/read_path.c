@@ -323,7 +323,7 @@ static void repair(struct wb_request *request, struct wb_read_run *run)
 	if (now.slot == run->slot && now.state == WB_SLOT_CLEAN) {
 		wb_block_map_remove_locked(path->map, address);
 		WB_STAT_ADD(path->stats, WB_STAT_CHECKSUM_REPAIRED, 1);
-	} else if (now.slot == run->slot) {
+	} else if (wb_block_map_found_bad_locked(path->map, address, run->slot)) {
 		request->error = -EIO;
 	}
 	wb_lock_release(&stripe->lock);

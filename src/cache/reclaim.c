@@ -150,7 +150,7 @@ static void recorded(void *arg, int error)
 	}
 	/* The log may have no place left, so that nothing else is written: who
 	 * waits for one must hear that there will be none. */
-	wb_flush_count_failure(reclaim->deps.flush, "recording the tail", error);
+	wb_flush_count_failure(reclaim->deps.flush, error);
 	/* A disk that fails at once would otherwise keep a processor busy. */
 	reclaim->retry_at_ns = wb_clock_now_ns(reclaim->deps.clock) +
 		MIN(WB_RETRY_FIRST_NS << MIN(reclaim->failures, 10u), WB_RETRY_LAST_NS);

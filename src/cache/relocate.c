@@ -219,8 +219,7 @@ static bool committing_step(struct wb_relocate *relocate)
 			MIN(WB_RETRY_FIRST_NS << MIN(relocate->failures, 10u),
 			    WB_RETRY_LAST_NS);
 		relocate->failures++;
-		wb_flush_count_failure(relocate->deps.flush, "writing the superblocks",
-				       relocate->error);
+		wb_flush_count_failure(relocate->deps.flush, relocate->error);
 		relocate->stage = STAGE_COMMIT;
 		return true;
 	}

@@ -28,7 +28,7 @@ struct wb_scrub {
 	/* stepping thread only */
 	uint64_t place;
 	uint32_t first_block, block_count;	/* the chunk */
-	uint64_t segment_id;
+	uint64_t segment_id, first_sequence;
 	struct wb_segment *pinned;	/* of the chunk under way */
 	uint64_t last_sequence;		/* of the segment, durable */
 	/* bits of the chunk */
@@ -116,7 +116,7 @@ static void enter_segment(struct wb_scrub *scrub)
 	scrub->walks_headers = segment->last_sequence >=
 			       wb_tail_current(scrub->deps.tail).sequence;
 	scrub->next_header = 0;
-	scrub->next_sequence = segment->first_sequence;
+	scrub->first_sequence = scrub->next_sequence = segment->first_sequence;
 }
 
 static void next_segment(struct wb_scrub *scrub)
@@ -139,11 +139,13 @@ void wb_scrub_begin(struct wb_scrub *scrub)
 	scrub->state = SCRUB_LOOK;
 }
 
-/* The segment is the one that was entered, and on the SSD: what is not durable
- * yet is in RAM too. */
+/* The segment is the one that was entered, with what it held then (a relocation
+ * gives an id other records), and on the SSD: what is not durable yet is in RAM
+ * too. */
 static bool is_still_there(struct wb_scrub *scrub, struct wb_segment *segment)
 {
 	return scrub->segment_id != 0 && atomic_load(&segment->id) == scrub->segment_id &&
+	       segment->first_sequence == scrub->first_sequence &&
 	       segment->last_sequence <= wb_log_durable(scrub->deps.log);
 }
 
@@ -266,8 +268,7 @@ static void judge_block(struct wb_scrub *scrub, uint32_t i)
 		wb_block_map_remove_locked(scrub->deps.map, address);
 		scrub->repaired_blocks++;
 		WB_STAT_ADD(scrub->deps.stats, WB_STAT_CHECKSUM_REPAIRED, 1);
-	} else if (now.slot == slot) {
-		wb_block_map_set_state_locked(scrub->deps.map, address, slot, WB_SLOT_BAD);
+	} else if (wb_block_map_found_bad_locked(scrub->deps.map, address, slot)) {
 		scrub->lost_blocks++;
 		is_lost = true;
 	}

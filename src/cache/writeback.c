@@ -110,6 +110,8 @@ uint64_t wb_writeback_paused_until_ns(struct wb_writeback *writeback)
 
 unsigned wb_writeback_bad_tries(struct wb_writeback *writeback)
 {
+	if (wb_block_map_found_bad_count(writeback->deps.map) != writeback->found_bad_known)
+		return 0;
 	return atomic_load(&writeback->bad_tries);
 }
 
@@ -273,12 +275,15 @@ static void pause_all(struct wb_writeback *writeback)
 /* A new one gets all its tries: the count is one for all. */
 static void count_bad_tries(struct wb_writeback *writeback)
 {
-	if (writeback->found_new_bad)
-		writeback->bad_tries = 1;
+	if (writeback->found_new_bad ||
+	    (writeback->has_bad && writeback->found_bad_then != writeback->found_bad_known))
+		writeback->bad_tries = writeback->found_bad;
 	else if (writeback->found_bad)
 		writeback->bad_tries++;
 	else if (writeback->has_bad)
 		writeback->bad_tries = 0;
+	if (writeback->has_bad)
+		writeback->found_bad_known = writeback->found_bad_then;
 }
 
 /*

@@ -70,6 +70,8 @@ struct wb_writeback {
 	bool found_bad;			/* and this time */
 	bool found_new_bad;		/* and did not before */
 	uint64_t bad_retry_at_ns;
+	uint64_t found_bad_then;	/* the map's count, when the batch was selected */
+	_Atomic uint64_t found_bad_known;	/* those that had their first try */
 	bool may_split;			/* failed transfers; else they wait as a whole */
 	unsigned splits;
 	unsigned refusals;		/* transfers that failed in the end */

@@ -27,8 +27,12 @@ static void check_block(struct wb_writeback *writeback, struct wb_batch_block *b
 {
 	if (WB_MUTANT(writeback_unchecked) ||
 	    wb_crc32c(wb_batch_memory(writeback, block->buffer_block), BLOCK) ==
-	    wb_block_map_crc(writeback->deps.map, block->slot))
+	    wb_block_map_crc(writeback->deps.map, block->slot)) {
+		/* Also when the backing will refuse it: it is not lost. */
+		if (block->was_bad)
+			wb_batch_set_state(writeback, block, WB_SLOT_DIRTY);
 		return;
+	}
 	mark_bad(writeback, block);
 	WB_STAT_ADD(writeback->deps.stats, WB_STAT_CHECKSUM_ERRORS, 1);
 	wb_message_set(writeback->deps.message,

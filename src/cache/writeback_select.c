@@ -142,6 +142,7 @@ bool wb_batch_select(struct wb_writeback *writeback, enum wb_writeback_wish wish
 			       now >= writeback->bad_retry_at_ns;
 	writeback->has_seen_bad = false;
 	writeback->has_bad = false;
+	writeback->found_bad_then = wb_block_map_found_bad_count(writeback->deps.map);
 	writeback->durable = WB_MUTANT(writeback_before_durable) ?
 		wb_log_sealed_sequence(writeback->deps.log) : wb_log_durable(writeback->deps.log);
 	writeback->block_count = 0;

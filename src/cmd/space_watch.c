@@ -66,7 +66,8 @@ void wb_space_watch_tick(struct wb_space_watch *watch)
 {
 	struct wb_backing_space space;
 
-	if (watch->fd < 0 || watch->ticks++ % TICKS_BETWEEN_LOOKS != 0)
+	/* (not set up: the backing alone, to which nothing is written back) */
+	if (!watch->cache || watch->fd < 0 || watch->ticks++ % TICKS_BETWEEN_LOOKS != 0)
 		return;
 	look(watch, &space);
 	if (space.state != watch->space.state)

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "support/store_faulty.h"
 #include "support/volume_sim.h"
 
 #define BLOCK 4096u
@@ -98,6 +99,47 @@ Test(rot, a_read_over_a_bad_dirty_block_fails_as_a_whole)
 	reopen();
 	spoil(4, true);
 	cr_expect_eq(wb_sim_read(&sim, 0, data, sizeof data), -EIO);
+}
+
+Test(rot, a_bad_dirty_block_that_a_reader_finds_is_named)
+{
+	struct wb_stats_snapshot stats;
+
+	write_ten(1);
+	reopen();
+	spoil(4, true);
+	cr_expect_eq(read_block(4, 1), -EIO);
+	wb_sim_stats(&sim, &stats);
+	cr_expect_eq(stats.bad_ranges.count, 1);
+	cr_expect_eq(stats.bad_ranges.range[0].start_bytes, 4 * BLOCK);
+}
+
+/* Tries are counted for all bad blocks together, and this one had none. */
+Test(rot, what_a_reader_could_not_read_is_not_given_up_untried)
+{
+	struct wb_fault fault = { .op = WB_IO_READ, .io_class = WB_FAULT_ANY,
+				  .length_bytes = BLOCK, .count = WB_FAULT_FOR_EVER };
+	struct wb_fault refusal = { .op = WB_IO_WRITE, .io_class = WB_FAULT_ANY,
+				    .offset_bytes = 8 * BLOCK, .length_bytes = BLOCK,
+				    .count = WB_FAULT_FOR_EVER };
+
+	write_ten(1);
+	reopen();
+	spoil(4, true);
+	/* so that it is still dirty when the other has had its tries */
+	wb_store_faulty_add(sim.backing_disk.faulty, &refusal);
+	for (unsigned i = 0; i < 8; i++)
+		cr_expect_eq(wb_sim_drain(&sim), -EIO);
+	fault.offset_bytes = (uint64_t)(wb_sim_cached_block(&sim, 8, NULL) -
+					wb_sim_cache_bytes(&sim));
+	wb_store_faulty_add(sim.cache_disk.faulty, &fault);
+	cr_expect_eq(read_block(8, 1), -EIO);
+	wb_store_faulty_clear(sim.cache_disk.faulty);
+	for (unsigned i = 0; i < 100; i++)
+		cr_assert_eq(wb_sim_fill(&sim, (16 + i % 14 * 16) * BLOCK, (uint8_t)i,
+					 16 * BLOCK, 0), 0);
+	cr_expect_eq(read_block(8, 1), 0);
+	cr_expect_eq(read_block(4, 1), -EIO);
 }
 
 Test(rot, writeback_leaves_the_bad_block_out_and_the_drain_says_so)
