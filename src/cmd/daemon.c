@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "cache/cache.h"
+#include "cache/recovery.h"
 #include "cmd/cache_loss.h"
 #include "cmd/commands.h"
 #include "cmd/mark_keeper.h"
@@ -64,15 +65,32 @@ static bool open_stores(struct wb_daemon *daemon, GError **error)
 	return true;
 }
 
+/* Without one, recovery says what is wrong, with more words; or finds it after all,
+ * on a disk that is just waking up. */
+static bool read_superblock(struct wb_store *cache_store, struct wb_superblock *superblock,
+			    GError **error)
+{
+	struct wb_recovery *recovery;
+
+	if (wb_volume_read_superblock(cache_store, superblock))
+		return true;
+	recovery = wb_recovery_scan(cache_store, NULL, error);
+	if (!recovery)
+		return false;
+	*superblock = recovery->superblock;
+	wb_recovery_free(recovery);
+	return true;
+}
+
 /* The pair is judged before the backing's descriptor goes to its store, because
- * the mark is read through it. Without a valid superblock wb_cache_open() says
- * what is wrong, with more words. */
+ * the mark is read through it; and never left unjudged: the cache would take any
+ * backing, and mark it. */
 static bool check_pair(struct wb_daemon *daemon, const struct wb_options *options,
 		       GError **error)
 {
 	struct wb_superblock *superblock = g_new(struct wb_superblock, 1);
 	struct wb_identity mark = { 0 };
-	bool ok = !wb_volume_read_superblock(daemon->cache_store, superblock) ||
+	bool ok = read_superblock(daemon->cache_store, superblock, error) &&
 		  wb_volume_check_pair(&daemon->volume, superblock, options->force ?
 				       WB_PAIR_FORCED : WB_PAIR_MARKED, &mark, error);
 

@@ -103,11 +103,16 @@ static bool is_drained(const struct wb_identity *identity, struct wb_store *othe
 	struct wb_superblock *superblock = g_new(struct wb_superblock, 1);
 	bool is_its_cache = wb_volume_read_superblock(other, superblock);
 	bool is_same = is_its_cache && !memcmp(superblock->uuid, identity->uuid, 16);
+	bool is_old = is_same && superblock->epoch < identity->epoch;
 
 	g_free(superblock);
-	/* Formatted anew since, which was refused while it was dirty. */
+	/* Formatted anew since, which was refused while it was dirty; or another
+	 * cache lies there now, and the dirty one elsewhere. */
 	if (is_its_cache && !is_same)
-		return true;
+		return !identity->is_dirty ||
+		       wb_fail(error, "%s is the cache of another volume now", other->label);
+	if (is_old)
+		return wb_fail(error, "%s is an older copy of it", other->label);
 	if (!is_its_cache)
 		return wb_fail(error, "%s holds no readable cache any more", other->label);
 	return guard_log(other, error);

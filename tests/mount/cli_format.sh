@@ -108,6 +108,26 @@ refused 'belongs to volume' '--force' -- --cache c --backing b
 refused 'belongs to volume' '--force' -- --cache c2 --cache-size 32M --backing b
 format --force --no-zero --cache c --backing b
 
+case_is "another cache, or an older copy, where the dirty one was proves nothing"
+CACHE=$W/d/m BACKING=$W/d/mb
+format --no-zero --cache m --backing mb --cache-size 32M --size 64M
+volume_mount
+volume_umount
+cp --sparse=always m m.old
+volume_mount -o allow_writeback=off
+dd if="$W/data" of="$DISK" bs=100000 conv=notrunc,fsync status=none
+volume_umount
+mv m m.moved
+mv m.old m
+refused 'belongs to volume' 'is an older copy of it' '--force' -- \
+	--cache m2 --cache-size 32M --backing mb
+rm m
+format --no-zero --cache m --backing mb2 --cache-size 32M --size 64M
+refused 'belongs to volume' 'is the cache of another volume now' '--force' -- \
+	--cache m2 --cache-size 32M --backing mb
+rm m m.moved mb mb2
+CACHE=$W/d/c BACKING=$W/d/b
+
 case_is "another volume's backing does not become a cache, however empty it looks"
 truncate -s 64M sparse
 format --no-zero --cache c3 --cache-size 32M --backing sparse

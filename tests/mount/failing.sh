@@ -417,5 +417,17 @@ all_is_right
 drain_works
 volume_umount
 
+case_is "superblocks that fail to be read once do not let another backing in"
+truncate -s 64M "$W/other"
+"$WBFS" format --cache "$W/other.cache" --cache-size 16M --backing "$W/other" --no-zero
+disks fail cache read EIO from 0 length 512 times 1
+disks fail cache read EIO from 524288 length 4096 times 1
+if "$WBFS" mount --cache "$CACHE" --backing "$W/other" "$MNT" 2>"$W/said"; then
+	own_mounts+=("$MNT")
+	fail "the backing of another volume was taken"
+fi
+cat "$W/said"
+grep -q 'belongs to the backing marked' "$W/said"
+
 disks_stop
 finish
