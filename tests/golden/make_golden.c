@@ -127,6 +127,49 @@ static void make_wrapped(void)
 	wb_sim_cut_power(&sim);
 }
 
+/* A place that could not be written, in the list; a second epoch behind it. */
+static void make_bad_place(void)
+{
+	struct wb_fault fault = { .op = WB_IO_WRITE, .io_class = WB_FAULT_ANY,
+				  .count = WB_FAULT_FOR_EVER };
+	struct wb_stats_snapshot stats;
+
+	start((struct wb_sim_params){ .no_writeback = true });
+	must(wb_sim_fill(&sim, 0, 0x81, 10 * BLOCK, WB_REQUEST_FUA));
+	fault.offset_bytes = wb_geometry_segment_offset(&sim.geometry, 1);
+	fault.length_bytes = sim.geometry.segment_bytes;
+	wb_store_faulty_add(sim.cache_disk.faulty, &fault);
+	must(wb_sim_fill(&sim, 8 * BLOCK, 0x82, 20 * BLOCK, 0));
+	must(wb_sim_sync(&sim));
+	must(wb_sim_zero(&sim, 20 * BLOCK, 4 * BLOCK, WB_REQUEST_FUA));
+	wb_sim_stats(&sim, &stats);
+	g_assert(stats.bad_segments == 1);
+	wb_sim_kill(&sim);
+}
+
+static bool describe(void *arg, struct wb_backing_facts *facts)
+{
+	(void)arg;
+	*facts = (struct wb_backing_facts){ sim.params.image_bytes, UINT64_C(1700000000) << 30 };
+	return true;
+}
+
+/* A clean stop that took down how the backing looked, with dirty data left. */
+static void make_looked_at(void)
+{
+	struct wb_sim_params params = { .backing_fill = 0xb0, .no_writeback = true };
+
+	wb_sim_init(&sim, &params);
+	sim.watch.describe = describe;
+	if (!wb_sim_open(&sim, NULL))
+		g_error("it does not open");
+	for (unsigned i = 0; i < 6; i++)
+		must(wb_sim_fill(&sim, i * 3 * BLOCK, (uint8_t)(1 + i), 2 * BLOCK, 0));
+	must(wb_sim_drain(&sim));
+	must(wb_sim_fill(&sim, 30 * BLOCK + 512, 0x91, 1024, 0));
+	must(wb_sim_close(&sim));
+}
+
 /* --- record by record: what the cache does not write by itself ------------------- */
 
 static struct wb_log_builder b;
@@ -226,6 +269,7 @@ static const struct {
 	{ "clean", make_clean }, { "dirty", make_dirty }, { "torn", make_torn },
 	{ "discards", make_discards }, { "bypass_and_bad", make_bypass_and_bad },
 	{ "dead_timelines", make_dead_timelines }, { "wrapped", make_wrapped },
+	{ "bad_place", make_bad_place }, { "looked_at", make_looked_at },
 };
 
 static void write_file(const char *directory, const char *name, const char *suffix,

@@ -10,6 +10,7 @@
 
 const char *const wb_golden_names[] = {
 	"clean", "dirty", "torn", "discards", "bypass_and_bad", "dead_timelines", "wrapped",
+	"bad_place", "looked_at",
 	NULL
 };
 
