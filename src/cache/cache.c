@@ -123,7 +123,8 @@ static void end_verb_locked(struct wb_verb *verb, int error)
 }
 
 /* A drain is over when nothing is dirty, or when all that was there at its
- * start is written back and only newer writes are dirty. */
+ * start is written back and only newer writes are dirty: not if the tail got so
+ * far because something was carried beyond where the drain was to end. */
 static bool has_dirty(void *arg)
 {
 	struct wb_cache *cache = arg;
@@ -150,7 +151,10 @@ static bool look_after_drain(struct wb_cache *cache)
 		     wb_flush_has_failed(cache->path.flush);
 	is_beyond = wb_tail_current(&cache->tail).segment > cache->drain_segment;
 	if (is_clean ? is_marked : is_beyond || has_failed) {
-		end_verb_locked(&cache->drain, is_clean || is_beyond ? 0 : -EIO);
+		bool is_carried = cache->carried_segment > cache->drain_segment;
+
+		end_verb_locked(&cache->drain,
+				is_clean || (is_beyond && !is_carried) ? 0 : -EIO);
 		cache->is_draining = false;
 	}
 	wb_lock_release(&cache->lock);
@@ -185,13 +189,28 @@ static bool look_after_scrub(struct wb_cache *cache)
 	return begin;
 }
 
+/* What a drain was asked for may lie in a newer segment now. */
+static bool relocate(struct wb_cache *cache)
+{
+	bool any = wb_relocate_step(cache->relocate);
+	struct wb_log_head head;
+
+	if (any) {
+		wb_lock_acquire(&cache->lock);
+		wb_log_get_head(cache->path.log, &head);
+		cache->drain_segment = MAX(cache->drain_segment, head.segment_id);
+		wb_lock_release(&cache->lock);
+	}
+	return any;
+}
+
 bool wb_cache_writeback_step(void *arg)
 {
 	struct wb_cache *cache = arg;
 	bool any;
 
 	wb_flush_release_buffers(cache->path.flush);
-	any = wb_relocate_step(cache->relocate);
+	any = relocate(cache);
 	any |= wb_reclaim_step(cache->reclaim, is_urgent(cache) || is_low(cache) ?
 			      WB_URGENT : WB_CALM);
 	any |= wb_writeback_step(cache->writeback, writeback_wish(cache));
@@ -323,8 +342,9 @@ void wb_cache_start_drain(struct wb_cache *cache)
 		answer_verb(cache, &cache->drain);
 		return;
 	}
-	wb_log_get_head(cache->path.log, &head);
 	wb_lock_acquire(&cache->lock);
+	/* Under the lock, for relocate(). */
+	wb_log_get_head(cache->path.log, &head);
 	/* Joining a drain that is under way moves its goal. */
 	cache->drain.asked++;
 	cache->drain.is_running = true;

@@ -440,6 +440,7 @@ static gboolean make_engines(struct wb_cache *cache, const struct wb_log_start *
 		.geometry = &path->geometry, .log = path->log, .segments = path->segments,
 		.map = path->map, .extents = path->extents, .exclusion = path->exclusion,
 		.tail = &cache->tail, .message = &cache->message,
+		.newest_segment = &cache->carried_segment,
 	};
 	cache->scrub = wb_scrub_new(&(struct wb_scrub_deps){
 		.geometry = &path->geometry, .uuid = cache->uuid, .log = path->log,

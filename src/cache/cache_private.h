@@ -35,6 +35,7 @@ struct wb_cache {
 	struct wb_relocate *relocate;
 	struct wb_writeback *writeback;
 	struct wb_carry carry;
+	uint64_t carried_segment;	/* writeback worker only; see wb_carry */
 	struct wb_scrub *scrub;
 	struct wb_executor *executor;
 	struct wb_worker *flush_worker, *writeback_worker;

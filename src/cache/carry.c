@@ -21,7 +21,7 @@ static bool append_extent(const struct wb_carry *carry, uint64_t first, uint64_t
 		return false;
 	}
 	extent.sequence = record->sequence;
-	extent.segment_id = record->segment_id;
+	extent.segment_id = *carry->newest_segment = record->segment_id;
 	wb_extent_table_insert(carry->extents, &extent);
 	wb_log_extent_done(carry->log, record);
 	return true;
@@ -178,6 +178,7 @@ size_t wb_carry_blocks(const struct wb_carry *carry, const struct wb_carry_block
 
 	while (done < count && wb_log_reserve(carry->log, WB_LOG_CARRY, (uint32_t)(count - done),
 					      &reservation)) {
+		*carry->newest_segment = reservation.record->segment_id;
 		for (uint32_t i = 0; i < reservation.count; i++)
 			carried += carry_block(carry, &blocks[done + i], &reservation, i);
 		wb_log_reservation_done(carry->log, &reservation);

@@ -31,6 +31,8 @@ struct wb_carry {
 	struct wb_exclusion *exclusion;
 	struct wb_tail *tail;
 	struct wb_message *message;
+	/* stepping thread: the newest segment that anything was carried into */
+	uint64_t *newest_segment;
 };
 
 /* The oldest segment, when it is closed, durable and has anything dirty; else 0. */

@@ -225,6 +225,17 @@ static bool flush_step(struct wb_writeback *writeback)
 	return true;
 }
 
+/* Its discard was punched, but had to stay in a full table as a whole, and will be
+ * punched again. */
+static bool is_under_zeros(struct wb_writeback *writeback, const struct wb_batch_block *block)
+{
+	uint64_t until;
+
+	return !WB_MUTANT(punch_after_writes) &&
+	       wb_extent_table_lookup(writeback->deps.extents, block->address, &until) ==
+		       WB_EXTENT_ZERO;
+}
+
 static size_t mark_clean(struct wb_writeback *writeback)
 {
 	size_t count = 0;
@@ -234,7 +245,7 @@ static size_t mark_clean(struct wb_writeback *writeback)
 
 		/* A newer version may have taken the map's place: that one is
 		 * dirty and keeps its state. */
-		if (!block->is_left_out) {
+		if (!block->is_left_out && !is_under_zeros(writeback, block)) {
 			wb_batch_set_state(writeback, block, WB_SLOT_CLEAN);
 			count++;
 		}
@@ -247,6 +258,7 @@ static size_t mark_clean(struct wb_writeback *writeback)
 /* All discards before next_zero, but for what refused to be punched. */
 static void finish_zeros(struct wb_writeback *writeback)
 {
+	struct wb_extent left;
 	uint64_t from = 0, until;
 	size_t gone = 0;
 
@@ -257,6 +269,11 @@ static void finish_zeros(struct wb_writeback *writeback)
 		if (!is_refused)
 			gone += wb_extent_table_finish_zeros(writeback->deps.extents, from,
 							     until, writeback->durable);
+		/* For want of room in the table: not again at once. */
+		if (!is_refused && wb_extent_table_next_zero(writeback->deps.extents, from,
+							     writeback->durable, &left) &&
+		    left.first < until)
+			writeback->was_refused_unknown = true;
 		from = until;
 	}
 	if (gone > 0 && writeback->zeros_done)
@@ -301,6 +318,8 @@ static void commit(struct wb_writeback *writeback)
 		count = mark_clean(writeback);
 		wb_refused_taken_are_done(writeback->refused);
 		count_bad_tries(writeback);
+	} else if (writeback->found_new_bad) {
+		writeback->bad_tries = 1;
 	}
 	if (writeback->error || writeback->was_refused_unknown ||
 	    (writeback->was_refused_new && !writeback->has_written))
@@ -344,6 +363,7 @@ static bool begin(struct wb_writeback *writeback, enum wb_writeback_wish wish)
 	wb_batch_reset(writeback);
 	writeback->may_split = true;
 	writeback->next_zero = 0;
+	writeback->unknown_zero = UINT64_MAX;
 	writeback->zeros_in_flight = 0;
 	writeback->zeros_until_ns = wb_clock_now_ns(writeback->deps.clock) + WB_ZERO_TIME_NS;
 	writeback->stage = WB_BATCH_ZERO;

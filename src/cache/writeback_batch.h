@@ -60,6 +60,7 @@ struct wb_writeback {
 	size_t next;			/* next block of the stage */
 	unsigned next_sector;
 	uint64_t next_zero;		/* discards before this block are done */
+	uint64_t unknown_zero;		/* the first that failed and is not remembered */
 	uint64_t zeros_until_ns;	/* no new punch after this */
 	uint64_t zero_piece_bytes;	/* of the next one */
 	unsigned zeros_in_flight;
@@ -130,8 +131,8 @@ bool wb_batch_carry_step(struct wb_writeback *writeback);	/* writeback_carry.c *
 /* writeback_write.c: what to do about a transfer that failed. Whether its piece
  * is worth halving, or waits from now on: */
 bool wb_batch_may_split(struct wb_writeback *writeback, const struct wb_batch_io *io);
-void wb_batch_refuse(struct wb_writeback *writeback, uint64_t first, uint64_t count,
-		     int error);
+bool wb_batch_refuse(struct wb_writeback *writeback, uint64_t first, uint64_t count,
+		     int error);	/* FALSE: it cannot be remembered */
 /* The same transfer again, with what is set in io->io. */
 void wb_batch_submit_again(struct wb_writeback *writeback, struct wb_batch_io *io);
 

@@ -115,6 +115,9 @@ bool wb_batch_carry_step(struct wb_writeback *writeback)
 				.data = wb_batch_memory(writeback, block->buffer_block),
 			};
 	}
+	/* Found by this read: not given up for what others had. */
+	if (writeback->found_new_bad)
+		writeback->bad_tries = 1;
 	count = wb_carry_blocks(writeback->carry, blocks, count);
 	if (count > 0)
 		writeback->carry_at_ns = 0;

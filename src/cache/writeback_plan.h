@@ -13,7 +13,7 @@ struct wb_batch_block {
 	uint32_t buffer_block;	/* where its data is in the batch's memory */
 	uint8_t mask;
 	uint8_t full_mask;	/* of this block of the image */
-	bool was_bad;		/* when it was selected: not its first failure */
+	bool was_bad;		/* could not be read, when it was selected */
 	bool is_left_out;	/* of this batch: bad, refused, or held by a discard */
 };
 

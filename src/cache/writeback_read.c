@@ -23,14 +23,20 @@ static void mark_bad(struct wb_writeback *writeback, struct wb_batch_block *bloc
 	writeback->found_new_bad |= !block->was_bad;
 }
 
+/* Also when the backing refuses it: it is not lost. */
+static void mark_readable(struct wb_writeback *writeback, struct wb_batch_block *block)
+{
+	wb_batch_set_state(writeback, block, WB_SLOT_DIRTY);
+	block->is_left_out |= wb_refused_is_held(writeback->refused, block->address, NULL);
+}
+
 static void check_block(struct wb_writeback *writeback, struct wb_batch_block *block)
 {
 	if (WB_MUTANT(writeback_unchecked) ||
 	    wb_crc32c(wb_batch_memory(writeback, block->buffer_block), BLOCK) ==
 	    wb_block_map_crc(writeback->deps.map, block->slot)) {
-		/* Also when the backing will refuse it: it is not lost. */
 		if (block->was_bad)
-			wb_batch_set_state(writeback, block, WB_SLOT_DIRTY);
+			mark_readable(writeback, block);
 		return;
 	}
 	mark_bad(writeback, block);

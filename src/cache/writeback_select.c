@@ -22,20 +22,22 @@ static uint32_t blocks_to_take(struct wb_writeback *writeback, uint64_t id,
 }
 
 /* Blocks that failed their check are tried again after growing pauses; so are
- * those that the backing refused, each range by itself. */
+ * those that the backing refused, each range by itself. What is both is read, and
+ * not written: it is not given up because of others without having been read. */
 static bool is_wanted(struct wb_writeback *writeback, const struct wb_mapping *mapping)
 {
+	bool may_write;
+
 	if (mapping->state == WB_SLOT_BAD) {
 		writeback->has_seen_bad = true;
 		if (!writeback->takes_bad)
 			return false;
+		writeback->has_bad = true;
 	} else if (mapping->state != WB_SLOT_DIRTY) {
 		return false;
 	}
-	if (!wb_refused_may_take(writeback->refused, mapping->address, NULL))
-		return false;
-	writeback->has_bad |= mapping->state == WB_SLOT_BAD;
-	return true;
+	may_write = wb_refused_may_take(writeback->refused, mapping->address, NULL);
+	return may_write || mapping->state == WB_SLOT_BAD;
 }
 
 /* Takes the blocks that are wanted among the first `limit` of a segment as far as

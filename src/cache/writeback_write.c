@@ -27,14 +27,17 @@ bool wb_batch_may_split(struct wb_writeback *writeback, const struct wb_batch_io
 								  WB_BATCH_SPLITS_MAX);
 }
 
-void wb_batch_refuse(struct wb_writeback *writeback, uint64_t first, uint64_t count, int error)
+bool wb_batch_refuse(struct wb_writeback *writeback, uint64_t first, uint64_t count, int error)
 {
+	bool is_known;
+
 	writeback->refusals++;
 	if (!wb_refused_has(writeback->refused, first, NULL))
 		writeback->was_refused_new = true;
-	if (!wb_refused_add(writeback->refused, first, count, error,
-			    wb_clock_now_ns(writeback->deps.clock)))
-		writeback->was_refused_unknown = true;
+	is_known = wb_refused_add(writeback->refused, first, count, error,
+				  wb_clock_now_ns(writeback->deps.clock));
+	writeback->was_refused_unknown |= !is_known;
+	return is_known;
 }
 
 void wb_batch_submit_again(struct wb_writeback *writeback, struct wb_batch_io *io)

@@ -61,7 +61,9 @@ static void zero_ended(struct wb_writeback *writeback, struct wb_batch_io *io)
 			wb_batch_submit_again(writeback, io);
 			return;
 		}
-		wb_batch_refuse(writeback, first, io->isolation.piece, io->error);
+		/* What no one remembers must not count as punched. */
+		if (!wb_batch_refuse(writeback, first, io->isolation.piece, io->error))
+			writeback->unknown_zero = MIN(writeback->unknown_zero, first);
 	}
 	if (wb_isolation_next(&io->isolation)) {
 		prepare_zero(writeback, io);
@@ -151,6 +153,7 @@ bool wb_batch_zero_step(struct wb_writeback *writeback)
 		any = true;
 	}
 	if (!wb_batch_has_io(writeback) && !writeback->has_zeros) {
+		writeback->next_zero = MIN(writeback->next_zero, writeback->unknown_zero);
 		leave_out_held(writeback);
 		writeback->stage = WB_BATCH_READ;
 		writeback->next = 0;
