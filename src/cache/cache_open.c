@@ -262,12 +262,12 @@ static bool gives_up_place(struct wb_cache *cache, const struct wb_recovery_reco
 
 	if (!wb_flush_is_place_error(error))
 		return false;
-	if (wb_segment_at(cache->path.segments, place)->is_bad)
-		return true;
-	if (!wb_relocate_may_give_up_place(cache->path.segments, superblock))
-		return false;
-	wb_segment_table_mark_bad(cache->path.segments, place);
-	superblock->bad_places[superblock->bad_count++] = (uint32_t)place;
+	/* Without room for one more the log does come back, and finds out again. */
+	if (!wb_segment_at(cache->path.segments, place)->is_bad &&
+	    wb_relocate_may_give_up_place(cache->path.segments, superblock)) {
+		wb_segment_table_mark_bad(cache->path.segments, place);
+		superblock->bad_places[superblock->bad_count++] = (uint32_t)place;
+	}
 	return true;
 }
 

@@ -9,8 +9,8 @@
 
 #include <string.h>
 
-#include "base/checksum.h"
 #include "cache/cache.h"
+#include "cache/flush.h"
 #include "cache/range_set.h"
 #include "format/endian.h"
 
@@ -56,7 +56,8 @@ static uint64_t count_record_blocks(const struct wb_recovery *recovery,
 
 /* As opening does: records that no claim covers may have been dropped by a flush
  * that failed, and be there only for readers. The same bytes, written again, are
- * covered by the next flush. */
+ * covered by the next flush. One whose place cannot be written any more is no
+ * worse off than all the others there. */
 static int rewrite_unproven(struct wb_store *store, const struct wb_recovery *recovery)
 {
 	const struct wb_geometry *g = &recovery->superblock.geometry;
@@ -74,86 +75,13 @@ static int rewrite_unproven(struct wb_store *store, const struct wb_recovery *re
 		error = wb_store_read_sync(store, offset, buffer, length);
 		if (!error)
 			error = wb_store_write_sync(store, offset, buffer, length);
+		else
+			break;
+		if (error && wb_flush_is_place_error(error))
+			error = 0;
 	}
 	g_aligned_free(buffer);
 	return error;
-}
-
-/*
- * Clean copies: the backing may have something newer there, from a record that is
- * given up now. A reader would get one or the other. Those of the segments before
- * the tail's go with the link to them: a gap in the chain below the tail costs
- * only them. In the tail's own segment the headers are needed to come to the live
- * ones; there each copy is made wrong, and its reader will take the backing's.
- */
-static int spoil_copies(struct wb_store *store, const struct wb_recovery *recovery,
-			const struct wb_recovery_record *record, uint8_t *block)
-{
-	uint64_t offset = offset_of(recovery, record);
-	int error = 0;
-
-	for (size_t i = 0; i < record->entry_count && !error; i++) {
-		const struct wb_entry_disk *e = &g_array_index(recovery->entries,
-				struct wb_entry_disk, record->first_entry + i);
-
-		if (!wb_entry_has_block(e->type))
-			continue;
-		offset += WB_BLOCK_BYTES;
-		if (e->type == WB_ENTRY_VOID ||
-		    (record->is_live && e->type != WB_ENTRY_CLEAN))
-			continue;
-		memset(block, 0, WB_BLOCK_BYTES);
-		if (wb_crc32c(block, WB_BLOCK_BYTES) == wb_get_le32(e->crc_or_length))
-			memset(block, 0xff, WB_BLOCK_BYTES);
-		error = wb_store_write_sync(store, offset, block, WB_BLOCK_BYTES);
-	}
-	return error;
-}
-
-/* Harmless to a log that is not repaired after all. */
-static int withdraw_copies(struct wb_store *store, const struct wb_recovery *recovery)
-{
-	guint warm = recovery->records->len - (guint)recovery->record_count;
-	uint8_t *block = g_aligned_alloc0(1, WB_BLOCK_BYTES, WB_BLOCK_BYTES);
-	uint64_t tail_segment = 0;
-	int error = 0;
-
-	if (recovery->record_count > 0)
-		tail_segment = g_array_index(recovery->records, struct wb_recovery_record,
-					     warm).segment_id;
-	for (guint i = warm; i-- > 0 && !error;) {
-		const struct wb_recovery_record *record =
-			&g_array_index(recovery->records, struct wb_recovery_record, i);
-
-		if (record->segment_id == tail_segment) {
-			error = spoil_copies(store, recovery, record, block);
-			continue;
-		}
-		memset(block, 0, WB_BLOCK_BYTES);
-		error = wb_store_write_sync(store, offset_of(recovery, record), block,
-					    WB_BLOCK_BYTES);
-		break;
-	}
-	g_aligned_free(block);
-	return error;
-}
-
-/* The same in the records that stay: only when nothing is judged by their data
- * any more. */
-static int withdraw_live_copies(struct wb_store *store, const struct wb_recovery *recovery)
-{
-	uint8_t *block = g_aligned_alloc(1, WB_BLOCK_BYTES, WB_BLOCK_BYTES);
-	int error = 0;
-
-	for (guint i = 0; i < recovery->records->len && !error; i++) {
-		const struct wb_recovery_record *record =
-			&g_array_index(recovery->records, struct wb_recovery_record, i);
-
-		if (record->is_live)
-			error = spoil_copies(store, recovery, record, block);
-	}
-	g_aligned_free(block);
-	return error ? error : wb_store_flush_sync(store);
 }
 
 static void end_log(struct wb_superblock *s, const struct wb_recovery *recovery)
@@ -166,12 +94,13 @@ static void end_log(struct wb_superblock *s, const struct wb_recovery *recovery)
 	s->durable = recovery->cut_sequence;
 	s->tail_segment = recovery->tail_segment;
 	s->tail_sequence = recovery->tail_sequence;
-	/* Copies that were dropped once, when another superblock was there, and those
-	 * that withdrawing would not come to after a power cut. */
-	s->warm_sequence = recovery->cut_sequence + 1;
 	s->state_flags = 0;
 	s->checkpoint_used = 0;
 	s->checkpoint_crc = 0;
+	/* The backing may have something newer than a clean copy, from a record that
+	 * is given up now: a reader would get one or the other. And copies that were
+	 * dropped once, when another superblock was there, stay dropped. */
+	s->warm_sequence = recovery->cut_sequence + 1;
 }
 
 /* --- the superblocks ----------------------------------------------------------------- */
@@ -230,11 +159,8 @@ gboolean wb_repair_apply(struct wb_store *store, const struct wb_recovery *recov
 		end_log(&s, recovery);
 	if (!check_numbers(store, &s, error))
 		return FALSE;
-	if (is_new_epoch) {
+	if (is_new_epoch)
 		result = rewrite_unproven(store, recovery);
-		if (!result)
-			result = withdraw_copies(store, recovery);
-	}
 	if (!result) {
 		doing = "flushing";
 		result = wb_store_flush_sync(store);
@@ -242,10 +168,6 @@ gboolean wb_repair_apply(struct wb_store *store, const struct wb_recovery *recov
 	if (!result) {
 		doing = "writing the superblocks";
 		result = write_copies(store, &s, recovery);
-	}
-	if (!result && is_new_epoch) {
-		doing = "withdrawing clean copies";
-		result = withdraw_live_copies(store, recovery);
 	}
 	if (!result)
 		return TRUE;
