@@ -151,3 +151,27 @@ Test(regressions_3, a_log_is_repaired_whose_places_cannot_be_written)
 	expect(30, 3, 2);
 	expect(32, 9, 2);
 }
+
+/* --- the ring ------------------------------------------------------------------------ */
+
+/* The head's segment at the time of asking is soon behind the tail: its records
+ * went elsewhere. */
+Test(regressions_3, a_drain_is_not_over_when_its_records_have_moved)
+{
+	struct wb_sim_params params = { .backing_fill = 9 };
+
+	for (params.seed = 0; params.seed < 20; params.seed++) {
+		wb_sim_init(&sim, &params);
+		cr_assert(wb_sim_open(&sim, NULL));
+		spoil_place(0);
+		fill(0, 1, 14);
+		wb_cache_start_drain(sim.cache);
+		while (stats().draining)
+			if (!wb_sim_step(&sim))
+				wb_sim_pass_time(&sim, 1000000000);
+		cr_assert_eq(stats().bad_segments, 1);
+		cr_assert_eq(stats().dirty_blocks, 0, "seed %lu", params.seed);
+		wb_sim_clear(&sim);
+	}
+	wb_sim_init(&sim, &params);
+}
