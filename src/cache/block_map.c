@@ -169,7 +169,8 @@ static void count_state(struct wb_block_map *map, uint32_t slot,
 		atomic_fetch_sub_explicit(&map->cached_count, 1, memory_order_relaxed);
 }
 
-static void unlink_slot(struct wb_block_map *map, uint32_t *link)
+/* `sequence`: of what supersedes it, at most. */
+static void unlink_slot(struct wb_block_map *map, uint32_t *link, uint64_t sequence)
 {
 	uint32_t slot = *link - 1;
 	enum wb_slot_state state = (enum wb_slot_state)(map->words[slot] >> 56);
@@ -177,6 +178,8 @@ static void unlink_slot(struct wb_block_map *map, uint32_t *link)
 	*link = map->chain[slot];
 	map->chain[slot] = 0;
 	atomic_store(&map->words[slot], 0);
+	if (wb_slot_state_is_dirty(state))
+		wb_segment_is_superseded(wb_segment_of_slot(map->segments, slot), sequence);
 	count_state(map, slot, state, WB_SLOT_FREE);
 }
 
@@ -193,7 +196,8 @@ void wb_block_map_put_locked(struct wb_block_map *map, uint64_t address, uint32_
 	count_state(map, slot, WB_SLOT_FREE, state);
 	link = find_link(map, address);
 	if (*link)
-		unlink_slot(map, link);
+		unlink_slot(map, link,
+			    wb_segment_of_slot(map->segments, slot)->last_sequence);
 	link = bucket_of(map, address);
 	map->chain[slot] = *link;
 	*link = slot + 1;
@@ -208,7 +212,7 @@ bool wb_block_map_remove_locked(struct wb_block_map *map, uint64_t address)
 	link = find_link(map, address);
 	if (!*link)
 		return false;
-	unlink_slot(map, link);
+	unlink_slot(map, link, UINT64_MAX);
 	return true;
 }
 

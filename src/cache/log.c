@@ -129,6 +129,7 @@ static bool open_segment_locked(struct wb_log *log, enum wb_log_use use)
 	segment->first_sequence = log->next_sequence;
 	segment->last_sequence = log->next_sequence;
 	segment->ram_index = ram_index;
+	segment->superseded_by = 0;
 	atomic_store(&segment->id, log->head_id);
 	/* Last: from now on readers find the buffer. */
 	atomic_store(&segment->ram_pins, 0);

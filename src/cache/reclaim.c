@@ -78,14 +78,38 @@ static uint64_t find_live(struct wb_reclaim *reclaim, uint64_t from, uint64_t he
 	return found;
 }
 
+/*
+ * The first segment from `from` on that holds what a record replaced which is not
+ * durable; `end`: none before it. Those before it are free at once: a record that
+ * cannot be written while no place is free for it would else keep all of the ring,
+ * written back or not.
+ */
+static uint64_t find_superseded(struct wb_reclaim *reclaim, uint64_t from, uint64_t end,
+				uint64_t durable)
+{
+	if (end - from > wb_segment_table_count(reclaim->deps.segments))
+		return from;
+	/* Asked for after the dirty counts. */
+	for (; from < end; from++) {
+		struct wb_segment *segment = wb_segment_of_id(reclaim->deps.segments, from);
+
+		if (atomic_load(&segment->id) == from &&
+		    atomic_load(&segment->superseded_by) > durable)
+			break;
+	}
+	return from;
+}
+
 static bool judge(struct wb_reclaim *reclaim)
 {
 	struct wb_tail_position tail = wb_tail_current(reclaim->deps.tail);
 	struct wb_tail_position found = tail;
 	uint64_t durable = wb_log_durable(reclaim->deps.log);
+	uint64_t superseded;
 	struct wb_log_head head;
 
-	if (reclaim->has_judgement)
+	if (reclaim->has_judgement &&
+	    find_superseded(reclaim, tail.segment, tail.segment + 1, durable) == tail.segment)
 		return false;
 	wb_log_get_head(reclaim->deps.log, &head);
 	found.segment = find_live(reclaim, found.segment, head.segment_id, durable);
@@ -104,10 +128,17 @@ static bool judge(struct wb_reclaim *reclaim)
 	if (found.sequence < tail.sequence ||
 	    (found.sequence == tail.sequence && found.segment == tail.segment))
 		return false;
+	superseded = find_superseded(reclaim, tail.segment, found.segment, durable);
+	if (superseded > tail.segment && superseded < found.segment) {
+		found.segment = superseded;
+		found.sequence = wb_segment_of_id(reclaim->deps.segments,
+						  superseded)->first_sequence;
+	}
 	reclaim->judged = found;
 	/* What replaced the blocks of the judged segments has a sequence of at
 	 * most this. The head was read before dirty counts: read it again. */
-	reclaim->judged_sequence = wb_log_last_sequence(reclaim->deps.log);
+	reclaim->judged_sequence = superseded > tail.segment ? durable :
+				   wb_log_last_sequence(reclaim->deps.log);
 	reclaim->has_judgement = true;
 	return true;
 }

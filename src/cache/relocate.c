@@ -243,6 +243,7 @@ static void open_target(struct wb_relocate *relocate, uint32_t ram_index, uint64
 	target->first_sequence = first;
 	target->last_sequence = last;
 	target->ram_index = ram_index;
+	target->superseded_by = 0;
 	atomic_store(&target->id, relocate->target_id);
 	atomic_store(&target->ram_pins, 0);
 }
@@ -337,7 +338,8 @@ static void finish(struct wb_relocate *relocate)
 static bool move_step(struct wb_relocate *relocate)
 {
 	struct wb_log *log = relocate->deps.log;
-	uint64_t last = relocate->next_end, first = last, source_id;
+	uint64_t last = relocate->next_end, first = last, source_id, superseded_by;
+	struct wb_segment *source;
 	struct wb_record *begin = wb_log_record(log, last);
 	uint32_t ram_index, shift;
 	bool is_bad_one;
@@ -356,8 +358,12 @@ static bool move_step(struct wb_relocate *relocate)
 	if (is_bad_one)
 		copy_to_spare(relocate, begin, wb_log_record(log, last));
 	open_target(relocate, ram_index, first, last);
+	source = wb_segment_of_id(relocate->deps.segments, source_id);
+	superseded_by = source->superseded_by;
 	for (uint64_t s = first; s <= last; s++)
 		move_record(relocate, wb_log_record(log, s), ram_index, shift);
+	/* What moved was not durable there, and is not needed there. */
+	source->superseded_by = superseded_by;
 	wb_extent_table_move(relocate->deps.extents, source_id, relocate->cut.sequence,
 			     relocate->target_id);
 	if (last == wb_log_last_sequence(log)) {

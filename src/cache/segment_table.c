@@ -97,6 +97,15 @@ void wb_segment_sub_dirty(struct wb_segment_table *table, struct wb_segment *seg
 	atomic_fetch_sub(&table->dirty_total, 1);
 }
 
+void wb_segment_is_superseded(struct wb_segment *segment, uint64_t sequence)
+{
+	uint64_t old = atomic_load(&segment->superseded_by);
+
+	while (old < sequence &&
+	       !atomic_compare_exchange_weak(&segment->superseded_by, &old, sequence))
+		;
+}
+
 uint64_t wb_segment_table_dirty(struct wb_segment_table *table)
 {
 	return atomic_load(&table->dirty_total);

@@ -12,8 +12,8 @@
  * stays readable until the tail is beyond it.
  *
  * Any thread; all fields are atomic. Writers: id, sequences by the log under
- * its lock (and by opening, alone); dirty_count by the block map and the
- * extent table; pins by readers.
+ * its lock (and by opening, alone); dirty_count and superseded_by by the block
+ * map and the extent table; pins by readers.
  */
 #ifndef WB_CACHE_SEGMENT_TABLE_H
 #define WB_CACHE_SEGMENT_TABLE_H
@@ -36,6 +36,7 @@ struct wb_segment {
 	_Atomic uint32_t pins;		/* readers of the place on the SSD */
 	_Atomic uint32_t ram_pins;	/* readers of the RAM buffer | WB_RAM_CLOSED */
 	_Atomic uint32_t ram_index;	/* RAM buffer, or WB_NO_RAM_BUFFER */
+	_Atomic uint64_t superseded_by;	/* see wb_segment_is_superseded() */
 	atomic_bool is_bad;		/* the place, whatever lies there */
 };
 
@@ -58,6 +59,12 @@ uint64_t wb_segment_table_bad_count(const struct wb_segment_table *table);
 
 void wb_segment_add_dirty(struct wb_segment_table *table, struct wb_segment *segment);
 void wb_segment_sub_dirty(struct wb_segment_table *table, struct wb_segment *segment);
+/*
+ * Before that, unless the backing has it: what was dirty is superseded by a record
+ * <= `sequence`. Until that is durable, the segment is still needed: a power cut
+ * would lose both. UINT64_MAX: by some record that exists.
+ */
+void wb_segment_is_superseded(struct wb_segment *segment, uint64_t sequence);
 /* Dirty blocks and extents of the whole ring. */
 uint64_t wb_segment_table_dirty(struct wb_segment_table *table);
 

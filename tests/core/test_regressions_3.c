@@ -56,6 +56,14 @@ static void spoil_place(uint64_t place)
 	wb_store_faulty_add(sim.cache_disk.faulty, &fault);
 }
 
+static void pass_minutes(unsigned minutes)
+{
+	for (unsigned i = 0; i < minutes * 6; i++) {
+		wb_sim_pass_time(&sim, UINT64_C(10000000000));
+		wb_sim_settle(&sim);
+	}
+}
+
 static void set_bad_places(const uint32_t *places, unsigned count)
 {
 	for (unsigned copy = 0; copy < 2; copy++) {
@@ -153,6 +161,69 @@ Test(regressions_3, a_log_is_repaired_whose_places_cannot_be_written)
 }
 
 /* --- the ring ------------------------------------------------------------------------ */
+
+/* A bad stretch longer than the reserve, and nothing else is free: what is written
+ * back meanwhile has to come free, though the end of the log is not durable. */
+Test(regressions_3, a_full_ring_gets_over_three_bad_places_in_a_row)
+{
+	struct wb_sim_params params = { .segment_count = 12, .backing_fill = 9,
+					.image_bytes = 200 * BLOCK, .no_writeback = true };
+	uint64_t n = 0, place;
+
+	wb_sim_init(&sim, &params);
+	cr_assert(wb_sim_open(&sim, NULL));
+	for (; wb_log_ready_count(sim.cache->path.log) > WB_RESERVE_DATA + 1; n++) {
+		fill(n * 15, 1, 15);
+		cr_assert_eq(wb_sim_sync(&sim), 0);
+	}
+	place = stats().head_segment % 12;
+	for (uint64_t i = 0; i < 3; i++)
+		spoil_place((place + i) % 12);
+	fill(n * 15, 2, 15);
+	cr_expect_eq(wb_sim_sync(&sim), -EIO);
+	cr_assert_eq(wb_log_ready_count(sim.cache->path.log), 0);
+	wb_cache_start_drain(sim.cache);
+	pass_minutes(2);
+	cr_assert_eq(stats().state, WB_CACHE_RUNNING, "%s", stats().last_error);
+	cr_expect_eq(stats().bad_segments, 3);
+	cr_assert_eq(wb_sim_sync(&sim), 0);
+	wb_sim_kill(&sim);
+	wb_sim_cut_power(&sim);
+	cr_assert(wb_sim_open(&sim, NULL));
+	expect(0, 1, n * 15);
+	expect(n * 15, 2, 15);
+	cr_assert_eq(wb_sim_drain(&sim), 0);
+}
+
+/* What only a record that is not durable has replaced stays: the power may take the
+ * record. The first segment comes free, and its place is no better. */
+Test(regressions_3, what_only_such_a_record_has_replaced_stays_in_the_ring)
+{
+	struct wb_sim_params params = { .segment_count = 12, .backing_fill = 9,
+					.image_bytes = 200 * BLOCK, .no_writeback = true };
+	uint64_t n = 0, place;
+
+	wb_sim_init(&sim, &params);
+	cr_assert(wb_sim_open(&sim, NULL));
+	for (; wb_log_ready_count(sim.cache->path.log) > WB_RESERVE_DATA + 1; n++) {
+		fill(n * 15, 1, 15);
+		cr_assert_eq(wb_sim_sync(&sim), 0);
+	}
+	place = stats().head_segment % 12;
+	for (uint64_t i = 0; i < 4; i++)
+		spoil_place((place + i) % 12);
+	/* all of the second segment */
+	fill(15, 2, 15);
+	cr_expect_eq(wb_sim_sync(&sim), -EIO);
+	wb_cache_start_drain(sim.cache);
+	pass_minutes(2);
+	cr_expect_eq(stats().tail_segment, 2);
+	expect(15, 2, 15);
+	wb_sim_kill(&sim);
+	wb_sim_cut_power(&sim);
+	cr_assert(wb_sim_open(&sim, NULL));
+	expect(0, 1, n * 15);
+}
 
 /* The head's segment at the time of asking is soon behind the tail: its records
  * went elsewhere. */
