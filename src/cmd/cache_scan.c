@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "cmd/cache_scan.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 #include "cache/cache.h"
@@ -73,6 +74,18 @@ static bool ask_backing(struct wb_store *store, const struct wb_options *options
 	return ok;
 }
 
+/* It may also be a copy of the backing from before the last writes. */
+static void tell_all_written(const struct wb_recovery *recovery, const char *backing)
+{
+	struct wb_recovery_dirty dirty;
+
+	wb_recovery_count_dirty(recovery, &dirty);
+	wb_report_note("backing %s is marked as complete: the %" PRIu64 " blocks and %" PRIu64
+		       " discards that the log of the cache still has are taken as written to it. "
+		       "'wbfs rescue --force --output IMAGE' shows the image with them",
+		       backing, dirty.dirty_blocks, dirty.extents);
+}
+
 static struct wb_recovery *scan_without_superblocks(struct wb_store *store,
 		const struct wb_options *options, const struct wb_recovery_options *how,
 		GError **error)
@@ -85,7 +98,9 @@ static struct wb_recovery *scan_without_superblocks(struct wb_store *store,
 	with.superblock = superblock;
 	if (ask_backing(store, options, &facts, superblock, error))
 		recovery = wb_recovery_scan(store, &with, error);
-	if (recovery && wb_repair_is_all_written(&facts, recovery, superblock)) {
+	if (recovery && !options->force &&
+	    wb_repair_is_all_written(&facts, recovery, superblock)) {
+		tell_all_written(recovery, options->backing_path);
 		wb_recovery_free(recovery);
 		recovery = wb_recovery_scan(store, &with, error);
 	}

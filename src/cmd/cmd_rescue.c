@@ -152,11 +152,18 @@ static bool check_pair(struct rescue *r, GError **error)
 
 /* An older backing lacks what was written back since it was copied, and the mark
  * of a finished rescue would say that it is complete. */
+static bool is_old_backing(const struct rescue *r)
+{
+	uint64_t epoch = r->keeper.mark.epoch;
+
+	return epoch && epoch < r->recovery->superblock.mark_epoch;
+}
+
 static bool refuse_old_backing(const struct rescue *r, GError **error)
 {
 	uint64_t seen = r->recovery->superblock.mark_epoch, epoch = r->keeper.mark.epoch;
 
-	if (!epoch || epoch >= seen)
+	if (!is_old_backing(r))
 		return true;
 	return wb_fail(error, "backing %s is an older copy: its mark is of epoch %" PRIu64 ", but "
 		       "cache %s has seen %" PRIu64 ". Nothing was changed. --output IMAGE lays "
@@ -213,7 +220,7 @@ static void note_rescue(struct rescue *r)
 /* All that the cache had is on the backing now. */
 static void mark_complete(struct rescue *r)
 {
-	if (r->losses->len > 0 || r->is_doubtful)
+	if (r->losses->len > 0 || r->is_doubtful || is_old_backing(r))
 		return;
 	r->keeper.epoch = MAX(r->recovery->highest_epoch, r->keeper.mark.epoch);
 	r->keeper.is_complete = true;

@@ -288,6 +288,10 @@ bring_back "$BACKING"
 if "$WBFS" rescue "$CACHE" --in-place >"$W/said" 2>&1; then fail "it was applied"; fi
 grep -F 'is an older copy: its mark is of epoch 2' "$W/said"
 refused 'it is an older copy: its mark is of epoch 2'
+"$WBFS" rescue "$CACHE" --in-place --force
+has "$BACKING" 102 n
+mark_is "epoch=2 dirty=yes" rescue
+refused 'it is an older copy: its mark is of epoch 2'
 
 case_is "after a rescue --in-place that could not apply all, the volume can be mounted"
 make_dirty

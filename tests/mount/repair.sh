@@ -237,7 +237,10 @@ printf N | dd of="$BACKING" bs=1 seek=$((4096 * 2)) conv=notrunc status=none
 volume_mount
 volume_umount
 lose_both
-says 0 'log: empty' 'dirty: 0 blocks' 'repaired: new superblocks' -- \
+rm -f "$W/out"
+says 0 'a copy of' -- "$WBFS" rescue "$CACHE" --backing "$BACKING" --force --output "$W/out"
+holds "$W/out" 2 c
+says 0 'is marked as complete: the 5 blocks and 0 discards that the log' 'log: empty' 'dirty: 0 blocks' 'repaired: new superblocks' -- \
 	"$WBFS" check --repair --yes --backing "$BACKING" "$CACHE"
 volume_mount
 [ "$(dd if="$DISK" bs=4096 skip=2 count=1 status=none | head -c 1)" = N ] || fail "it was undone"
