@@ -27,6 +27,7 @@ struct wb_recovery {
 	unsigned newest_copy;			/* index of the one in use */
 	struct wb_superblock superblock;	/* of that copy */
 	bool was_clean;				/* its clean flag */
+	bool is_guessed;			/* it was given: neither copy counts */
 
 	/* --- the log --- */
 	uint64_t highest_epoch;		/* in any valid header or superblock */

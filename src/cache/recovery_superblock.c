@@ -202,6 +202,7 @@ gboolean wb_recovery_read_superblocks(struct wb_recovery_scan *scan, GError **er
 	if (scan->options->superblock) {
 		r->superblock = *scan->options->superblock;
 		r->newest_copy = 1;
+		r->is_guessed = true;
 		learn(scan, &r->superblock);
 		ok = TRUE;
 	} else if (choose(scan, &copies, error)) {

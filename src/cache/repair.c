@@ -24,7 +24,7 @@ enum wb_repair_need wb_repair_need(const struct wb_recovery *recovery)
 {
 	if (recovery->damage)
 		return WB_REPAIR_LOG;
-	if (!is_whole(recovery, 0) && !is_whole(recovery, 1))
+	if (recovery->is_guessed || (!is_whole(recovery, 0) && !is_whole(recovery, 1)))
 		return WB_REPAIR_SUPERBLOCKS;
 	for (unsigned copy = 0; copy < WB_SUPERBLOCK_COUNT; copy++)
 		if (!is_whole(recovery, copy))
