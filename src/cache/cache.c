@@ -73,6 +73,20 @@ void wb_cache_on_ready(void *arg)
 	wb_park_wake_all(&cache->space);
 }
 
+void wb_cache_on_no_room(void *arg)
+{
+	struct wb_cache *cache = arg;
+	uint64_t last = wb_log_last_sequence(cache->path.log);
+
+	/* A record that is still to be written carries the tail too. */
+	if (last > wb_log_durable(cache->path.log)) {
+		wb_flush_want(cache->path.flush, last);
+		return;
+	}
+	atomic_fetch_add(&cache->path.room_refusals, 1);
+	wb_park_wake_all(&cache->space);
+}
+
 void wb_cache_on_zeros_done(void *arg)
 {
 	struct wb_cache *cache = arg;
@@ -492,7 +506,8 @@ static enum wb_cache_state state_of(struct wb_cache *cache)
 		return WB_CACHE_STOPPING;
 	if (cache->path.bare)
 		return WB_CACHE_WITHOUT;
-	return wb_flush_has_failed(cache->path.flush) ? WB_CACHE_FAILED : WB_CACHE_RUNNING;
+	return wb_flush_has_failed(cache->path.flush) || wb_reclaim_has_failed(cache->reclaim) ?
+		       WB_CACHE_FAILED : WB_CACHE_RUNNING;
 }
 
 void wb_cache_get_stats(struct wb_cache *cache, struct wb_stats_snapshot *snapshot)

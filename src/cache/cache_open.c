@@ -487,7 +487,7 @@ static void wire(struct wb_cache *cache)
 	wb_log_set_sealed(cache->path.log, wb_cache_on_sealed, cache);
 	wb_flush_set_advanced(cache->path.flush, wb_cache_on_advanced, cache);
 	wb_reclaim_set_callbacks(cache->reclaim, wb_cache_on_ready, wb_cache_kick_writeback,
-				 cache);
+				 wb_cache_on_no_room, cache);
 	wb_relocate_set_callbacks(cache->relocate, wb_cache_on_ready, wb_cache_kick_writeback,
 				  cache);
 	wb_writeback_set_callbacks(cache->writeback, wb_cache_kick_writeback,

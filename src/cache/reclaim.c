@@ -10,6 +10,7 @@ struct wb_reclaim {
 	struct wb_reclaim_deps deps;	/* constant */
 	void (*ready)(void *arg);
 	void (*kick)(void *arg);
+	void (*no_room)(void *arg);
 	void *arg;
 
 	/* the stepping thread only */
@@ -18,7 +19,7 @@ struct wb_reclaim {
 	uint64_t judged_sequence;	/* durable must cover this */
 	struct wb_tail_position recording;	/* in the superblocks under way */
 	/* of the update under way, or of whoever starts the next one */
-	unsigned failures;		/* in a row */
+	_Atomic unsigned failures;	/* in a row; read by others too */
 	uint64_t retry_at_ns;
 };
 
@@ -36,11 +37,17 @@ void wb_reclaim_free(struct wb_reclaim *reclaim)
 }
 
 void wb_reclaim_set_callbacks(struct wb_reclaim *reclaim, void (*ready)(void *arg),
-			      void (*kick)(void *arg), void *arg)
+			      void (*kick)(void *arg), void (*no_room)(void *arg), void *arg)
 {
 	reclaim->ready = ready;
 	reclaim->kick = kick;
+	reclaim->no_room = no_room;
 	reclaim->arg = arg;
+}
+
+bool wb_reclaim_has_failed(struct wb_reclaim *reclaim)
+{
+	return reclaim->failures >= WB_LOG_FAILURES_MAX;
 }
 
 /* Closed, all of it durable (so nothing of it is still being published), and
@@ -179,13 +186,13 @@ static void recorded(void *arg, int error)
 		reclaim->failures = 0;
 		return;
 	}
-	/* The log may have no place left, so that nothing else is written: who
-	 * waits for one must hear that there will be none. */
-	wb_flush_count_failure(reclaim->deps.flush, error);
 	/* A disk that fails at once would otherwise keep a processor busy. */
 	reclaim->retry_at_ns = wb_clock_now_ns(reclaim->deps.clock) +
 		MIN(WB_RETRY_FIRST_NS << MIN(reclaim->failures, 10u), WB_RETRY_LAST_NS);
-	reclaim->failures++;
+	/* The log may have no place left, so that nothing else is written: who
+	 * waits for one must hear that there will be none. */
+	if (++reclaim->failures >= WB_LOG_FAILURES_MAX && reclaim->no_room)
+		reclaim->no_room(reclaim->arg);
 }
 
 static void recorder_idle(void *arg)

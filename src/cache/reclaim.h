@@ -34,9 +34,12 @@ struct wb_reclaim;
 struct wb_reclaim *wb_reclaim_new(const struct wb_reclaim_deps *deps);
 void wb_reclaim_free(struct wb_reclaim *reclaim);
 /* `ready` is called, with no lock held, when places became ready; `kick` when
- * step should run again (a superblock was written). */
+ * step should run again (a superblock was written); `no_room` at each failure of
+ * writing superblocks but the first ones (any thread). */
 void wb_reclaim_set_callbacks(struct wb_reclaim *reclaim, void (*ready)(void *arg),
-			      void (*kick)(void *arg), void *arg);
+			      void (*kick)(void *arg), void (*no_room)(void *arg), void *arg);
+/* Superblocks cannot be written, again and again. Any thread. */
+bool wb_reclaim_has_failed(struct wb_reclaim *reclaim);
 /* `is_urgent`: somebody waits for a place, so syncs and superblocks are worth
  * their cost. TRUE when something moved. */
 enum wb_urgency { WB_CALM, WB_URGENT };

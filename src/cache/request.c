@@ -170,6 +170,10 @@ static bool park(struct wb_request *request, struct wb_park_list *list, uint64_t
 
 bool wb_request_park_for_space(struct wb_request *request, uint64_t generation)
 {
+	if (atomic_load(&request->path->room_refusals) != request->room_refusals) {
+		request->error = -EIO;
+		return false;
+	}
 	return park(request, request->path->space, generation);
 }
 
@@ -207,6 +211,7 @@ static bool range_is_valid(const struct wb_request *request)
 enum wb_submit_result wb_request_start(struct wb_request *request, int *error)
 {
 	request->was_parked = false;
+	request->room_refusals = atomic_load(&request->path->room_refusals);
 	request->is_through_gate = false;
 	request->error = 0;
 	request->sync_target = 0;

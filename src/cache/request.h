@@ -41,6 +41,8 @@ struct wb_data_path {
 	struct wb_park_list *space;	/* requests that wait for room in the log */
 	struct wb_park_list *extent_room;	/* discards: in the extent table */
 	struct wb_mark_gate *mark_gate;	/* before all that changes data */
+	/* atomic: how often those who wait for room were told that there is none */
+	_Atomic uint32_t room_refusals;
 	/* Somebody waits for room: flush, write back, reclaim. */
 	void (*need_space)(void *arg);
 	void *arg;
@@ -146,6 +148,7 @@ struct wb_request {
 	struct wb_request *next_free;
 
 	bool was_parked;		/* has its turn before newcomers */
+	uint32_t room_refusals;		/* when it began */
 	bool is_through_gate;		/* of the mark; a change is under way */
 	int error;
 	uint64_t cursor_bytes;		/* absolute offset up to which it is done */
