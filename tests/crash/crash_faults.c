@@ -120,10 +120,17 @@ bool crash_faults_excuse(const struct crash_faults *faults, const struct wb_sim_
 	return faults->is_in_trouble || op->submit_step <= faults->healed_step;
 }
 
+/* A sync that has nothing to do succeeds while new data is still refused: the next
+ * try is up to half a minute away. */
 void crash_faults_succeeded(struct crash_faults *faults, const struct wb_sim_op *op)
 {
-	if (op->op == WB_SYNC && !faults->is_failing && op->submit_step > faults->healed_step)
-		faults->is_in_trouble = false;
+	struct wb_stats_snapshot stats;
+
+	if (!faults->is_in_trouble || op->op != WB_SYNC || faults->is_failing ||
+	    op->submit_step <= faults->healed_step)
+		return;
+	wb_sim_stats(faults->sim, &stats);
+	faults->is_in_trouble = stats.state == WB_CACHE_FAILED;
 }
 
 void crash_faults_slow_superblocks(struct crash_faults *faults)

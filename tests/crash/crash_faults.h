@@ -4,8 +4,8 @@
  * flush or punch gets EIO (ENOSPC on the backing too), not carried out, carried
  * out by half, or in full; some I/O takes very long. Then they are healed.
  *
- * While a disk fails, and until a sync that began later has succeeded, requests
- * may fail. Never else.
+ * While a disk fails, and until a sync that began later has succeeded and the cache
+ * says that it is over it, requests may fail. Never else.
  */
 #ifndef WB_TESTS_CRASH_FAULTS_H
 #define WB_TESTS_CRASH_FAULTS_H
