@@ -193,6 +193,29 @@ run_in_background() {	# sets JOB
 	own_jobs+=("$JOB")
 }
 
+# --- what a command says --------------------------------------------------------------
+
+# says STATUS WORD... -- COMMAND...: it ends with STATUS and says every WORD.
+says() {
+	local wanted=$1 status=0 words=() word
+	shift
+	while [ "$1" != -- ]; do words+=("$1"); shift; done
+	shift
+	"$@" >"$W/said" 2>&1 </dev/null || status=$?
+	cat "$W/said"
+	[ $status -eq "$wanted" ] || fail "$*: exit status $status, not $wanted"
+	for word in "${words[@]}"; do
+		grep -qF -- "$word" "$W/said" || fail "$*: it does not say: $word"
+	done
+}
+
+says_not() {	# WORD...: of what was said last
+	local word
+	for word; do
+		! grep -qF -- "$word" "$W/said" || fail "it says: $word"
+	done
+}
+
 # --- volumes -----------------------------------------------------------------------
 
 # volume_make CACHE_SIZE IMAGE_SIZE [format option]...

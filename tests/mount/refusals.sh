@@ -8,20 +8,6 @@
 needs fuse jq setfattr
 start
 
-# says STATUS WORD... -- COMMAND...: it ends with STATUS and says every WORD.
-says() {
-	local wanted=$1 status=0 words=()
-	shift
-	while [ "$1" != -- ]; do words+=("$1"); shift; done
-	shift
-	"$@" >"$W/said" 2>&1 </dev/null || status=$?
-	cat "$W/said"
-	[ $status -eq "$wanted" ] || fail "exit status $status, not $wanted: $*"
-	for word in "${words[@]}"; do
-		grep -qF -- "$word" "$W/said" || fail "it does not say: $word"
-	done
-}
-
 case_is "format: sizes that do not fit"
 says 1 'bytes) and backing ' 'the cache is too small: room for at least 8 segments' -- \
 	"$WBFS" format --cache "$W/c" --cache-size 2M --backing "$W/b" --size 8M

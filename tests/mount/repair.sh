@@ -16,24 +16,6 @@ is_unchanged() {
 	state_of | cmp - "$W/state" || fail "something was changed"
 }
 
-# says STATUS WORD... -- COMMAND...: it ends with STATUS and says every WORD.
-says() {
-	local wanted=$1 status=0 words=()
-	shift
-	while [ "$1" != -- ]; do words+=("$1"); shift; done
-	shift
-	"$@" >"$W/said" 2>&1 </dev/null || status=$?
-	cat "$W/said"
-	[ $status -eq "$wanted" ] || fail "exit status $status, not $wanted"
-	for word in "${words[@]}"; do
-		grep -qF -- "$word" "$W/said" || fail "it does not say: $word"
-	done
-}
-
-says_not() {
-	! grep -qF -- "$1" "$W/said" || fail "it says: $1"
-}
-
 # put_block BLOCK LETTER: 4 KiB of one letter, a record of its own
 put_block() {
 	head -c 4096 /dev/zero | tr '\0' "$2" |

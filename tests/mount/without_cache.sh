@@ -7,27 +7,6 @@
 needs fuse jq getfattr setfattr
 start
 
-# says STATUS WORD... -- COMMAND...
-says() {
-	local wanted=$1 status=0 words=() word
-	shift
-	while [ "$1" != -- ]; do words+=("$1"); shift; done
-	shift
-	"$@" >"$W/said" 2>&1 </dev/null || status=$?
-	cat "$W/said"
-	[ $status -eq "$wanted" ] || fail "$*: exit status $status, not $wanted"
-	for word in "${words[@]}"; do
-		grep -qF -- "$word" "$W/said" || fail "$*: does not say: $word"
-	done
-}
-
-says_not() {	# WORD... : of what was said last
-	local word
-	for word; do
-		! grep -qF -- "$word" "$W/said" || fail "it says: $word"
-	done
-}
-
 # Everything about a file but when it was read.
 state_of() {
 	local file
