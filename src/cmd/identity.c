@@ -272,6 +272,8 @@ bool wb_identity_read(const struct wb_disk *backing, struct wb_identity *identit
 		found = read_file(sidecar, WB_MARK_SIDECAR, identity, error);
 	if (!found)
 		found = read_file(state, WB_MARK_STATE_DIRECTORY, identity, error);
+	if (found < 0)
+		wb_identity_clear(identity);
 	return found >= 0;
 }
 
