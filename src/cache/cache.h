@@ -199,6 +199,10 @@ void wb_cache_mark_written(struct wb_cache *cache, enum wb_mark_wish what, int e
 void wb_cache_end_marking(struct wb_cache *cache);
 
 void wb_cache_set_tunables(struct wb_cache *cache, const struct wb_tunables *tunables);
+void wb_cache_get_tunables(struct wb_cache *cache, struct wb_tunables *tunables);
+/* One of them, as a person writes it; FALSE like wb_tunable_parse(). */
+bool wb_cache_set_tunable(struct wb_cache *cache, const struct wb_tunable *tunable,
+			  const char *text, GError **error);
 
 /* Housekeeping by the clock (periodic sync, retries); call it a few times a
  * second from a timer. */

@@ -48,6 +48,7 @@ struct wb_cache *wb_cache_open_bare(const struct wb_cache_config *config,
 	cache->config.cache_store = NULL;
 	memcpy(cache->uuid, uuid, sizeof cache->uuid);
 	make_path(cache, access);
+	wb_cache_set_tunables(cache, &config->tunables);
 	if (wb_cache_make_requests(cache, WB_BARE_BOUNCE_BYTES, error))
 		return cache;
 	wb_cache_free(cache);

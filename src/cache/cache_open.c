@@ -449,8 +449,6 @@ static gboolean make_engines(struct wb_cache *cache, const struct wb_log_start *
 		.stats = &cache->stats, .message = &cache->message,
 		.kick = wb_cache_kick_writeback, .arg = cache,
 	});
-	wb_scrub_set_rate(cache->scrub,
-			  (uint64_t)cache->config.tunables.scrub_rate_mib_s << 20);
 	cache->writeback = wb_writeback_new(&writeback_deps, error);
 	return cache->writeback != NULL;
 }
@@ -536,8 +534,6 @@ struct wb_cache *wb_cache_new(const struct wb_cache_config *config)
 	struct wb_cache *cache = g_new0(struct wb_cache, 1);
 
 	cache->config = *config;
-	cache->allow_writeback = config->tunables.allow_writeback;
-	cache->sync_interval_s = config->tunables.sync_interval_s;
 	wb_lock_init(&cache->lock, WB_RANK_CACHE);
 	wb_lock_init(&cache->pool_lock, WB_RANK_POOL);
 	wb_message_init(&cache->message);
@@ -559,6 +555,7 @@ struct wb_cache *wb_cache_open(const struct wb_cache_config *config, GError **er
 		wb_cache_free(cache);
 		return NULL;
 	}
+	wb_cache_set_tunables(cache, &config->tunables);
 	wire(cache);
 	return cache;
 }

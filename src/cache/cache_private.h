@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The assembled cache: shared by cache.c, cache_open.c and cache_bare.c only. */
+/* The assembled cache: shared by the files cache*.c only. */
 #ifndef WB_CACHE_CACHE_PRIVATE_H
 #define WB_CACHE_CACHE_PRIVATE_H
 
@@ -56,6 +56,7 @@ struct wb_cache {
 	uint64_t scrub_answers;		/* asked, when the pass began */
 	uint64_t next_sync_ns;
 	struct wb_backing_space backing_space;
+	struct wb_tunables tunables;	/* what the atomic ones below come from */
 
 	/* the owner of the mark; closing */
 	uint64_t marked_epoch;		/* in the mark, as far as is known */

@@ -1,18 +1,59 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What may be set at mount (and later at run time). Plain data. */
+/*
+ * What may be set at the mount and while mounted, as one table: mount options,
+ * MOUNTPOINT/.wbfs/tunables, `wbfs set`, the configuration file, their help and
+ * their man pages all come from it. Plain data; any thread.
+ *
+ * To add one: a field, its default, a row in tunables.c, a line in
+ * wbfs-control(7); then wb_cache_set_tunables() hands it to who obeys it.
+ */
 #ifndef WB_CACHE_TUNABLES_H
 #define WB_CACHE_TUNABLES_H
 
+#include <glib.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct wb_tunables {
-	bool allow_writeback;		/* on */
-	uint32_t sync_interval_s;	/* age of unsynced data; 0 = no limit; 5 */
-	uint32_t scrub_rate_mib_s;	/* MiB a second; 0 = no limit; 64 */
+	bool allow_writeback;
+	uint32_t sync_interval_s;	/* age of unsynced data; 0 = no limit */
+	uint32_t scrub_rate_mib_s;	/* MiB a second; 0 = no limit */
 };
 
 #define WB_TUNABLES_DEFAULT \
 	{ .allow_writeback = true, .sync_interval_s = 5, .scrub_rate_mib_s = 64 }
+
+enum wb_tunable_type {
+	WB_TUNABLE_ON_OFF,		/* bool */
+	WB_TUNABLE_NUMBER,		/* uint32_t */
+	WB_TUNABLE_CHOICE,		/* uint32_t: an index of `choices` */
+};
+
+struct wb_tunable {
+	const char *name;
+	enum wb_tunable_type type;
+	size_t offset;			/* in struct wb_tunables */
+	const char *argument;		/* for the help: "SECONDS" */
+	const char *unit;		/* of a number, in messages: "seconds"; or NULL */
+	uint32_t minimum, maximum;	/* of a number */
+	const char *const *choices;	/* of a choice, NULL-terminated */
+	const char *summary;		/* without the default, which is shown behind it */
+};
+
+extern const struct wb_tunable wb_tunables_table[];
+extern const unsigned wb_tunables_count;
+
+/* NULL when there is no such name. */
+const struct wb_tunable *wb_tunable_find(const char *name);
+
+/* The value as a person writes it: "on", "5", "writeback". FALSE and an error
+ * (G_OPTION_ERROR_BAD_VALUE) that names the tunable, what it takes and what was
+ * found; nothing is changed then. */
+bool wb_tunable_parse(const struct wb_tunable *tunable, const char *text,
+		      struct wb_tunables *tunables, GError **error);
+/* The other way round, appended. */
+void wb_tunable_append(const struct wb_tunable *tunable, const struct wb_tunables *tunables,
+		       GString *text);
 
 #endif

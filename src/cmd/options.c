@@ -105,7 +105,7 @@ static const struct option options_table[] = {
 };
 
 enum mount_option_type {
-	MOUNT_FLAG, MOUNT_SIZE, MOUNT_ON_OFF, MOUNT_NUMBER, MOUNT_TEXT,
+	MOUNT_FLAG, MOUNT_SIZE, MOUNT_TEXT,
 	MOUNT_KERNEL,		/* handed on to the kernel */
 	MOUNT_IGNORED,		/* words of /etc/fstab that say nothing here */
 	MOUNT_UNSUPPORTED,
@@ -119,20 +119,12 @@ struct mount_option {
 	const char *summary;	/* NULL = no line of its own in the help */
 };
 
+/* Besides the tunables, which are mount options too. */
 static const struct mount_option mount_options_table[] = {
 	{ "ram_buffer", MOUNT_SIZE, offsetof(struct wb_options, ram_buffer_bytes), "SIZE",
 	  "memory for data on its way to the cache (64M)" },
 	{ "allow_other", MOUNT_FLAG, offsetof(struct wb_options, allow_other), NULL,
 	  "let other users in, as far as the file modes allow" },
-	{ "allow_writeback", MOUNT_ON_OFF,
-	  offsetof(struct wb_options, tunables.allow_writeback), "on|off",
-	  "write back while there is space left (on)" },
-	{ "sync_interval_s", MOUNT_NUMBER,
-	  offsetof(struct wb_options, tunables.sync_interval_s), "SECONDS",
-	  "make data durable that is older; 0 = never (5)" },
-	{ "scrub_rate_mib_s", MOUNT_NUMBER,
-	  offsetof(struct wb_options, tunables.scrub_rate_mib_s), "MIB",
-	  "MiB a second that a scrub reads at most; 0 = no limit (64)" },
 	{ "fsname", MOUNT_TEXT, offsetof(struct wb_options, fsname), "NAME",
 	  "source shown in the mount table (the backing)" },
 	{ "nodev", MOUNT_KERNEL, 0, NULL, NULL },
@@ -280,31 +272,9 @@ static bool unknown_mount_option(const char *name, GError **error)
 	for (unsigned i = 0; i < G_N_ELEMENTS(mount_options_table); i++)
 		if (mount_options_table[i].type != MOUNT_UNSUPPORTED)
 			g_ptr_array_add(names, (char *)mount_options_table[i].name);
+	for (unsigned i = 0; i < wb_tunables_count; i++)
+		g_ptr_array_add(names, (char *)wb_tunables_table[i].name);
 	return unknown(error, "mount option", "", name, names);
-}
-
-static bool parse_on_off(const char *name, const char *value, bool *result, GError **error)
-{
-	if (!strcmp(value, "on"))
-		*result = true;
-	else if (!strcmp(value, "off"))
-		*result = false;
-	else
-		return usage(error, "mount option '%s' takes 'on' or 'off', not '%s'", name,
-			     value);
-	return true;
-}
-
-static bool parse_number(const char *name, const char *value, uint32_t *result,
-			 GError **error)
-{
-	guint64 number;
-
-	if (!g_ascii_string_to_unsigned(value, 10, 0, G_MAXUINT32, &number, NULL))
-		return usage(error, "mount option '%s' takes a whole number, not '%s'", name,
-			     value);
-	*result = (uint32_t)number;
-	return true;
 }
 
 static bool parse_size(const char *name, const char *value, uint64_t *result, GError **error)
@@ -329,10 +299,6 @@ static bool store_mount_option(struct wb_options *options, const struct mount_op
 		return true;
 	case MOUNT_SIZE:
 		return parse_size(option->name, value, field, error);
-	case MOUNT_ON_OFF:
-		return parse_on_off(option->name, value, field, error);
-	case MOUNT_NUMBER:
-		return parse_number(option->name, value, field, error);
 	case MOUNT_TEXT:
 		g_free(*(char **)field);
 		*(char **)field = g_strdup(value);
@@ -349,20 +315,36 @@ static bool store_mount_option(struct wb_options *options, const struct mount_op
 	g_assert_not_reached();
 }
 
+static bool store_tunable(struct wb_options *options, const struct wb_tunable *tunable,
+			  const char *value, GError **error)
+{
+	g_autoptr(GError) reason = NULL;
+
+	if (wb_tunable_parse(tunable, value, &options->tunables, &reason))
+		return true;
+	return usage(error, "mount option %s", reason->message);
+}
+
 static bool parse_mount_option(struct wb_options *options, char *word, GError **error)
 {
 	char *value = strchr(word, '=');
+	const struct wb_tunable *tunable;
 	const struct mount_option *option;
+	const char *argument;
 
 	if (value)
 		*value++ = '\0';
+	tunable = wb_tunable_find(word);
 	option = find_mount_option(word);
-	if (!option)
+	if (!tunable && !option)
 		return unknown_mount_option(word, error);
-	if (option->argument && (!value || !*value))
+	argument = tunable ? tunable->argument : option->argument;
+	if (argument && (!value || !*value))
 		return usage(error, "mount option '%s' needs a value: %s=%s", word, word,
-			     option->argument);
-	if (!option->argument && value)
+			     argument);
+	if (tunable)
+		return store_tunable(options, tunable, value, error);
+	if (!argument && value)
 		return usage(error, "mount option '%s' takes no value", word);
 	return store_mount_option(options, option, value, error);
 }
@@ -602,6 +584,20 @@ char *wb_options_help_all(void)
 	return g_string_free(text, FALSE);
 }
 
+static void append_tunables(GString *text)
+{
+	const struct wb_tunables defaults = WB_TUNABLES_DEFAULT;
+
+	for (unsigned i = 0; i < wb_tunables_count; i++) {
+		const struct wb_tunable *tunable = &wb_tunables_table[i];
+		g_autofree char *left = g_strconcat(tunable->name, "=", tunable->argument, NULL);
+
+		g_string_append_printf(text, "      %-24s %s (", left, tunable->summary);
+		wb_tunable_append(tunable, &defaults, text);
+		g_string_append(text, ")\n");
+	}
+}
+
 static void append_mount_options(GString *text)
 {
 	g_autoptr(GPtrArray) kernel = g_ptr_array_new();
@@ -619,6 +615,7 @@ static void append_mount_options(GString *text)
 				   option->argument, NULL);
 		g_string_append_printf(text, "      %-24s %s\n", left, option->summary);
 	}
+	append_tunables(text);
 	g_ptr_array_add(kernel, NULL);
 	kernel_names = g_strjoinv(", ", (char **)kernel->pdata);
 	g_string_append_printf(text, "      and as in mount(8): %s\n", kernel_names);
@@ -661,5 +658,7 @@ char *wb_options_list(void)
 		g_string_append_printf(text, "option --%s\n", options_table[i].name);
 	for (unsigned i = 0; i < G_N_ELEMENTS(mount_options_table); i++)
 		g_string_append_printf(text, "mount-option %s\n", mount_options_table[i].name);
+	for (unsigned i = 0; i < wb_tunables_count; i++)
+		g_string_append_printf(text, "mount-option %s\n", wb_tunables_table[i].name);
 	return g_string_free(text, FALSE);
 }

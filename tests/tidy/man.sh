@@ -44,6 +44,7 @@ END
 ${CC:-cc} -std=gnu11 -D_GNU_SOURCE -I"$top/src" -o "$work/print" "$work/print.c" \
 	"$top/src/cmd/options.c" "$top/src/cmd/size_parse.c" \
 	"$top/src/frontend/stats_json.c" "$top/src/cache/stats.c" \
+	"$top/src/cache/tunables.c" \
 	$(pkg-config --cflags --libs glib-2.0 json-glib-1.0)
 "$work/print" options >"$work/options"
 "$work/print" stats | grep -o '"[a-z_]*" :' | tr -d '": ' | sort -u >"$work/keys"

@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* A cache stepped by hand, and the end of one. */
+#include "cache/cache_private.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+
+#include "cache/backing_check.h"
+
+static bool poll_store(struct wb_store *store)
+{
+	return store && store->ops->poll && store->ops->poll(store);
+}
+
+static bool run_step(struct wb_worker *worker)
+{
+	return worker && wb_worker_run_step(worker);
+}
+
+static bool run_kind(struct wb_cache *cache, unsigned kind)
+{
+	switch (kind % 5) {
+	case 0: return wb_executor_run_one(cache->executor);
+	case 1: return run_step(cache->flush_worker);
+	case 2: return run_step(cache->writeback_worker);
+	case 3: return poll_store(cache->config.cache_store);
+	default: return poll_store(cache->config.backing_store);
+	}
+}
+
+bool wb_cache_run_one(struct wb_cache *cache, unsigned choice)
+{
+	for (unsigned i = 0; i < 5; i++) {
+		if (run_kind(cache, choice + i))
+			return true;
+	}
+	return false;
+}
+
+static bool is_settled(struct wb_cache *cache)
+{
+	return wb_writeback_is_settled(cache->writeback) && wb_scrub_is_settled(cache->scrub) &&
+	       wb_recorder_is_idle(cache->recorder) && wb_flush_is_idle(cache->path.flush);
+}
+
+/* Ends the batch under way and begins nothing new. The worker is stopped first:
+ * from then on only this thread steps, so "settled" stays true. Completions
+ * still come on the stores' threads. */
+static void settle(struct wb_cache *cache)
+{
+	bool is_manual = cache->config.worker_mode == WB_WORKER_MANUAL;
+
+	wb_worker_stop(cache->writeback_worker);
+	wb_scrub_abandon(cache->scrub);
+	while (!is_settled(cache)) {
+		bool any = wb_writeback_step(cache->writeback, WB_WRITEBACK_OFF);
+
+		any |= wb_scrub_step(cache->scrub);
+
+		/* A superblock may wait for its flush, which may be in a pause. */
+		wb_flush_run(cache->path.flush);
+		if (is_manual)
+			any = wb_executor_run_one(cache->executor) ||
+			      poll_store(cache->config.cache_store) ||
+			      poll_store(cache->config.backing_store) || any;
+		if (!any)
+			g_usleep(is_manual ? 0 : 500);
+	}
+	wb_worker_stop(cache->flush_worker);
+}
+
+struct close_sync {
+	struct wb_sync_waiter waiter;
+	struct wb_lock lock;
+	struct wb_cond cond;
+	bool is_done;
+	int error;
+};
+
+static void close_sync_done(struct wb_sync_waiter *waiter, int error)
+{
+	struct close_sync *sync = (struct close_sync *)waiter;
+
+	wb_lock_acquire(&sync->lock);
+	sync->error = error;
+	sync->is_done = true;
+	wb_cond_signal(&sync->cond);
+	wb_lock_release(&sync->lock);
+}
+
+/* Everything acknowledged onto the cache; the kernel does not ask for it. */
+static int sync_all(struct wb_cache *cache)
+{
+	struct close_sync sync = { .waiter.done = close_sync_done };
+	bool is_manual = cache->config.worker_mode == WB_WORKER_MANUAL;
+	int result;
+
+	wb_lock_init(&sync.lock, WB_RANK_CACHE);
+	wb_cond_init(&sync.cond);
+	sync.waiter.target = wb_data_path_last(&cache->path);
+	result = wb_data_path_sync(&cache->path, &sync.waiter);
+	if (result == 1) {
+		wb_lock_acquire(&sync.lock);
+		while (!sync.is_done) {
+			if (!is_manual) {
+				/* Pauses after errors end by the clock. */
+				wb_cond_wait_until(&sync.cond, &sync.lock,
+						   g_get_monotonic_time() + 50000);
+			}
+			if (sync.is_done)
+				break;
+			wb_lock_release(&sync.lock);
+			if (is_manual)
+				wb_cache_run_one(cache, 0);
+			if (!cache->path.bare)
+				wb_flush_run(cache->path.flush);
+			wb_lock_acquire(&sync.lock);
+		}
+		result = sync.error;
+		wb_lock_release(&sync.lock);
+	}
+	wb_lock_clear(&sync.lock);
+	wb_cond_clear(&sync.cond);
+	return result;
+}
+
+/* For the next opening, now that nothing of ours is under way any more. */
+static void describe_backing(struct wb_cache *cache, uint64_t dirty_left)
+{
+	struct wb_superblock *superblock = wb_recorder_superblock(cache->recorder);
+
+	superblock->backing_look = wb_backing_describe(&cache->config, superblock, dirty_left);
+	superblock->mark_epoch = MAX(superblock->mark_epoch, cache->marked_epoch);
+}
+
+static int close_clean(struct wb_cache *cache)
+{
+	uint64_t dirty_left;
+	int error;
+
+	/* The disk may have healed, and there will be no later try. */
+	if (wb_flush_has_failed(cache->path.flush))
+		wb_flush_try_again(cache->path.flush);
+	error = sync_all(cache);
+
+	/* Then there is no way left, and nothing to wait for. */
+	if (error)
+		wb_flush_abandon(cache->path.flush);
+	settle(cache);
+	if (error)
+		return error;
+	/* The newest tail is known only now that everything is durable. */
+	while (wb_reclaim_step(cache->reclaim, WB_CALM))
+		wb_flush_try_again(cache->path.flush);
+	dirty_left = wb_segment_table_dirty(cache->path.segments);
+	describe_backing(cache, dirty_left);
+	error = wb_reclaim_record_sync(cache->reclaim, WB_STATE_CLEAN);
+	if (!error && cache->config.watch.stopped)
+		cache->config.watch.stopped(cache->config.watch.arg, dirty_left == 0);
+	return error;
+}
+
+static int close_bare(struct wb_cache *cache, enum wb_close_mode mode)
+{
+	bool is_manual = cache->config.worker_mode == WB_WORKER_MANUAL;
+	int error = 0;
+
+	if (mode == WB_CLOSE_CLEAN) {
+		error = sync_all(cache);
+	} else {
+		atomic_store(&cache->path.is_abandoned, true);
+		wb_bare_abandon(cache->path.bare);
+	}
+	/* A flush that nobody waits for, and what abandoned requests have there. */
+	while (poll_store(cache->config.backing_store) || !wb_bare_is_idle(cache->path.bare))
+		g_usleep(is_manual ? 0 : 500);
+	return error;
+}
+
+int wb_cache_close(struct wb_cache *cache, enum wb_close_mode mode)
+{
+	int error = 0;
+
+	cache->is_stopping = true;
+	if (cache->path.bare) {
+		error = close_bare(cache, mode);
+	} else if (mode == WB_CLOSE_CLEAN) {
+		error = close_clean(cache);
+	} else {
+		/* Requests first: the news of the others would wake them. */
+		atomic_store(&cache->path.is_abandoned, true);
+		wb_flush_abandon(cache->path.flush);
+		wb_writeback_abandon(cache->writeback);
+		settle(cache);
+		/* What they had at the disks still refers to them. */
+		while (cache->config.worker_mode == WB_WORKER_MANUAL &&
+		       (poll_store(cache->config.cache_store) ||
+			poll_store(cache->config.backing_store)))
+			;
+	}
+	wb_cache_free(cache);
+	return error;
+}
+
+void wb_cache_free(struct wb_cache *cache)
+{
+	/* The executor runs what is queued, and that may kick the workers. */
+	if (cache->executor)
+		wb_executor_free(cache->executor);
+	if (cache->flush_worker)
+		wb_worker_free(cache->flush_worker);
+	if (cache->writeback_worker)
+		wb_worker_free(cache->writeback_worker);
+	if (cache->path.log)
+		wb_tail_clear(&cache->tail);
+	wb_scrub_free(cache->scrub);
+	wb_writeback_free(cache->writeback);
+	wb_reclaim_free(cache->reclaim);
+	wb_relocate_free(cache->relocate);
+	wb_flush_free(cache->path.flush);
+	wb_log_free(cache->path.log);
+	wb_recorder_free(cache->recorder);
+	wb_bare_free(cache->path.bare);
+	wb_exclusion_free(cache->path.exclusion);
+	wb_extent_table_free(cache->path.extents);
+	wb_rambuf_free(cache->path.rambuf);
+	wb_block_map_free(cache->path.map);
+	wb_segment_table_free(cache->path.segments);
+	if (cache->path.space) {
+		wb_mark_gate_clear(&cache->mark_gate);
+		wb_park_list_clear(&cache->space);
+		wb_park_list_clear(&cache->extent_room);
+	}
+	if (cache->bounce_memory)
+		munmap(cache->bounce_memory, cache->bounce_bytes);
+	g_free(cache->requests);
+	g_free(cache->opening_note);
+	wb_lock_clear(&cache->lock);
+	wb_lock_clear(&cache->pool_lock);
+	wb_message_clear(&cache->message);
+	g_free(cache);
+}

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* One snapshot of all that is counted and known. */
+#include "cache/cache_private.h"
+
+#include <string.h>
+
+static void count_segments(struct wb_cache *cache, struct wb_stats_snapshot *snapshot)
+{
+	snapshot->segments_total = cache->path.geometry.segment_count;
+	for (uint64_t place = 0; place < snapshot->segments_total; place++) {
+		struct wb_segment *segment = wb_segment_at(cache->path.segments, place);
+
+		snapshot->bad_segments += segment->is_bad;
+		if (atomic_load(&segment->dirty_count) > 0)
+			snapshot->segments_dirty++;
+		else if (!segment->is_bad)
+			snapshot->segments_free++;
+	}
+}
+
+static void look_at_log(struct wb_cache *cache, struct wb_stats_snapshot *snapshot)
+{
+	struct wb_data_path *path = &cache->path;
+	struct wb_tail_position tail = wb_tail_current(&cache->tail);
+	struct wb_log_head head;
+
+	snapshot->cache_blocks = path->geometry.slot_count;
+	snapshot->dirty_blocks = wb_block_map_dirty_count(path->map);
+	snapshot->cached_blocks = wb_block_map_cached_count(path->map);
+	snapshot->pending_discards = wb_extent_table_count(path->extents);
+	count_segments(cache, snapshot);
+	snapshot->segment_bytes = path->geometry.segment_bytes;
+	wb_log_get_head(path->log, &head);
+	snapshot->head_segment = head.segment_id;
+	snapshot->head_sequence = head.last_sequence;
+	snapshot->tail_segment = tail.segment;
+	snapshot->tail_sequence = tail.sequence;
+	snapshot->durable_sequence = wb_log_durable(path->log);
+	snapshot->epoch = wb_log_epoch(path->log);
+	snapshot->ram_buffers_total = wb_rambuf_count(path->rambuf);
+	snapshot->ram_buffers_free = wb_rambuf_free_count(path->rambuf);
+	wb_scrub_get_progress(cache->scrub, &snapshot->scrub);
+	wb_cache_list_problems(cache, snapshot);
+}
+
+static enum wb_cache_state state_of(struct wb_cache *cache)
+{
+	if (cache->is_stopping)
+		return WB_CACHE_STOPPING;
+	if (cache->path.bare)
+		return WB_CACHE_WITHOUT;
+	return wb_flush_has_failed(cache->path.flush) || wb_reclaim_has_failed(cache->reclaim) ?
+		       WB_CACHE_FAILED : WB_CACHE_RUNNING;
+}
+
+void wb_cache_get_stats(struct wb_cache *cache, struct wb_stats_snapshot *snapshot)
+{
+	memset(snapshot, 0, sizeof *snapshot);
+	for (int i = 0; i < WB_STAT_COUNT; i++)
+		snapshot->counter[i] = atomic_load_explicit(&cache->stats.counter[i],
+							    memory_order_relaxed);
+	snapshot->state = state_of(cache);
+	snapshot->image_bytes = cache->path.geometry.backing_bytes;
+	if (!cache->path.bare)
+		look_at_log(cache, snapshot);
+	snapshot->recovered_records = cache->recovered_records;
+	snapshot->recovered_dirty_blocks = cache->recovered_dirty_blocks;
+	wb_message_get(&cache->message, snapshot->last_error);
+	wb_lock_acquire(&cache->lock);
+	snapshot->draining = cache->drain.is_running;
+	snapshot->drains_asked = cache->drain.asked;
+	snapshot->drains_done = cache->drain.done;
+	snapshot->drains_failed = cache->drain.failed;
+	snapshot->flushes_asked = cache->flush_verb.asked;
+	snapshot->flushes_done = cache->flush_verb.done;
+	snapshot->flushes_failed = cache->flush_verb.failed;
+	snapshot->scrubs_asked = cache->scrub_verb.asked;
+	snapshot->scrubs_done = cache->scrub_verb.done;
+	snapshot->scrubs_failed = cache->scrub_verb.failed;
+	snapshot->backing_space = cache->backing_space;
+	wb_lock_release(&cache->lock);
+}
+
+void wb_cache_set_backing_space(struct wb_cache *cache, const struct wb_backing_space *space)
+{
+	wb_lock_acquire(&cache->lock);
+	cache->backing_space = *space;
+	wb_lock_release(&cache->lock);
+}

@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What is asked of a running cache: verbs, tunables, and what the clock asks. */
+#include "cache/cache_private.h"
+
+/* --- tunables ------------------------------------------------------------------- */
+
+static void apply_locked(struct wb_cache *cache)
+{
+	atomic_store(&cache->allow_writeback, cache->tunables.allow_writeback);
+	atomic_store(&cache->sync_interval_s, cache->tunables.sync_interval_s);
+	if (cache->scrub)
+		wb_scrub_set_rate(cache->scrub,
+				  (uint64_t)cache->tunables.scrub_rate_mib_s << 20);
+}
+
+void wb_cache_set_tunables(struct wb_cache *cache, const struct wb_tunables *tunables)
+{
+	wb_lock_acquire(&cache->lock);
+	cache->tunables = *tunables;
+	apply_locked(cache);
+	wb_lock_release(&cache->lock);
+	wb_cache_kick_writeback(cache);
+}
+
+void wb_cache_get_tunables(struct wb_cache *cache, struct wb_tunables *tunables)
+{
+	wb_lock_acquire(&cache->lock);
+	*tunables = cache->tunables;
+	wb_lock_release(&cache->lock);
+}
+
+bool wb_cache_set_tunable(struct wb_cache *cache, const struct wb_tunable *tunable,
+			  const char *text, GError **error)
+{
+	bool ok;
+
+	wb_lock_acquire(&cache->lock);
+	ok = wb_tunable_parse(tunable, text, &cache->tunables, error);
+	if (ok)
+		apply_locked(cache);
+	wb_lock_release(&cache->lock);
+	if (ok)
+		wb_cache_kick_writeback(cache);
+	return ok;
+}
+
+/* --- verbs ---------------------------------------------------------------------- */
+
+/* A verb that is done because there is no cache. */
+static void answer_verb(struct wb_cache *cache, struct wb_verb *verb)
+{
+	wb_lock_acquire(&cache->lock);
+	verb->asked++;
+	verb->done++;
+	wb_lock_release(&cache->lock);
+}
+
+void wb_cache_start_drain(struct wb_cache *cache)
+{
+	struct wb_log_head head;
+	uint64_t last = wb_data_path_last(&cache->path);
+
+	if (cache->path.bare) {
+		answer_verb(cache, &cache->drain);
+		return;
+	}
+	wb_lock_acquire(&cache->lock);
+	/* Under the lock, for relocate(). */
+	wb_log_get_head(cache->path.log, &head);
+	/* Joining a drain that is under way moves its goal. */
+	cache->drain.asked++;
+	cache->drain.is_running = true;
+	cache->drain_segment = head.segment_id;
+	cache->drain_failures = wb_writeback_failures(cache->writeback);
+	cache->is_draining = true;
+	wb_lock_release(&cache->lock);
+	wb_writeback_retry_now(cache->writeback);
+	wb_flush_want(cache->path.flush, last);
+	wb_cache_kick_writeback(cache);
+}
+
+void wb_cache_start_scrub(struct wb_cache *cache)
+{
+	if (cache->path.bare) {
+		answer_verb(cache, &cache->scrub_verb);
+		return;
+	}
+	wb_lock_acquire(&cache->lock);
+	cache->scrub_verb.asked++;
+	wb_lock_release(&cache->lock);
+	wb_cache_kick_writeback(cache);
+}
+
+static void begin_flush_verb(struct wb_cache *cache);
+
+static void flush_verb_ended(struct wb_cache *cache, int error)
+{
+	bool again;
+
+	wb_lock_acquire(&cache->lock);
+	if (error)
+		cache->flush_verb.failed++;
+	else
+		cache->flush_verb.done++;
+	cache->flush_verb.answered_from++;
+	again = cache->flush_verb.answered_from < cache->flush_verb.asked;
+	cache->flush_verb.is_running = again;
+	wb_lock_release(&cache->lock);
+	if (again)
+		begin_flush_verb(cache);
+}
+
+static void flush_verb_done(struct wb_sync_waiter *waiter, int error)
+{
+	flush_verb_ended((struct wb_cache *)((char *)waiter -
+			 offsetof(struct wb_cache, flush_waiter)), error);
+}
+
+static void begin_flush_verb(struct wb_cache *cache)
+{
+	int result;
+
+	cache->flush_waiter.target = wb_data_path_last(&cache->path);
+	cache->flush_waiter.done = flush_verb_done;
+	result = wb_data_path_sync(&cache->path, &cache->flush_waiter);
+	if (result != 1)
+		flush_verb_ended(cache, result);
+}
+
+void wb_cache_start_flush(struct wb_cache *cache)
+{
+	bool begin;
+
+	wb_lock_acquire(&cache->lock);
+	cache->flush_verb.asked++;
+	begin = !cache->flush_verb.is_running;
+	cache->flush_verb.is_running = true;
+	wb_lock_release(&cache->lock);
+	if (begin)
+		begin_flush_verb(cache);
+}
+
+/* --- the clock ------------------------------------------------------------------- */
+
+void wb_cache_tick(struct wb_cache *cache)
+{
+	uint64_t now = wb_clock_now_ns(cache->config.clock);
+	uint64_t interval_ns = cache->sync_interval_s * UINT64_C(1000000000);
+	bool sync_is_due = false;
+
+	wb_lock_acquire(&cache->lock);
+	if (interval_ns > 0 && now >= cache->next_sync_ns) {
+		sync_is_due = cache->next_sync_ns != 0;
+		cache->next_sync_ns = now + interval_ns;
+	}
+	wb_lock_release(&cache->lock);
+	if (cache->path.bare) {
+		if (sync_is_due)
+			wb_bare_want_sync(cache->path.bare);
+		return;
+	}
+	if (sync_is_due)
+		wb_flush_want(cache->path.flush, wb_log_last_sequence(cache->path.log));
+	else
+		wb_flush_run(cache->path.flush);	/* what was paused after an error */
+	/* Parked requests look again: the disks' state may have changed. */
+	wb_park_wake_all(&cache->space);
+	wb_park_wake_all(&cache->extent_room);
+	wb_cache_kick_writeback(cache);
+}

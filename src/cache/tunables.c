@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "cache/tunables.h"
+
+#include <string.h>
+
+#define FIELD(name) #name, .offset = offsetof(struct wb_tunables, name)
+
+const struct wb_tunable wb_tunables_table[] = {
+	{ FIELD(allow_writeback), .type = WB_TUNABLE_ON_OFF, .argument = "on|off",
+	  .summary = "write back while there is space left" },
+	{ FIELD(sync_interval_s), .type = WB_TUNABLE_NUMBER, .argument = "SECONDS",
+	  .unit = "seconds", .maximum = 86400,
+	  .summary = "make data durable that is older; 0 = never" },
+	{ FIELD(scrub_rate_mib_s), .type = WB_TUNABLE_NUMBER, .argument = "MIB",
+	  .unit = "MiB a second", .maximum = 1u << 20,
+	  .summary = "MiB a second that a scrub reads at most; 0 = no limit" },
+};
+const unsigned wb_tunables_count = G_N_ELEMENTS(wb_tunables_table);
+
+const struct wb_tunable *wb_tunable_find(const char *name)
+{
+	for (unsigned i = 0; i < wb_tunables_count; i++)
+		if (!strcmp(wb_tunables_table[i].name, name))
+			return &wb_tunables_table[i];
+	return NULL;
+}
+
+static bool bad_value(GError **error, const char *name, const char *takes, const char *text)
+{
+	g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "'%s' takes %s, not '%s'",
+		    name, takes, text);
+	return false;
+}
+
+static bool parse_on_off(const struct wb_tunable *tunable, const char *text, bool *value,
+			 GError **error)
+{
+	if (strcmp(text, "on") && strcmp(text, "off"))
+		return bad_value(error, tunable->name, "'on' or 'off'", text);
+	*value = !strcmp(text, "on");
+	return true;
+}
+
+static bool parse_number(const struct wb_tunable *tunable, const char *text, uint32_t *value,
+			 GError **error)
+{
+	g_autofree char *takes = NULL;
+	guint64 number;
+
+	if (g_ascii_string_to_unsigned(text, 10, tunable->minimum, tunable->maximum, &number,
+				       NULL)) {
+		*value = (uint32_t)number;
+		return true;
+	}
+	takes = g_strdup_printf("a whole number%s%s from %u to %u", tunable->unit ? " of " : "",
+				tunable->unit ? tunable->unit : "", tunable->minimum,
+				tunable->maximum);
+	return bad_value(error, tunable->name, takes, text);
+}
+
+static bool parse_choice(const struct wb_tunable *tunable, const char *text, uint32_t *value,
+			 GError **error)
+{
+	g_autofree char *takes = NULL;
+
+	for (uint32_t i = 0; tunable->choices[i]; i++)
+		if (!strcmp(tunable->choices[i], text)) {
+			*value = i;
+			return true;
+		}
+	takes = g_strjoinv(" or ", (char **)tunable->choices);
+	return bad_value(error, tunable->name, takes, text);
+}
+
+bool wb_tunable_parse(const struct wb_tunable *tunable, const char *text,
+		      struct wb_tunables *tunables, GError **error)
+{
+	void *field = (char *)tunables + tunable->offset;
+
+	switch (tunable->type) {
+	case WB_TUNABLE_ON_OFF: return parse_on_off(tunable, text, field, error);
+	case WB_TUNABLE_NUMBER: return parse_number(tunable, text, field, error);
+	case WB_TUNABLE_CHOICE: return parse_choice(tunable, text, field, error);
+	}
+	g_assert_not_reached();
+}
+
+void wb_tunable_append(const struct wb_tunable *tunable, const struct wb_tunables *tunables,
+		       GString *text)
+{
+	const void *field = (const char *)tunables + tunable->offset;
+
+	switch (tunable->type) {
+	case WB_TUNABLE_ON_OFF:
+		g_string_append(text, *(const bool *)field ? "on" : "off");
+		break;
+	case WB_TUNABLE_NUMBER:
+		g_string_append_printf(text, "%u", *(const uint32_t *)field);
+		break;
+	case WB_TUNABLE_CHOICE:
+		g_string_append(text, tunable->choices[*(const uint32_t *)field]);
+		break;
+	}
+}

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <criterion/criterion.h>
+#include <string.h>
+
+#include "cache/tunables.h"
+
+static struct wb_tunables tunables = WB_TUNABLES_DEFAULT;
+static GError *error;
+
+static const struct wb_tunable *find(const char *name)
+{
+	const struct wb_tunable *tunable = wb_tunable_find(name);
+
+	cr_assert(tunable, "no tunable %s", name);
+	return tunable;
+}
+
+static void refuse(const char *name, const char *text, const char *words)
+{
+	struct wb_tunables before = tunables;
+
+	cr_assert_not(wb_tunable_parse(find(name), text, &tunables, &error));
+	cr_assert(g_error_matches(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE));
+	cr_assert(strstr(error->message, words), "no \"%s\" in: %s", words, error->message);
+	cr_assert_arr_eq(&before, &tunables, sizeof before);
+	g_clear_error(&error);
+}
+
+Test(tunables, what_is_shown_is_taken_back_and_means_the_same)
+{
+	const struct wb_tunables defaults = WB_TUNABLES_DEFAULT;
+
+	for (unsigned i = 0; i < wb_tunables_count; i++) {
+		struct wb_tunables copy;
+		GString *text = g_string_new(NULL);
+
+		/* From any other state, byte by byte the same but for padding. */
+		memset(&copy, 0, sizeof copy);
+		wb_tunable_append(&wb_tunables_table[i], &defaults, text);
+		cr_assert(wb_tunable_parse(&wb_tunables_table[i], text->str, &copy, &error));
+		cr_assert_arr_eq((char *)&copy + wb_tunables_table[i].offset,
+				 (const char *)&defaults + wb_tunables_table[i].offset,
+				 wb_tunables_table[i].type == WB_TUNABLE_ON_OFF ?
+					 sizeof(bool) : sizeof(uint32_t));
+		g_string_free(text, TRUE);
+	}
+}
+
+Test(tunables, a_switch_takes_on_and_off_only)
+{
+	cr_assert(wb_tunable_parse(find("allow_writeback"), "off", &tunables, &error));
+	cr_assert_not(tunables.allow_writeback);
+	refuse("allow_writeback", "1", "'allow_writeback' takes 'on' or 'off', not '1'");
+	refuse("allow_writeback", "ON", "takes 'on' or 'off'");
+}
+
+Test(tunables, a_number_has_a_range_and_a_unit)
+{
+	cr_assert(wb_tunable_parse(find("sync_interval_s"), "86400", &tunables, &error));
+	cr_assert_eq(tunables.sync_interval_s, 86400);
+	refuse("sync_interval_s", "86401", "a whole number of seconds from 0 to 86400");
+	refuse("sync_interval_s", "-1", "not '-1'");
+	refuse("sync_interval_s", "5s", "not '5s'");
+	refuse("sync_interval_s", "", "not ''");
+}
+
+Test(tunables, a_name_that_there_is_not_is_not_found)
+{
+	cr_assert_null(wb_tunable_find("allow_writebac"));
+	cr_assert_null(wb_tunable_find(""));
+}
