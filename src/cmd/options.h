@@ -86,8 +86,6 @@ void wb_options_clear(struct wb_options *options);
 const struct wb_command *wb_options_command(enum wb_command_id id);
 /* TRUE and *id when there is a command of that name. */
 bool wb_options_find_command(const char *name, enum wb_command_id *id);
-/* The nearest word of the list, or NULL when none is near. */
-const char *wb_options_nearest(const char *word, const char *const *list);
 
 /* To be freed. All commands, or one with its options. */
 char *wb_options_help_all(void);

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 # The man pages are right mdoc, and say what the program can do: every command,
-# option and mount option of the table in src/cmd/options.c is in wbfs(1), every
+# option and mount option of the tables in src/cmd/ is in wbfs(1), every
 # key of stats.json, verb and control file in wbfs-control(7); and these pages
 # name none that there is not.
 set -eu
@@ -42,7 +42,7 @@ int main(int argc, char **argv)
 END
 # shellcheck disable=SC2046
 ${CC:-cc} -std=gnu11 -D_GNU_SOURCE -I"$top/src" -o "$work/print" "$work/print.c" \
-	"$top/src/cmd/options.c" "$top/src/cmd/size_parse.c" \
+	"$top"/src/cmd/{options,options_help,options_table,mount_options,usage,size_parse}.c \
 	"$top/src/frontend/stats_json.c" "$top/src/cache/stats.c" \
 	"$top/src/cache/tunables.c" \
 	$(pkg-config --cflags --libs glib-2.0 json-glib-1.0)

@@ -18,8 +18,8 @@ my $least = 10;		# letters of a piece that says anything
 my $window = 16;	# letters in a row that a test has to name
 my $most = 3;		# messages that may share them
 my $calls = qr/\b(?:g_set_error(?:_literal)?|g_prefix_error|wb_fail(?:_errno)?|wb_report_note|
-	wb_message_set|usage|refuse\w*|wb_recovery_refuse|io_error|g_warning|g_message|
-	wb_lost_list_add|unknown)\s*\(/x;
+	wb_message_set|wb_usage\w*|refuse\w*|wb_recovery_refuse|io_error|g_warning|g_message|
+	wb_lost_list_add)\s*\(/x;
 
 sub slurp {
 	open my $file, '<', $_[0] or die "$_[0]: $!";
@@ -174,5 +174,5 @@ is complete, but cannot be marked so	the file system of the mark fails under a m
 cannot be marked as %s	the file system of the mark fails under a mounted volume
 What was not synced may not be on	the last flush of a backing used alone fails; core/test_bare.c sees it fail
 sectors of %d bytes, expected	no such disk is made
-mount option	what unknown() completes; unit/test_options.c
+mount option	what wb_usage_unknown() completes; unit/test_options.c
 END

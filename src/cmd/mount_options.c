@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "cmd/mount_options.h"
+
+#include <stddef.h>
+#include <string.h>
+
+#include "cmd/usage.h"
+
+enum mount_option_type {
+	MOUNT_FLAG, MOUNT_SIZE, MOUNT_TEXT,
+	MOUNT_KERNEL,		/* handed on to the kernel */
+	MOUNT_IGNORED,		/* words of /etc/fstab that say nothing here */
+	MOUNT_UNSUPPORTED,
+};
+
+struct mount_option {
+	const char *name;
+	enum mount_option_type type;
+	size_t offset;
+	const char *argument;
+	const char *summary;	/* NULL = no line of its own in the help */
+};
+
+/* Besides the tunables, which are mount options too. */
+static const struct mount_option table[] = {
+	{ "ram_buffer", MOUNT_SIZE, offsetof(struct wb_options, ram_buffer_bytes), "SIZE",
+	  "memory for data on its way to the cache (64M)" },
+	{ "allow_other", MOUNT_FLAG, offsetof(struct wb_options, allow_other), NULL,
+	  "let other users in, as far as the file modes allow" },
+	{ "fsname", MOUNT_TEXT, offsetof(struct wb_options, fsname), "NAME",
+	  "source shown in the mount table (the backing)" },
+	{ "nodev", MOUNT_KERNEL, 0, NULL, NULL },
+	{ "nosuid", MOUNT_KERNEL, 0, NULL, NULL },
+	{ "noexec", MOUNT_KERNEL, 0, NULL, NULL },
+	{ "noatime", MOUNT_KERNEL, 0, NULL, NULL },
+	{ "dev", MOUNT_KERNEL, 0, NULL, NULL },
+	{ "suid", MOUNT_KERNEL, 0, NULL, NULL },
+	{ "exec", MOUNT_KERNEL, 0, NULL, NULL },
+	{ "atime", MOUNT_KERNEL, 0, NULL, NULL },
+	{ "rw", MOUNT_IGNORED, 0, NULL, NULL },
+	{ "defaults", MOUNT_IGNORED, 0, NULL, NULL },
+	{ "_netdev", MOUNT_IGNORED, 0, NULL, NULL },
+	{ "nofail", MOUNT_IGNORED, 0, NULL, NULL },
+	{ "auto", MOUNT_IGNORED, 0, NULL, NULL },
+	{ "noauto", MOUNT_IGNORED, 0, NULL, NULL },
+	{ "user", MOUNT_IGNORED, 0, NULL, NULL },
+	{ "nouser", MOUNT_IGNORED, 0, NULL, NULL },
+	{ "ro", MOUNT_UNSUPPORTED, 0, NULL, NULL },
+};
+
+static const struct mount_option *find_mount_option(const char *name)
+{
+	for (unsigned i = 0; i < G_N_ELEMENTS(table); i++)
+		if (!strcmp(table[i].name, name))
+			return &table[i];
+	return NULL;
+}
+
+static bool unknown_mount_option(const char *name, GError **error)
+{
+	g_autoptr(GPtrArray) names = g_ptr_array_new();
+
+	for (unsigned i = 0; i < G_N_ELEMENTS(table); i++)
+		if (table[i].type != MOUNT_UNSUPPORTED)
+			g_ptr_array_add(names, (char *)table[i].name);
+	for (unsigned i = 0; i < wb_tunables_count; i++)
+		g_ptr_array_add(names, (char *)wb_tunables_table[i].name);
+	return wb_usage_unknown(error, "mount option", "", name, names);
+}
+
+static bool store_mount_option(struct wb_options *options, const struct mount_option *option,
+			       const char *value, GError **error)
+{
+	void *field = (char *)options + option->offset;
+
+	switch (option->type) {
+	case MOUNT_FLAG:
+		*(bool *)field = true;
+		return true;
+	case MOUNT_SIZE:
+		return wb_usage_parse_size(option->name, value, field, error);
+	case MOUNT_TEXT:
+		g_free(*(char **)field);
+		*(char **)field = g_strdup(value);
+		return true;
+	case MOUNT_KERNEL:
+		g_string_append_printf(options->kernel_options, "%s%s",
+				       options->kernel_options->len ? "," : "", option->name);
+		return true;
+	case MOUNT_IGNORED:
+		return true;
+	case MOUNT_UNSUPPORTED:
+		return wb_usage(error, "mount option '%s' is not supported yet", option->name);
+	}
+	g_assert_not_reached();
+}
+
+static bool store_tunable(struct wb_options *options, const struct wb_tunable *tunable,
+			  const char *value, GError **error)
+{
+	g_autoptr(GError) reason = NULL;
+
+	if (wb_tunable_parse(tunable, value, &options->tunables, &reason))
+		return true;
+	return wb_usage(error, "mount option %s", reason->message);
+}
+
+static bool parse_one(struct wb_options *options, char *word, GError **error)
+{
+	char *value = strchr(word, '=');
+	const struct wb_tunable *tunable;
+	const struct mount_option *option;
+	const char *argument;
+
+	if (value)
+		*value++ = '\0';
+	tunable = wb_tunable_find(word);
+	option = find_mount_option(word);
+	if (!tunable && !option)
+		return unknown_mount_option(word, error);
+	argument = tunable ? tunable->argument : option->argument;
+	if (argument && (!value || !*value))
+		return wb_usage(error, "mount option '%s' needs a value: %s=%s", word, word,
+				argument);
+	if (tunable)
+		return store_tunable(options, tunable, value, error);
+	if (!argument && value)
+		return wb_usage(error, "mount option '%s' takes no value", word);
+	return store_mount_option(options, option, value, error);
+}
+
+bool wb_mount_options_parse(struct wb_options *options, const char *text, GError **error)
+{
+	g_auto(GStrv) words = g_strsplit(text, ",", -1);
+
+	for (unsigned i = 0; words[i]; i++)
+		if (*words[i] && !parse_one(options, words[i], error))
+			return false;
+	return true;
+}
+
+static void append_tunables(GString *text)
+{
+	const struct wb_tunables defaults = WB_TUNABLES_DEFAULT;
+
+	for (unsigned i = 0; i < wb_tunables_count; i++) {
+		const struct wb_tunable *tunable = &wb_tunables_table[i];
+		g_autofree char *left = g_strconcat(tunable->name, "=", tunable->argument, NULL);
+
+		g_string_append_printf(text, "      %-24s %s (", left, tunable->summary);
+		wb_tunable_append(tunable, &defaults, text);
+		g_string_append(text, ")\n");
+	}
+}
+
+void wb_mount_options_append_help(GString *text)
+{
+	g_autoptr(GPtrArray) kernel = g_ptr_array_new();
+	g_autofree char *kernel_names = NULL;
+
+	for (unsigned i = 0; i < G_N_ELEMENTS(table); i++) {
+		const struct mount_option *option = &table[i];
+		g_autofree char *left = NULL;
+
+		if (option->type == MOUNT_KERNEL)
+			g_ptr_array_add(kernel, (char *)option->name);
+		if (!option->summary)
+			continue;
+		left = g_strconcat(option->name, option->argument ? "=" : "",
+				   option->argument, NULL);
+		g_string_append_printf(text, "      %-24s %s\n", left, option->summary);
+	}
+	append_tunables(text);
+	g_ptr_array_add(kernel, NULL);
+	kernel_names = g_strjoinv(", ", (char **)kernel->pdata);
+	g_string_append_printf(text, "      and as in mount(8): %s\n", kernel_names);
+}
+
+void wb_mount_options_append_list(GString *text)
+{
+	for (unsigned i = 0; i < G_N_ELEMENTS(table); i++)
+		g_string_append_printf(text, "mount-option %s\n", table[i].name);
+	for (unsigned i = 0; i < wb_tunables_count; i++)
+		g_string_append_printf(text, "mount-option %s\n", wb_tunables_table[i].name);
+}

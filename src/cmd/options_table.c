@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "cmd/options_table.h"
+
+#include <stddef.h>
+#include <string.h>
+
+static const struct wb_command commands[WB_COMMAND_COUNT] = {
+	[WB_COMMAND_FORMAT] = { "format", NULL, false,
+		"make a new volume of a cache and a backing",
+		"Without --cache-size and --size both must exist and are used at their size.\n"
+		"Never overwrites a cache with dirty data, a backing whose other cache is\n"
+		"still dirty, or a file that is something else, without --force." },
+	[WB_COMMAND_MOUNT] = { "mount", "MOUNTPOINT", true,
+		"mount a volume; the image is MOUNTPOINT/disk",
+		"Recovers the cache when it was not stopped cleanly. Returns when the image\n"
+		"can be used. Either --cache or, when the cache is lost, --without-cache; that\n"
+		"with --force may be written to, and the cache is refused from then on." },
+	[WB_COMMAND_UMOUNT] = { "umount", "MOUNTPOINT", true,
+		"stop a mounted volume",
+		"Everything acknowledged is made durable on the cache; dirty data stays there.\n"
+		"Returns when the daemon is gone and both files are free." },
+	[WB_COMMAND_STATUS] = { "status", "MOUNTPOINT", false,
+		"show one mounted volume, or list all", NULL },
+	[WB_COMMAND_FLUSH] = { "flush", "MOUNTPOINT", true,
+		"make all acknowledged data durable", NULL },
+	[WB_COMMAND_DRAIN] = { "drain", "MOUNTPOINT", true,
+		"write back until nothing is dirty", NULL },
+	[WB_COMMAND_SCRUB] = { "scrub", "MOUNTPOINT", true,
+		"read back and verify all that lies in the cache",
+		"Wrong copies of what the backing has too are dropped. The exit status is 1\n"
+		"when the only copy of something is wrong." },
+	[WB_COMMAND_CHECK] = { "check", "CACHE", true,
+		"verify an unmounted cache; --repair makes it usable again",
+		"Without --repair nothing is changed. Damage in the middle of the log is repaired\n"
+		"by keeping what lies before it; what is given up is listed first, and has to be\n"
+		"confirmed. `wbfs rescue --output IMAGE CACHE` saves it before. The exit status\n"
+		"is 1 when something is wrong, or was lost." },
+	[WB_COMMAND_DUMP] = { "dump", "CACHE", true,
+		"print superblocks and records of an unmounted cache", NULL },
+	[WB_COMMAND_RESCUE] = { "rescue", "CACHE", true,
+		"apply the dirty data of an unmounted cache, without mounting",
+		"To a copy of the backing (--output) or to the backing itself (--in-place).\n"
+		"The cache is not changed. What cannot be read is listed as ranges of the\n"
+		"image; the exit status is 1 then." },
+	[WB_COMMAND_HELP] = { "help", "COMMAND", false,
+		"explain all commands, or one", NULL },
+};
+
+#define FOR(command) (1u << WB_COMMAND_##command)
+#define FLAG WB_OPTION_FLAG
+#define STRING WB_OPTION_STRING
+#define SIZE WB_OPTION_SIZE
+#define MOUNT_OPTIONS WB_OPTION_MOUNT_OPTIONS
+
+const struct wb_option wb_option_table[] = {
+	{ "cache", 0, STRING, offsetof(struct wb_options, cache_path), "PATH",
+	  FOR(FORMAT) | FOR(MOUNT), FOR(FORMAT),
+	  "the cache: a file or device on the SSD" },
+	{ "backing", 0, STRING, offsetof(struct wb_options, backing_path), "PATH",
+	  FOR(FORMAT) | FOR(MOUNT) | FOR(CHECK) | FOR(RESCUE), FOR(FORMAT) | FOR(MOUNT),
+	  "the backing: an image file or device on the HDD" },
+	{ "cache-size", 0, SIZE, offsetof(struct wb_options, cache_size_bytes), "SIZE",
+	  FOR(FORMAT), 0, "create the cache file with this size" },
+	{ "size", 0, SIZE, offsetof(struct wb_options, size_bytes), "SIZE",
+	  FOR(FORMAT), 0, "create the backing file with this size (sparse)" },
+	{ "segment-size", 0, SIZE, offsetof(struct wb_options, segment_size_bytes), "SIZE",
+	  FOR(FORMAT) | FOR(CHECK) | FOR(RESCUE), 0,
+	  "unit of the log, a power of two from 64K to 4M (1M)" },
+	{ "no-zero", 0, FLAG, offsetof(struct wb_options, no_zero), NULL,
+	  FOR(FORMAT), 0, "do not write zeros over the whole cache" },
+	{ "force", 0, FLAG, offsetof(struct wb_options, force), NULL,
+	  FOR(FORMAT) | FOR(RESCUE) | FOR(MOUNT), 0,
+	  "do what would be refused; what is overwritten is LOST" },
+	{ "output", 0, STRING, offsetof(struct wb_options, output_path), "IMAGE",
+	  FOR(RESCUE), 0, "write a copy of the backing with all dirty data" },
+	{ "in-place", 0, FLAG, offsetof(struct wb_options, in_place), NULL,
+	  FOR(RESCUE), 0, "write all dirty data to the backing itself" },
+	{ "repair", 0, FLAG, offsetof(struct wb_options, repair), NULL,
+	  FOR(CHECK), 0, "make the cache usable again; asks when that costs data" },
+	{ "yes", 0, FLAG, offsetof(struct wb_options, yes), NULL,
+	  FOR(CHECK), 0, "do not ask" },
+	{ "without-cache", 0, FLAG, offsetof(struct wb_options, without_cache), NULL,
+	  FOR(MOUNT), 0, "the cache is lost: show the backing alone, to be read only" },
+	{ "foreground", 'f', FLAG, offsetof(struct wb_options, foreground), NULL,
+	  FOR(MOUNT), 0, "stay in the foreground, messages to standard error" },
+	{ "options", 'o', MOUNT_OPTIONS, 0, "OPTIONS",
+	  FOR(MOUNT), 0, "mount options, separated by commas:" },
+	{ "json", 0, FLAG, offsetof(struct wb_options, json), NULL,
+	  FOR(STATUS), 0, "print it as JSON" },
+	{ "help", 'h', FLAG, offsetof(struct wb_options, help), NULL,
+	  (1u << WB_COMMAND_COUNT) - 1, 0, "explain the command" },
+};
+
+const unsigned wb_option_count = G_N_ELEMENTS(wb_option_table);
+
+const struct wb_command *wb_options_command(enum wb_command_id id)
+{
+	return &commands[id];
+}
+
+bool wb_options_find_command(const char *name, enum wb_command_id *id)
+{
+	for (unsigned i = 0; i < WB_COMMAND_COUNT; i++)
+		if (!strcmp(commands[i].name, name)) {
+			*id = i;
+			return true;
+		}
+	return false;
+}
+
+const struct wb_option *wb_options_find(const char *name, size_t length, char short_name)
+{
+	for (unsigned i = 0; i < wb_option_count; i++) {
+		const struct wb_option *option = &wb_option_table[i];
+
+		if (short_name ? option->short_name == short_name :
+		    strlen(option->name) == length && !memcmp(option->name, name, length))
+			return option;
+	}
+	return NULL;
+}
