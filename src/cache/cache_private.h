@@ -54,7 +54,7 @@ struct wb_cache {
 	struct wb_sync_waiter flush_waiter;
 	struct wb_verb scrub_verb;
 	uint64_t scrub_answers;		/* asked, when the pass began */
-	uint64_t next_sync_ns;
+	uint64_t last_sync_ns;		/* asked for by the clock */
 	struct wb_backing_space backing_space;
 	struct wb_tunables tunables;	/* what the atomic ones below come from */
 

@@ -2,6 +2,8 @@
 /* What is asked of a running cache: verbs, tunables, and what the clock asks. */
 #include "cache/cache_private.h"
 
+#define SECOND_NS UINT64_C(1000000000)
+
 /* --- tunables ------------------------------------------------------------------- */
 
 static void apply_locked(struct wb_cache *cache)
@@ -142,18 +144,26 @@ void wb_cache_start_flush(struct wb_cache *cache)
 
 /* --- the clock ------------------------------------------------------------------- */
 
-void wb_cache_tick(struct wb_cache *cache)
+/* From the last one on, not to a time that was set then: the interval may have
+ * become shorter. */
+static bool is_sync_due(struct wb_cache *cache)
 {
 	uint64_t now = wb_clock_now_ns(cache->config.clock);
-	uint64_t interval_ns = cache->sync_interval_s * UINT64_C(1000000000);
-	bool sync_is_due = false;
+	uint64_t interval_ns = cache->sync_interval_s * SECOND_NS;
+	bool is_due;
 
 	wb_lock_acquire(&cache->lock);
-	if (interval_ns > 0 && now >= cache->next_sync_ns) {
-		sync_is_due = cache->next_sync_ns != 0;
-		cache->next_sync_ns = now + interval_ns;
-	}
+	is_due = interval_ns > 0 && now - cache->last_sync_ns >= interval_ns;
+	if (is_due)
+		cache->last_sync_ns = now;
 	wb_lock_release(&cache->lock);
+	return is_due;
+}
+
+void wb_cache_tick(struct wb_cache *cache)
+{
+	bool sync_is_due = is_sync_due(cache);
+
 	if (cache->path.bare) {
 		if (sync_is_due)
 			wb_bare_want_sync(cache->path.bare);
