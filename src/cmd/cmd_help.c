@@ -3,9 +3,11 @@
 #include <string.h>
 
 #include "cmd/commands.h"
+#include "cmd/report.h"
 
 int wb_cmd_help(const struct wb_options *options)
 {
+	g_autoptr(GError) error = NULL;
 	g_autofree char *text = NULL;
 	enum wb_command_id id;
 
@@ -13,13 +15,15 @@ int wb_cmd_help(const struct wb_options *options)
 		puts("wbfs " PACKAGE_VERSION);
 		return WB_EXIT_DONE;
 	}
-	if (!options->argument) {
+	if (options->list) {
+		text = wb_options_list();
+	} else if (!options->argument) {
 		text = wb_options_help_all();
-	} else if (wb_options_find_command(options->argument, &id)) {
+	} else if (wb_options_parse_command(options->argument, &id, &error)) {
 		text = wb_options_help_command(id);
 	} else {
-		fprintf(stderr, "wbfs: there is no command '%s'; 'wbfs help' lists them\n",
-			options->argument);
+		wb_report(error);
+		fputs("'wbfs help' lists all commands.\n", stderr);
 		return WB_EXIT_USAGE;
 	}
 	fputs(text, stdout);

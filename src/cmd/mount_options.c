@@ -179,7 +179,15 @@ void wb_mount_options_append_help(GString *text)
 void wb_mount_options_append_list(GString *text)
 {
 	for (unsigned i = 0; i < G_N_ELEMENTS(table); i++)
-		g_string_append_printf(text, "mount-option %s\n", table[i].name);
-	for (unsigned i = 0; i < wb_tunables_count; i++)
-		g_string_append_printf(text, "mount-option %s\n", wb_tunables_table[i].name);
+		g_string_append_printf(text, "mount-option %s %s\n", table[i].name,
+				       table[i].argument ? table[i].argument : "-");
+	for (unsigned i = 0; i < wb_tunables_count; i++) {
+		const struct wb_tunable *tunable = &wb_tunables_table[i];
+		g_autofree char *choices = NULL;
+
+		if (tunable->type == WB_TUNABLE_CHOICE)
+			choices = g_strjoinv("|", (char **)tunable->choices);
+		g_string_append_printf(text, "tunable %s %s\n", tunable->name,
+				       choices ? choices : tunable->argument);
+	}
 }

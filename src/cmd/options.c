@@ -9,15 +9,20 @@
 
 /* --- commands ------------------------------------------------------------------ */
 
-static bool parse_command(const char *word, enum wb_command_id *id, GError **error)
+bool wb_options_parse_command(const char *word, enum wb_command_id *id, GError **error)
 {
 	g_autoptr(GPtrArray) names = g_ptr_array_new();
 
 	if (wb_options_find_command(word, id))
 		return true;
+	if (word[0] == '-') {
+		g_ptr_array_add(names, (char *)"--help");
+		g_ptr_array_add(names, (char *)"--version");
+		return wb_usage_unknown(error, "option", "", word, names);
+	}
 	for (unsigned i = 0; i < WB_COMMAND_COUNT; i++)
 		g_ptr_array_add(names, (char *)wb_options_command(i)->name);
-	return wb_usage_unknown(error, word[0] == '-' ? "option" : "command", "", word, names);
+	return wb_usage_unknown(error, "command", "", word, names);
 }
 
 /* --- options --------------------------------------------------------------------- */
@@ -177,7 +182,7 @@ bool wb_options_parse(struct wb_options *options, enum wb_command_id *command,
 	}
 	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"))
 		return true;
-	if (!parse_command(argv[1], command, error) ||
+	if (!wb_options_parse_command(argv[1], command, error) ||
 	    !parse_words(options, *command, argc, argv, error))
 		return false;
 	return options->help || (check_needed(options, *command, error) &&

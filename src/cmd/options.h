@@ -50,6 +50,7 @@ struct wb_options {
 	bool foreground;
 	bool without_cache;
 	bool json;
+	bool list;
 	bool help;
 	char *argument;			/* mount point, cache, command; or NULL */
 
@@ -86,13 +87,17 @@ void wb_options_clear(struct wb_options *options);
 const struct wb_command *wb_options_command(enum wb_command_id id);
 /* TRUE and *id when there is a command of that name. */
 bool wb_options_find_command(const char *name, enum wb_command_id *id);
+/* The same; FALSE and an error with the nearest one when there is none. */
+bool wb_options_parse_command(const char *word, enum wb_command_id *id, GError **error);
 
 /* To be freed. All commands, or one with its options. */
 char *wb_options_help_all(void);
 char *wb_options_help_command(enum wb_command_id id);
 
-/* Every command, option and -o name, one per line ("command mount",
- * "option --cache", "mount-option ram_buffer"): for the test of the man page. */
+/* Every command, option, -o name and tunable, one per line, with what it takes:
+ * "command umount MOUNTPOINT", "option --options -o OPTIONS mount" (all commands
+ * that have it), "mount-option allow_other -", "tunable allow_writeback on|off".
+ * For shell completion, and for the test of the man pages. */
 char *wb_options_list(void);
 
 #endif

@@ -70,14 +70,30 @@ char *wb_options_help_command(enum wb_command_id id)
 	return g_string_free(text, FALSE);
 }
 
+/* "option --foreground -f - mount": the short name, the argument and the commands
+ * of an option, "-" for none. */
+static void append_option(GString *text, const struct wb_option *option)
+{
+	g_string_append_printf(text, "option --%s -%.1s %s", option->name, &option->short_name,
+			       option->argument ? option->argument : "-");
+	for (unsigned i = 0; i < WB_COMMAND_COUNT; i++)
+		if (option->commands & (1u << i))
+			g_string_append_printf(text, " %s", wb_options_command(i)->name);
+	g_string_append_c(text, '\n');
+}
+
 char *wb_options_list(void)
 {
 	GString *text = g_string_new(NULL);
 
-	for (unsigned i = 0; i < WB_COMMAND_COUNT; i++)
-		g_string_append_printf(text, "command %s\n", wb_options_command(i)->name);
+	for (unsigned i = 0; i < WB_COMMAND_COUNT; i++) {
+		const struct wb_command *command = wb_options_command(i);
+
+		g_string_append_printf(text, "command %s %s\n", command->name,
+				       command->argument ? command->argument : "-");
+	}
 	for (unsigned i = 0; i < wb_option_count; i++)
-		g_string_append_printf(text, "option --%s\n", wb_option_table[i].name);
+		append_option(text, &wb_option_table[i]);
 	wb_mount_options_append_list(text);
 	return g_string_free(text, FALSE);
 }

@@ -87,6 +87,8 @@ const struct wb_option wb_option_table[] = {
 	  FOR(MOUNT), 0, "mount options, separated by commas:" },
 	{ "json", 0, FLAG, offsetof(struct wb_options, json), NULL,
 	  FOR(STATUS), 0, "print it as JSON" },
+	{ "list", 0, FLAG, offsetof(struct wb_options, list), NULL,
+	  FOR(HELP), 0, "list all commands and options, for programs" },
 	{ "help", 'h', FLAG, offsetof(struct wb_options, help), NULL,
 	  (1u << WB_COMMAND_COUNT) - 1, 0, "explain the command" },
 };

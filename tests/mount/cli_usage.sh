@@ -40,7 +40,9 @@ case_is "a wrong command line ends with 2 and names the word"
 gives 2 'no command' --
 gives 2 "did you mean 'mount'" -- moutn
 gives 2 "unknown command 'frobnicate'" -- frobnicate
-gives 2 "there is no command 'x'" -- help x
+gives 2 "unknown command 'x'" "'wbfs help' lists all commands" -- help x
+gives 2 "did you mean 'umount'" -- help unmount
+gives 2 "did you mean '--help'" -- --hepl
 gives 2 "did you mean '--json'" -- status --jsn
 gives 2 '--cache PATH' -- format --backing b
 gives 2 '--backing PATH' -- mount --cache c m

@@ -72,9 +72,12 @@ section "$page" DESCRIPTION | grep '^\.It Fl' | grep -o 'Fl Fl [a-z-]*' |
 section "$page" 'MOUNT OPTIONS' | grep '^\.It Cm' |
 	sed 's/^\.It Cm //; s/ Ns =.*//' | tr ' ' '\n' | grep -v '^,$' | sort >"$work/said.mount-option"
 for kind in command option mount-option; do
-	sed -n "s/^$kind //p" "$work/options" | sort >"$work/is.$kind"
+	awk -v kind=$kind '$1 == kind { print $2 }' "$work/options" | sort >"$work/is.$kind"
 done
 echo --version >>"$work/is.option"	# stands in place of a command
+# a tunable is a mount option too
+awk '$1 == "tunable" { print $2 }' "$work/options" >>"$work/is.mount-option"
+sort -o "$work/is.mount-option" "$work/is.mount-option"
 sort -o "$work/is.option" "$work/is.option"
 for kind in command option mount-option; do
 	diff "$work/is.$kind" "$work/said.$kind" >"$work/diff" && continue
