@@ -6,7 +6,7 @@ set -eu
 cd "$(dirname "$0")/../.."
 files=$(git ls-files --cached --others --exclude-standard 2>/dev/null) && [ -n "$files" ] ||
 	{ echo "no git here; a distribution holds what the lists hold"; exit 77; }
-words=$(cat Makefile.am src/sources.am tests/tests.am | tr -s ' \t\\' '\n' | sort -u)
+words=$(cat Makefile.am src/sources.am tests/tests.am tests/bench/bench.am | tr -s ' \t\\' '\n' | sort -u)
 status=0
 
 for file in $files; do

@@ -1,0 +1,109 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Measures wbfs against what limits it, row by row of rows.json, and prints the table.
+# `make bench` builds what is needed and calls it; by hand:
+#
+#	WBFS=PATH NULL_FUSE=PATH bench.sh [full|quick] [ROW...]
+#
+# BASE=PATH	another wbfs, measured in the same pairs: the last column is new / old
+# PAIRS=N	runs of each side (11, quick 3)
+# RESULTS=DIR	bench.json and bench.svg; rows that are not measured now stay there
+# TMPDIR=DIR	on the disk that plays the SSD (/var/tmp)
+bench_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+. "$bench_dir/../mount/lib.sh"
+. "$bench_dir/lib.sh"
+finished=yes	# no TAP
+
+wanted=full
+case ${1:-} in full | quick | tiny) wanted=$1; shift ;; esac
+profile "$wanted"
+. "$bench_dir/groups.sh"
+. "$bench_dir/groups_start.sh"
+
+needs fuse root jq fio
+[ -x "${NULL_FUSE:-}" ] || fail "NULL_FUSE does not name null_fuse; make bench builds it"
+NULL_FUSE=$(realpath "$NULL_FUSE")
+[ -z "${BASE:-}" ] || [ -x "$BASE" ] || fail "BASE: $BASE is no program"
+RESULTS=${RESULTS:-$PWD}
+
+# --- which rows -------------------------------------------------------------------
+
+rows_wanted() {	# ROW...: names; all of them without any
+	local name
+	for name; do
+		jq -e --arg n "$name" 'any(.[]; .name == $n)' <"$bench_dir/rows.json" >/dev/null ||
+			fail "there is no row $name; there are: $(jq -r 'map(.name) | join(" ")' <"$bench_dir/rows.json")"
+	done
+	jq -c --args '[.[] | select(($ARGS.positional | length) == 0 or (.name | IN($ARGS.positional[])))]' \
+		"$@" <"$bench_dir/rows.json"
+}
+
+# --- the machine -------------------------------------------------------------------
+
+machine() {
+	local disk source
+	source=$(df --output=source "$W" | tail -n 1)
+	disk="$(lsblk -no PKNAME,NAME,MODEL "$source" 2>/dev/null | head -n 1 | xargs), $(stat -f -c %T "$W")"
+	jq -n --arg model "$(awk -F': ' '/^model name/ { print $2; exit }' /proc/cpuinfo)" \
+		--argjson cores "$(nproc)" --arg kernel "$(uname -r)" --arg disk "${disk#, }" \
+		--argjson memory_gib "$(awk '/^MemTotal/ { print int($2 / 1048576 + 0.5) }' /proc/meminfo)" \
+		--arg libfuse "$(pkg-config --modversion fuse3 2>/dev/null || fusermount3 --version | awk '{ print $NF }')" \
+		--arg fio "$(fio --version | sed 's/^fio-//')" \
+		'{model: $model, cores: $cores, memory_gib: $memory_gib, kernel: $kernel,
+		  libfuse: $libfuse, fio: $fio, disk: $disk}'
+}
+
+# --- results -----------------------------------------------------------------------
+
+results_write() {	# rows as JSON
+	local old='{}' revision
+	mkdir -p "$RESULTS"
+	[ ! -s "$RESULTS/bench.json" ] || old=$(<"$RESULTS/bench.json")
+	revision=$(git -C "$bench_dir" describe --always --dirty 2>/dev/null || "$WBFS" --version)
+	jq -s -L "$bench_dir" --argjson rows "$1" --argjson old "$old" --argjson machine "$(machine)" \
+		--slurpfile all "$bench_dir/rows.json" --arg profile "$PROFILE" --arg revision "$revision" \
+		--arg date "$(date -u +%Y-%m-%d)" 'include "statistics";
+		(all_results($rows) | map(. + {profile: $profile, revision: $revision, date: $date})) as $new
+		| {machine: $machine, rows: merge($all[0]; $old.rows // []; $new)}' \
+		<"$W/samples" >"$W/bench.json"
+	cp "$W/bench.json" "$RESULTS/bench.json"
+	jq -r -L "$bench_dir" 'include "chart"; chart' <"$W/bench.json" >"$RESULTS/bench.svg"
+}
+
+columns() {	# words between tabs, under each other
+	awk -F '\t' '
+		{ line[NR] = $0; for (i = 1; i <= NF; i++) if (NF > 1 && length($i) > width[i]) width[i] = length($i) }
+		END { for (n = 1; n <= NR; n++) {
+			count = split(line[n], word, FS)
+			for (i = 1; i < count; i++) printf "%-*s  ", width[i], word[i]
+			print word[count]
+		} }'
+}
+
+table_print() {	# rows as JSON
+	jq -r -L "$bench_dir" --argjson rows "$1" 'include "table";
+		(.machine | machine), "", (.rows |= map(select(.name | IN($rows[].name))) | table)' <"$W/bench.json" |
+		columns >&3
+	awk '{ sum += $1 } END { if (NR && sum / NR > 10) printf "(others kept the machine %d %% busy between the measurements: do not believe it)\n", sum / NR }' "$W/others" >&3
+	[ "$PROFILE" = full ] || echo "($PROFILE: few pairs, short runs)" >&3
+}
+
+# --- run -----------------------------------------------------------------------------
+
+rows=$(rows_wanted "$@")
+find_wbfs
+program[wbfs]=$WBFS
+volumes=(wbfs)
+if [ -n "${BASE:-}" ]; then
+	program[base]=$(realpath "$BASE")
+	volumes+=(base)
+fi
+start
+: >"$W/samples"
+: >"$W/others"
+for group in $(jq -r 'map(.group) | reduce .[] as $g ([]; if index($g) then . else . + [$g] end) | .[]' <<<"$rows"); do
+	echo "$group" >&2
+	"group_$group"
+done
+results_write "$rows"
+table_print "$rows"

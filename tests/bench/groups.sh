@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# shellcheck shell=bash
+# The groups of rows.json: each sets up, measures its sides in pairs, and clears up.
+# Rows that look at the same measurements share a group.
+
+quiet=allow_writeback=off	# writeback is paid for in `sustained` alone
+whole=(--size="${set_mib}m")
+
+# --- writes ---------------------------------------------------------------------
+
+random_writes=(--rw=randwrite --bs=4k)
+
+group_rw_qd1() {
+	volumes_mount $quiet
+	alternate write_qd1 null wbfs
+}
+write_qd1() {
+	drained "$1"
+	measure "$1" "${random_writes[@]}" "${whole[@]}" --iodepth=1 --io_size="$(amount 256)"
+}
+
+group_rw_qd32() {
+	volumes_mount $quiet
+	alternate write_qd32 null wbfs
+}
+write_qd32() {
+	drained "$1"
+	measure "$1" "${random_writes[@]}" "${whole[@]}" --iodepth=32 --io_size="$(amount 1024)"
+}
+
+group_rw_2x32() {
+	volumes_mount $quiet
+	alternate write_2x32 null wbfs
+}
+write_2x32() {
+	drained "$1"
+	measure "$1" "${random_writes[@]}" "${whole[@]}" --iodepth=32 --numjobs=2 \
+		--io_size="$(amount 512)"
+}
+
+group_rw_loop() {
+	volumes_mount $quiet
+	loops_attach
+	alternate write_loop null wbfs
+	loops_detach
+}
+write_loop() {
+	drained "$1"
+	measure "$1" "${random_writes[@]}" "${whole[@]}" --iodepth=32 --io_size="$(amount 768)"
+}
+
+group_sync() {
+	volumes_mount $quiet
+	alternate write_sync raw wbfs
+}
+write_sync() {
+	drained "$1"
+	measure "$1" "${random_writes[@]}" "${whole[@]}" --ioengine=psync --fdatasync=1 \
+		--io_size="$(amount 40)"
+}
+
+group_dsync() {
+	volumes_mount $quiet
+	alternate write_dsync wbfs:jobs1 wbfs:jobs8
+}
+write_dsync() {
+	local jobs=${1#*:jobs}
+	drained "$1"
+	measure "$1" "${random_writes[@]}" "${whole[@]}" --iodepth=1 --sync=dsync --numjobs="$jobs" \
+		--io_size="$(amount $((jobs == 1 ? 40 : 20)))"
+}
+
+group_sw_1m() {
+	volumes_mount $quiet
+	alternate write_1m null raw wbfs
+}
+write_1m() {
+	drained "$1"
+	measure "$1" --rw=write --bs=1m --iodepth=8 --size="${image_mib}m" --io_size="$(amount 2048)"
+}
+
+# One writer at a time that waits for each answer, alone, or beside another one that
+# keeps the log streaming at half of what the SSD takes.
+group_stream() {
+	volumes_mount $quiet
+	pair=0
+	measure raw --rw=write --bs=1m --iodepth=8 --size="${image_mib}m" --io_size="$(amount 1024)"
+	stream_rate=$(median_of stream raw mb_s | awk -v part=$stream_part '{ print int($1 / part) }')
+	alternate write_stream wbfs:idle wbfs:stream
+}
+write_stream() {
+	local before
+	drained "$1"
+	JOB=''
+	if [[ $1 = *:stream ]]; then
+		before=$(stat_of ssd_bytes_written)
+		run_in_background fio --name=stream --filename="$DISK" --direct=1 --ioengine=io_uring \
+			--rw=write --bs=1m --iodepth=4 --offset="${set_mib}m" --size="${set_mib}m" \
+			--io_size="$((cache_mib * 3 / 4))m" --rate="${stream_rate}m" \
+			--allow_file_create=0 --output=/dev/null
+		until [ "$(stat_of ssd_bytes_written)" -gt $((before + (64 << 20))) ]; do
+			is_alive "$JOB" || fail "the stream ended early"
+			sleep 0.02
+		done
+	fi
+	measure "$1" "${random_writes[@]}" "${whole[@]}" --iodepth=1 --io_size="$(amount 64)"
+	[ -n "$JOB" ] || return 0
+	is_alive "$JOB" || fail "the stream ended before the measurement"
+	kill -INT "$JOB"
+	wait "$JOB" || :
+	own_jobs=()
+}
+
+# --- reads -----------------------------------------------------------------------
+
+random_reads=(--rw=randread --bs=4k)
+
+put_in_cache() {	# MiB, from the start of the image
+	local name
+	for name in "${volumes[@]}"; do
+		drained "$name"
+		fio_json "$(file_of "$name")" --rw=write --bs=1m --iodepth=8 --size="$1m"
+	done
+}
+
+# Half of the RAM buffers, and nothing that makes it durable: then it stays there.
+group_rr_ram() {
+	local name
+	volumes_mount $quiet,sync_interval_s=0
+	pair=0
+	put_in_cache 32
+	alternate read_ram null wbfs
+}
+read_ram() {
+	measure "$1" "${random_reads[@]}" --size=32m --iodepth=32 --io_size="$(amount 1024)"
+}
+
+# Mounted anew, nothing is in RAM.
+ssd_reads_prepare() {	# MiB
+	volumes_mount $quiet
+	pair=0
+	put_in_cache "$1"
+	volumes_remount
+}
+
+read_from_ssd() {	# side fio_option...
+	measure "$@"
+	sample_is_from "$1" read_cache_bytes
+}
+
+group_rr_ssd_qd1() {
+	ssd_reads_prepare $((image_mib / 2))
+	alternate read_ssd_qd1 null raw wbfs
+}
+read_ssd_qd1() {
+	read_from_ssd "$1" "${random_reads[@]}" --size="$((image_mib / 2))m" --iodepth=1 \
+		--io_size="$(amount 80)"
+}
+
+group_rr_ssd_qd32() {
+	ssd_reads_prepare $((image_mib / 2))
+	alternate read_ssd_qd32 null raw wbfs
+}
+read_ssd_qd32() {
+	read_from_ssd "$1" "${random_reads[@]}" --size="$((image_mib / 2))m" --iodepth=32 \
+		--io_size="$(amount 400)"
+}
+
+group_sr_1m() {
+	ssd_reads_prepare $((image_mib / 2))
+	alternate read_1m null raw wbfs
+}
+read_1m() {
+	read_from_ssd "$1" --rw=read --bs=1m --size="$((image_mib / 2))m" --iodepth=8 \
+		--io_size="$(amount 2048)"
+}
+
+# A cache that was just formatted has none of the image.
+group_rr_miss() {
+	local name
+	volumes_mount $quiet
+	for name in "${volumes[@]}"; do
+		volume_use "$name"
+		"$WBFS" drain "$MNT"
+		"$WBFS" umount "$MNT"
+		mounted_with[$name]=''
+		volume_format --force --no-zero
+	done
+	volumes_mount $quiet
+	alternate read_miss null raw wbfs
+}
+read_miss() {
+	measure "$1" "${random_reads[@]}" --size="$((image_mib / 2))m" --iodepth=32 \
+		--io_size="$(amount 400)"
+	sample_is_from "$1" read_backing_bytes
+}

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# shellcheck shell=bash
+# More groups of rows.json: attaching, memory, and what goes on for longer.
+
+# --- attaching -------------------------------------------------------------------
+
+# A volume of its own: the cache is not written in full (--no-zero).
+big_make() {	# cache MiB, image MiB
+	mkdir -p "$W/big"
+	program[big]=${program[wbfs]}
+	volume_use big
+	rm -f "$CACHE" "$BACKING"
+	volume_format --cache-size "$1M" --size "$2M" --no-zero
+	volume_mount -o $quiet
+}
+
+big_remove() {
+	volume_use big
+	! is_mounted "$MNT" || "$WBFS" umount "$MNT"
+	rm -rf --one-file-system "$W/big"
+}
+
+big_kill() {
+	daemon_kill
+	wreck_clear_mount
+	# I/O of the dead daemon may still be landing: it holds the lock until then.
+	flock "$CACHE" true
+}
+
+big_fill() {	# from, to: MiB of the image, in full segments
+	pair=0
+	fio_json "$DISK" --rw=write --bs=1m --iodepth=8 --offset="$1m" --size="$(($2 - $1))m"
+	sync -d "$DISK"
+}
+
+attach() {	# side: how long mounting takes
+	local before after
+	WBFS=${program[${1%%:*}]}
+	before=$(date +%s%N)
+	volume_mount -o $quiet
+	after=$(date +%s%N)
+	WBFS=${program[wbfs]}
+	sample "$1" "{\"seconds\": $((after - before))e-9, \"segments\": $(stat_of segments.dirty)}"
+}
+
+attach_killed() { attach "$1"; big_kill; }
+attach_stopped() { attach "$1"; "$WBFS" umount "$MNT"; }
+
+group_attach_kill() {
+	big_make "$big_mib" "$log_mib"
+	big_fill 0 $((log_mib / 2))
+	big_kill
+	alternate attach_killed wbfs:half
+	volume_mount -o $quiet
+	big_fill $((log_mib / 2)) "$log_mib"
+	big_kill
+	alternate attach_killed wbfs
+	big_remove
+}
+
+# With the same log in it: what is dirty stays so over a clean stop.
+group_attach_clean() {
+	big_make "$big_mib" "$log_mib"
+	big_fill 0 "$log_mib"
+	"$WBFS" umount "$MNT"
+	alternate attach_stopped wbfs
+	big_remove
+}
+
+# Each write is made durable alone, and so becomes a record of two blocks.
+group_attach_lone() {
+	pair=0
+	big_make $((lone_mib * 2 + 64)) "$lone_mib"
+	fio_json "$DISK" --ioengine=psync --fdatasync=1 --rw=write --bs=4k --size="$((lone_mib / 2))m"
+	big_kill
+	ring_offset=$("$WBFS" dump "$CACHE" | awk '$1 == "ring_offset" { at = $2 } END { print at }')
+	alternate attach_or_read raw wbfs
+	big_remove
+}
+attach_or_read() {
+	if [ "$1" != raw ]; then
+		attach_killed "$1"
+		return
+	fi
+	fio_json "$CACHE" --rw=read --bs=1m --iodepth=8 --offset="$ring_offset" --size="${lone_mib}m"
+	sample raw "$(jq -c '{seconds: (.jobs[0].read.runtime / 1000)}' <"$W/fio.json")"
+}
+
+# --- memory ----------------------------------------------------------------------
+
+resident_bytes() {	# cache MiB
+	big_make "$1" 1024
+	awk '/^VmRSS/ { print $2 * 1024 }' "/proc/$WORKER/status" >"$W/resident"
+	big_remove
+}
+
+# Beyond what does not depend on the cache's size.
+group_memory() {
+	local small large
+	pair=1
+	resident_bytes $((big_mib / 8))
+	small=$(<"$W/resident")
+	resident_bytes "$big_mib"
+	large=$(<"$W/resident")
+	sample wbfs "$(jq -nc "{bytes: (($large - $small) / ($big_mib * 7 / 8 * 256)),
+		note: \"\($large / 1048576 | round) MiB in all at $((big_mib / 1024)) GiB\"}")"
+}
+
+# --- in the long run ---------------------------------------------------------------
+
+# The cache is full before what is measured begins, so that each write has to wait
+# for what it displaces.
+group_sustained() {
+	local pairs=$PAIRS
+	volumes_mount allow_writeback=on
+	PAIRS=1
+	alternate write_sustained wbfs
+	PAIRS=$pairs
+}
+write_sustained() {
+	drained "$1"
+	measure "$1" "${random_writes[@]}" --size="${image_mib}m" --iodepth=32 --time_based \
+		--ramp_time="$((20 * percent / 100))s" --runtime="$((20 * percent / 100 + 1))s"
+	sample_note '"\(.ssd_bytes_written * 100 | round / 100) bytes to the SSD and " +
+		"\(.backing_bytes_written * 100 | round / 100) to the backing for each byte"'
+}
