@@ -6,6 +6,8 @@
 
 #include "base/lock.h"
 
+#define NEVER G_MAXINT64
+
 struct wb_worker {
 	/* constant after new */
 	enum wb_worker_mode mode;
@@ -20,6 +22,7 @@ struct wb_worker {
 	/* under lock: nothing but the sleep of the thread */
 	struct wb_lock lock;
 	struct wb_cond wake;
+	gint64 due_at_us;		/* without a kick, at this time; NEVER */
 
 	/* the stepping thread and the owner only */
 	bool is_stepping;
@@ -30,8 +33,13 @@ struct wb_worker {
 static bool wait_until_due(struct wb_worker *worker)
 {
 	wb_lock_acquire(&worker->lock);
-	while (!atomic_load(&worker->is_due) && !atomic_load(&worker->is_stopping))
-		wb_cond_wait(&worker->wake, &worker->lock);
+	while (!atomic_load(&worker->is_due) && !atomic_load(&worker->is_stopping)) {
+		if (worker->due_at_us == NEVER)
+			wb_cond_wait(&worker->wake, &worker->lock);
+		else if (!wb_cond_wait_until(&worker->wake, &worker->lock, worker->due_at_us))
+			break;
+	}
+	worker->due_at_us = NEVER;
 	wb_lock_release(&worker->lock);
 	return !atomic_load(&worker->is_stopping);
 }
@@ -64,6 +72,7 @@ struct wb_worker *wb_worker_new(const char *name, enum wb_worker_mode mode,
 	worker->arg = arg;
 	wb_lock_init(&worker->lock, WB_RANK_EXECUTOR);
 	wb_cond_init(&worker->wake);
+	worker->due_at_us = NEVER;
 	if (mode == WB_WORKER_THREAD)
 		worker->thread = g_thread_new(name, worker_main, worker);
 	return worker;
@@ -81,6 +90,20 @@ void wb_worker_kick(struct wb_worker *worker)
 	 * at the flag and its sleep. */
 	wb_lock_acquire(&worker->lock);
 	wb_cond_signal(&worker->wake);
+	wb_lock_release(&worker->lock);
+}
+
+void wb_worker_wake_in(struct wb_worker *worker, uint64_t ns)
+{
+	/* Rounded up: woken too early, the step would find nothing to do. */
+	gint64 us = (gint64)MIN(ns / 1000 + 1, (uint64_t)G_MAXINT64 / 2);
+	gint64 due_at_us = g_get_monotonic_time() + us;
+
+	wb_lock_acquire(&worker->lock);
+	if (due_at_us < worker->due_at_us) {
+		worker->due_at_us = due_at_us;
+		wb_cond_signal(&worker->wake);
+	}
 	wb_lock_release(&worker->lock);
 }
 

@@ -14,6 +14,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 enum wb_worker_mode { WB_WORKER_THREAD, WB_WORKER_MANUAL };
 
@@ -27,6 +28,13 @@ struct wb_worker *wb_worker_new(const char *name, enum wb_worker_mode mode,
 /* Any thread, also from done(): the step function will run (again) after
  * this. Cheap when it is running or due already. */
 void wb_worker_kick(struct wb_worker *worker);
+/*
+ * The step function will run (again) after that time at the latest, without a
+ * kick. Forgotten when the next step begins, which has to ask again. Any thread,
+ * mostly the step itself. By hand there is nothing to wake: the test steps after
+ * it has moved its clock.
+ */
+void wb_worker_wake_in(struct wb_worker *worker, uint64_t ns);
 /* MANUAL only: runs one step now; returns what it returned. */
 bool wb_worker_run_step(struct wb_worker *worker);
 /* Ends the thread after the step that it is in; later kicks do nothing. */

@@ -31,6 +31,14 @@ void wb_cache_on_sealed(void *arg)
 		wb_cache_kick_writeback(cache);
 }
 
+/* Only the worker sleeps until a time. */
+void wb_cache_on_wait_began(void *arg)
+{
+	struct wb_cache *cache = arg;
+
+	wb_worker_kick(cache->flush_worker);
+}
+
 static bool is_urgent(struct wb_cache *cache)
 {
 	return wb_park_count(&cache->space) > 0 || wb_park_count(&cache->extent_room) > 0;
@@ -104,8 +112,12 @@ void wb_cache_on_need_space(void *arg)
 bool wb_cache_flush_step(void *arg)
 {
 	struct wb_cache *cache = arg;
+	uint64_t wait_ns;
 
 	wb_flush_run(cache->path.flush);
+	wait_ns = wb_flush_wait_ns(cache->path.flush);
+	if (wait_ns > 0)
+		wb_worker_wake_in(cache->flush_worker, wait_ns);
 	return false;
 }
 

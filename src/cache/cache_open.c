@@ -484,6 +484,7 @@ static void wire(struct wb_cache *cache)
 	wb_segment_table_set_unpinned(cache->path.segments, wb_cache_kick_writeback, cache);
 	wb_log_set_sealed(cache->path.log, wb_cache_on_sealed, cache);
 	wb_flush_set_advanced(cache->path.flush, wb_cache_on_advanced, cache);
+	wb_flush_set_wait_began(cache->path.flush, wb_cache_on_wait_began, cache);
 	wb_reclaim_set_callbacks(cache->reclaim, wb_cache_on_ready, wb_cache_kick_writeback,
 				 wb_cache_on_no_room, cache);
 	wb_relocate_set_callbacks(cache->relocate, wb_cache_on_ready, wb_cache_kick_writeback,

@@ -10,9 +10,20 @@ static void apply_locked(struct wb_cache *cache)
 {
 	atomic_store(&cache->allow_writeback, cache->tunables.allow_writeback);
 	atomic_store(&cache->sync_interval_s, cache->tunables.sync_interval_s);
+	if (cache->path.flush)
+		wb_flush_set_company(cache->path.flush,
+				     cache->tunables.barrier_deadline_ms * UINT64_C(1000000));
 	if (cache->scrub)
 		wb_scrub_set_rate(cache->scrub,
 				  (uint64_t)cache->tunables.scrub_rate_mib_s << 20);
+}
+
+/* Who works at things under way looks at them again. */
+static void tell_workers(struct wb_cache *cache)
+{
+	wb_cache_kick_writeback(cache);
+	if (cache->flush_worker)
+		wb_worker_kick(cache->flush_worker);
 }
 
 void wb_cache_set_tunables(struct wb_cache *cache, const struct wb_tunables *tunables)
@@ -21,7 +32,7 @@ void wb_cache_set_tunables(struct wb_cache *cache, const struct wb_tunables *tun
 	cache->tunables = *tunables;
 	apply_locked(cache);
 	wb_lock_release(&cache->lock);
-	wb_cache_kick_writeback(cache);
+	tell_workers(cache);
 }
 
 void wb_cache_get_tunables(struct wb_cache *cache, struct wb_tunables *tunables)
@@ -42,7 +53,7 @@ bool wb_cache_set_tunable(struct wb_cache *cache, const struct wb_tunable *tunab
 		apply_locked(cache);
 	wb_lock_release(&cache->lock);
 	if (ok)
-		wb_cache_kick_writeback(cache);
+		tell_workers(cache);
 	return ok;
 }
 

@@ -13,6 +13,8 @@ struct wb_flush {
 	struct wb_flush_deps deps;
 	void (*advanced)(void *arg);
 	void *advanced_arg;
+	void (*wait_began)(void *arg);
+	void *wait_began_arg;
 
 	struct wb_lock lock;
 	/* under lock */
@@ -29,6 +31,9 @@ struct wb_flush {
 	struct wb_device_waiter *device_waiting, *device_covered;
 	uint64_t sync_target;		/* highest sequence that anybody wants durable */
 	struct wb_sync_waiter *waiters;
+	uint64_t company_target;	/* highest of those that wait for it; 0 = none */
+	uint64_t company_until_ns;
+	uint64_t company_ns;		/* see wb_flush_set_company() */
 	uint64_t release_id;		/* first segment whose RAM buffer is kept */
 	_Atomic uint32_t failures;	/* in a row; read without the lock too */
 	uint64_t retry_at_ns;
@@ -418,6 +423,23 @@ static bool step_rewrite(struct wb_flush *flush)
 	return true;
 }
 
+/* Who waited for company wants what all others want: the time is over, the record
+ * is full, or somebody who does not wait has come. */
+static bool step_company(struct wb_flush *flush)
+{
+	uint64_t target = flush->company_target;
+
+	if (target == 0)
+		return false;
+	if (flush->company_ns > 0 && target > flush->sync_target &&
+	    target > wb_log_sealed_sequence(flush->deps.log) &&
+	    wb_clock_now_ns(flush->deps.clock) < flush->company_until_ns)
+		return false;
+	flush->company_target = 0;
+	flush->sync_target = MAX(flush->sync_target, target);
+	return true;
+}
+
 /* A sync seals the open record; while a flush is under way it waits, so that
  * all that come meanwhile share one record and the next flush. */
 static bool step_seal(struct wb_flush *flush)
@@ -578,8 +600,8 @@ static bool step_locked(struct wb_flush *flush)
 	if (flush->failures > 0 && wb_clock_now_ns(flush->deps.clock) < flush->retry_at_ns)
 		return false;
 	advance_completed_locked(flush);
-	return step_rewrite(flush) || step_seal(flush) || step_write(flush) ||
-	       step_flush(flush);
+	return step_rewrite(flush) || step_company(flush) || step_seal(flush) ||
+	       step_write(flush) || step_flush(flush);
 }
 
 void wb_flush_run(struct wb_flush *flush)
@@ -681,8 +703,55 @@ bool wb_flush_keeps_source(struct wb_flush *flush)
 
 /* --- what others ask for -------------------------------------------------- */
 
+void wb_flush_set_wait_began(struct wb_flush *flush, void (*began)(void *arg), void *arg)
+{
+	flush->wait_began = began;
+	flush->wait_began_arg = arg;
+}
+
+void wb_flush_set_company(struct wb_flush *flush, uint64_t wait_ns)
+{
+	uint64_t until_ns = wb_clock_now_ns(flush->deps.clock) + wait_ns;
+
+	wb_lock_acquire(&flush->lock);
+	flush->company_ns = wait_ns;
+	flush->company_until_ns = MIN(flush->company_until_ns, until_ns);
+	wb_lock_release(&flush->lock);
+}
+
+uint64_t wb_flush_wait_ns(struct wb_flush *flush)
+{
+	uint64_t now = wb_clock_now_ns(flush->deps.clock), wait_ns = 0;
+
+	wb_lock_acquire(&flush->lock);
+	if (flush->company_target > 0)
+		wait_ns = MAX(flush->company_until_ns, now + 1) - now;
+	wb_lock_release(&flush->lock);
+	return wait_ns;
+}
+
+/* TRUE when the waiter is the first that waits for company in its record. */
+static bool want_locked(struct wb_flush *flush, const struct wb_sync_waiter *waiter)
+{
+	uint64_t sealed = wb_log_sealed_sequence(flush->deps.log);
+	bool is_first;
+
+	if (!waiter->may_wait || flush->company_ns == 0 || waiter->target <= sealed) {
+		flush->sync_target = MAX(flush->sync_target, waiter->target);
+		return false;
+	}
+	is_first = flush->company_target <= sealed;
+	if (is_first)
+		flush->company_until_ns = wb_clock_now_ns(flush->deps.clock) +
+					  flush->company_ns;
+	flush->company_target = MAX(flush->company_target, waiter->target);
+	return is_first;
+}
+
 int wb_flush_sync(struct wb_flush *flush, struct wb_sync_waiter *waiter)
 {
+	bool began;
+
 	if (waiter->target <= wb_log_durable(flush->deps.log))
 		return 0;
 	wb_lock_acquire(&flush->lock);
@@ -696,9 +765,11 @@ int wb_flush_sync(struct wb_flush *flush, struct wb_sync_waiter *waiter)
 	}
 	waiter->next = flush->waiters;
 	flush->waiters = waiter;
-	flush->sync_target = MAX(flush->sync_target, waiter->target);
+	began = want_locked(flush, waiter);
 	wb_lock_release(&flush->lock);
 	wb_flush_run(flush);
+	if (began && flush->wait_began)
+		flush->wait_began(flush->wait_began_arg);
 	return 1;
 }
 

@@ -37,6 +37,7 @@ struct wb_flush_deps {
 struct wb_sync_waiter {
 	struct wb_sync_waiter *next;
 	uint64_t target;		/* record sequence */
+	bool may_wait;			/* for company: see wb_flush_set_company() */
 	/* 0, or -EIO when the cache has failed. Any thread, no lock held. */
 	void (*done)(struct wb_sync_waiter *waiter, int error);
 };
@@ -50,6 +51,18 @@ struct wb_flush *wb_flush_new(const struct wb_flush_deps *deps, uint64_t first_s
 void wb_flush_free(struct wb_flush *flush);
 /* Called with no lock held when durable moved or RAM buffers came free. */
 void wb_flush_set_advanced(struct wb_flush *flush, void (*advanced)(void *arg), void *arg);
+
+/*
+ * How long a waiter that may wait is kept before its record is sealed, so that
+ * others that come meanwhile share the record and its flush; 0: not at all. The
+ * wait begins with the first one for a record and ends before its time when the
+ * record is full, when somebody asks who may not wait, and at a change to 0 (at
+ * the next run). `began` is called, with no lock held, when such a wait begins:
+ * wb_flush_run() is to be called after wb_flush_wait_ns() of it.
+ */
+void wb_flush_set_company(struct wb_flush *flush, uint64_t wait_ns);
+void wb_flush_set_wait_began(struct wb_flush *flush, void (*began)(void *arg), void *arg);
+uint64_t wb_flush_wait_ns(struct wb_flush *flush);	/* 0: nobody waits so */
 
 /* Everything up to waiter->target durable. Returns 1 when waiter->done will be
  * called, else the result at once: 0, or -EIO. */

@@ -78,6 +78,7 @@ static enum wb_progress sync_up_to(struct wb_request *request, uint64_t target)
 	int result;
 
 	request->waiter.target = target;
+	request->waiter.may_wait = request->pub.op != WB_SYNC;
 	request->waiter.done = synced;
 	result = wb_data_path_sync(request->path, &request->waiter);
 	if (result == 1)

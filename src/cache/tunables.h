@@ -18,6 +18,7 @@
 struct wb_tunables {
 	bool allow_writeback;
 	uint32_t sync_interval_s;	/* age of unsynced data; 0 = no limit */
+	uint32_t barrier_deadline_ms;	/* of a write that has to be durable; 0 = none */
 	uint32_t scrub_rate_mib_s;	/* MiB a second; 0 = no limit */
 };
 

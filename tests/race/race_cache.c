@@ -179,6 +179,7 @@ static gpointer control_main(gpointer data)
 		case 2:
 			tunables.allow_writeback = wb_prng_below(&prng, 3) != 0;
 			tunables.sync_interval_s = (uint32_t)wb_prng_below(&prng, 3);
+			tunables.barrier_deadline_ms = (uint32_t)wb_prng_below(&prng, 3);
 			wb_cache_set_tunables(cache, &tunables);
 			break;
 		case 3: make_faults(race, &prng); break;

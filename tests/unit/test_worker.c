@@ -207,6 +207,59 @@ Test(worker, stop_ends_a_step_function_that_always_wants_more)
 	wb_worker_free(worker);
 }
 
+/* --- by the clock ---------------------------------------------------------------- */
+
+/* What a step found when it began, and how it wants to be woken. */
+struct timed {
+	struct meeting m;
+	struct wb_worker *worker;
+	gint64 began_us;
+	gint64 took_us[2];
+};
+
+static bool timed_step(void *arg)
+{
+	struct timed *t = arg;
+
+	if (t->m.steps < 2) {
+		t->took_us[t->m.steps] = g_get_monotonic_time() - t->began_us;
+		t->began_us = g_get_monotonic_time();
+		wb_worker_wake_in(t->worker, 20 * 1000 * 1000);
+	}
+	return meeting_step(&t->m);
+}
+
+Test(worker, is_woken_by_the_clock_alone_and_not_before_its_time)
+{
+	struct timed t = { .began_us = g_get_monotonic_time() };
+
+	meeting_init(&t.m);
+	t.worker = wb_worker_new("test", WB_WORKER_THREAD, timed_step, &t);
+	wb_worker_wake_in(t.worker, 10 * 1000 * 1000);
+	meeting_await(&t.m, 3);
+	wb_worker_free(t.worker);
+	cr_assert_geq(t.took_us[0], 10 * 1000);
+	cr_assert_geq(t.took_us[1], 20 * 1000);
+	cr_assert_eq(t.m.steps, 3);
+}
+
+Test(worker, a_kick_comes_before_the_clock_and_the_earlier_time_counts)
+{
+	struct meeting m;
+	struct wb_worker *worker;
+
+	meeting_init(&m);
+	worker = wb_worker_new("test", WB_WORKER_THREAD, meeting_step, &m);
+	wb_worker_wake_in(worker, UINT64_MAX);
+	wb_worker_kick(worker);
+	meeting_await(&m, 1);
+	wb_worker_wake_in(worker, UINT64_C(3600) * 1000 * 1000 * 1000);
+	wb_worker_wake_in(worker, 1);
+	wb_worker_wake_in(worker, UINT64_C(3600) * 1000 * 1000 * 1000);
+	meeting_await(&m, 2);
+	wb_worker_free(worker);
+}
+
 /*
  * No kick is lost: each of several threads puts a token on the table and
  * kicks, then waits until its token is taken. With a lost kick nobody takes
