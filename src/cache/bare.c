@@ -242,11 +242,6 @@ bool wb_bare_has_failed(struct wb_bare *bare)
 	return atomic_load(&bare->has_failed);
 }
 
-bool wb_bare_is_read_only(const struct wb_bare *bare)
-{
-	return bare->deps.access == WB_BARE_READ_ONLY;
-}
-
 bool wb_bare_is_idle(struct wb_bare *bare)
 {
 	bool is_idle;

@@ -48,7 +48,6 @@ int wb_bare_sync(struct wb_bare *bare, struct wb_sync_waiter *waiter);
 void wb_bare_want_sync(struct wb_bare *bare);
 
 bool wb_bare_has_failed(struct wb_bare *bare);
-bool wb_bare_is_read_only(const struct wb_bare *bare);
 /* No flush at the disk (for closing). */
 bool wb_bare_is_idle(struct wb_bare *bare);
 /* Starts no more I/O; the flush under way answers nobody (WB_CLOSE_ABANDON). */

@@ -264,9 +264,5 @@ enum wb_progress wb_bare_path_run(struct wb_request *request)
 {
 	if (request->pub.op == WB_READ)
 		return run_read(request);
-	if (wb_bare_is_read_only(request->path->bare)) {
-		request->error = -EROFS;
-		return WB_PROGRESS_DONE;
-	}
 	return run_change(request);
 }

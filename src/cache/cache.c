@@ -324,7 +324,7 @@ uint64_t wb_cache_image_bytes(const struct wb_cache *cache)
 
 bool wb_cache_is_read_only(const struct wb_cache *cache)
 {
-	return cache->path.bare && wb_bare_is_read_only(cache->path.bare);
+	return cache->path.is_read_only;
 }
 
 void wb_cache_uuid(const struct wb_cache *cache, uint8_t uuid[16])

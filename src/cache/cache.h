@@ -56,7 +56,17 @@ struct wb_backing_watch {
 	bool is_forced;
 };
 
+enum wb_cache_access {
+	WB_CACHE_READ_WRITE,
+	/* Nothing on either disk is changed, nor flushed: the log is replayed in
+	 * memory only, and reads are answered from there, from the log and from the
+	 * backing. What would need a repair is refused as ever. WRITE and ZERO get
+	 * -EROFS; of the watch only `describe` is called, and nobody keeps a mark. */
+	WB_CACHE_READ_ONLY,
+};
+
 struct wb_cache_config {
+	enum wb_cache_access access;
 	struct wb_store *cache_store;
 	struct wb_store *backing_store;
 	struct wb_clock *clock;
@@ -69,7 +79,7 @@ struct wb_cache_config {
 
 /*
  * Recovers the volume and makes it ready: superblocks of the new epoch are
- * durable afterwards. NULL and an error (domain WB_CACHE_ERROR) that says
+ * durable afterwards (but for READ_ONLY). NULL and an error (domain WB_CACHE_ERROR) that says
  * which store, what was found and what to do; a refused volume is unchanged.
  * The stores stay the caller's.
  */

@@ -29,6 +29,7 @@ static void make_path(struct wb_cache *cache, enum wb_bare_access access)
 	path->geometry.backing_blocks = (backing->size_bytes + WB_BLOCK_BYTES - 1) /
 					WB_BLOCK_BYTES;
 	path->backing_store = backing;
+	path->is_read_only = access == WB_BARE_READ_ONLY;
 	path->stats = &cache->stats;
 	path->message = &cache->message;
 	cache->executor = wb_executor_new("wb-request", cache->config.worker_mode, 2);

@@ -177,6 +177,18 @@ static int close_bare(struct wb_cache *cache, enum wb_close_mode mode)
 	return error;
 }
 
+/* Nothing runs but reads, and they have ended, or nobody wants them any more. */
+static void close_read_only(struct wb_cache *cache, enum wb_close_mode mode)
+{
+	if (mode != WB_CLOSE_ABANDON)
+		return;
+	atomic_store(&cache->path.is_abandoned, true);
+	while (cache->config.worker_mode == WB_WORKER_MANUAL &&
+	       (poll_store(cache->config.cache_store) ||
+		poll_store(cache->config.backing_store)))
+		;
+}
+
 int wb_cache_close(struct wb_cache *cache, enum wb_close_mode mode)
 {
 	int error = 0;
@@ -184,6 +196,8 @@ int wb_cache_close(struct wb_cache *cache, enum wb_close_mode mode)
 	cache->is_stopping = true;
 	if (cache->path.bare) {
 		error = close_bare(cache, mode);
+	} else if (cache->path.is_read_only) {
+		close_read_only(cache, mode);
 	} else if (mode == WB_CLOSE_CLEAN) {
 		error = close_clean(cache);
 	} else {

@@ -32,7 +32,7 @@ static gboolean check_backing(const struct wb_cache_config *config,
 			    backing->alignment_bytes);
 		return FALSE;
 	}
-	if (superblock->ro_compat != 0) {
+	if (superblock->ro_compat != 0 && config->access == WB_CACHE_READ_WRITE) {
 		g_set_error(error, WB_CACHE_ERROR, WB_CACHE_ERROR_NOT_A_CACHE,
 			    "cache %s: uses features of a later version of wbfs (ro_compat "
 			    "%#" G_GINT64_MODIFIER "x), which this one must not write to",
@@ -52,7 +52,7 @@ static gboolean mark_bad_places(struct wb_cache *cache, const struct wb_superblo
 	for (uint32_t i = 0; i < superblock->bad_count; i++)
 		wb_segment_table_mark_bad(segments, superblock->bad_places[i]);
 	bad = wb_segment_table_bad_count(segments);
-	if (count - bad >= WB_GOOD_SEGMENTS_MIN)
+	if (count - bad >= WB_GOOD_SEGMENTS_MIN || wb_cache_is_read_only(cache))
 		return TRUE;
 	g_set_error(error, WB_CACHE_ERROR, WB_CACHE_ERROR_LIMIT,
 		    "cache %s: %" G_GUINT64_FORMAT " of its %" G_GUINT64_FORMAT " segments cannot "
@@ -235,6 +235,8 @@ static gboolean look_at_backing(struct wb_cache *cache, struct wb_recovery *reco
 	cache->opening_note = check.note;
 	if (check.drops_clean)
 		drop_clean(&cache->path);
+	if (wb_cache_is_read_only(cache))
+		return TRUE;
 	note_backing(&recovery->superblock, &check);
 	wb_mark_gate_begin(&cache->mark_gate, check.dirty_count > 0);
 	return TRUE;
@@ -352,17 +354,14 @@ static void make_recorder(struct wb_cache *cache, const struct wb_recovery *reco
 
 /* --- assembly ---------------------------------------------------------------------- */
 
-static gboolean make_state(struct wb_cache *cache, const struct wb_recovery *recovery,
-			   GError **error)
+static gboolean make_ram_buffers(struct wb_cache *cache, GError **error)
 {
 	struct wb_data_path *path = &cache->path;
 	uint64_t ram_bytes = cache->config.ram_buffer_bytes ? cache->config.ram_buffer_bytes :
 							      WB_RAM_BUFFER_BYTES_DEFAULT;
-	uint32_t buffers;
+	uint32_t buffers = (uint32_t)MIN(ram_bytes / path->geometry.segment_bytes,
+					 path->geometry.segment_count);
 
-	path->geometry = recovery->superblock.geometry;
-	buffers = (uint32_t)MIN(ram_bytes / path->geometry.segment_bytes,
-				path->geometry.segment_count);
 	if (ram_bytes / path->geometry.segment_bytes < WB_RAM_BUFFERS_MIN) {
 		g_set_error(error, WB_CACHE_ERROR, WB_CACHE_ERROR_LIMIT,
 			    "ram_buffer is too small: at least %u segments of %u KiB, %u KiB, "
@@ -370,12 +369,21 @@ static gboolean make_state(struct wb_cache *cache, const struct wb_recovery *rec
 			    WB_RAM_BUFFERS_MIN * (path->geometry.segment_bytes >> 10));
 		return FALSE;
 	}
+	path->rambuf = wb_rambuf_new(buffers, path->geometry.segment_bytes, error);
+	return path->rambuf != NULL;
+}
+
+static gboolean make_state(struct wb_cache *cache, const struct wb_recovery *recovery,
+			   GError **error)
+{
+	struct wb_data_path *path = &cache->path;
+
+	path->geometry = recovery->superblock.geometry;
+	if (!wb_cache_is_read_only(cache) && !make_ram_buffers(cache, error))
+		return FALSE;
 	path->segments = wb_segment_table_new(&path->geometry);
 	path->map = wb_block_map_new(&path->geometry, path->segments, error);
 	if (!path->map)
-		return FALSE;
-	path->rambuf = wb_rambuf_new(buffers, path->geometry.segment_bytes, error);
-	if (!path->rambuf)
 		return FALSE;
 	path->extents = wb_extent_table_new(path->segments,
 		WB_EXTENTS_MAX + count_fragments(recovery));
@@ -525,6 +533,11 @@ static gboolean open_recovered(struct wb_cache *cache, struct wb_recovery *recov
 	replay(cache, recovery);
 	if (!look_at_backing(cache, recovery, error))
 		return FALSE;
+	if (wb_cache_is_read_only(cache)) {
+		start.epoch = recovery->highest_epoch;
+		wb_cache_make_read_only(cache, &start);
+		return TRUE;
+	}
 	make_recorder(cache, recovery, &start);
 	return make_engines(cache, &start, error) && begin_epoch(cache, recovery, error);
 }
@@ -535,6 +548,7 @@ struct wb_cache *wb_cache_new(const struct wb_cache_config *config)
 
 	cache->config = *config;
 	cache->last_sync_ns = wb_clock_now_ns(config->clock);
+	cache->path.is_read_only = config->access == WB_CACHE_READ_ONLY;
 	wb_lock_init(&cache->lock, WB_RANK_CACHE);
 	wb_lock_init(&cache->pool_lock, WB_RANK_POOL);
 	wb_message_init(&cache->message);
@@ -557,6 +571,7 @@ struct wb_cache *wb_cache_open(const struct wb_cache_config *config, GError **er
 		return NULL;
 	}
 	wb_cache_set_tunables(cache, &config->tunables);
-	wire(cache);
+	if (!wb_cache_is_read_only(cache))
+		wire(cache);
 	return cache;
 }

@@ -83,6 +83,10 @@ void wb_cache_on_no_room(void *arg);
 void wb_cache_on_zeros_done(void *arg);
 void wb_cache_kick_writeback(void *arg);
 void wb_cache_on_need_space(void *arg);
+/* cache_read_only.c: a log that stands where recovery found its end. */
+void wb_cache_make_read_only(struct wb_cache *cache, const struct wb_log_start *start);
+/* The answer to a verb that cannot be done there: -EROFS, and `what` for people. */
+int wb_cache_refuse_verb(struct wb_cache *cache, const char *what);
 /* Empty, for wb_cache_free() at any point of opening. */
 struct wb_cache *wb_cache_new(const struct wb_cache_config *config);
 /* As many as the config says, each with aligned memory of its own. */

@@ -110,11 +110,13 @@ static uint64_t list_refused(struct wb_cache *cache, struct wb_stats_ranges *lis
 
 void wb_cache_list_problems(struct wb_cache *cache, struct wb_stats_snapshot *snapshot)
 {
-	uint64_t now, pause_ns = wb_writeback_paused_until_ns(cache->writeback);
-	uint64_t retry_at_ns;
+	uint64_t now, pause_ns, retry_at_ns;
 
 	list_bad_slots(cache, &snapshot->bad_ranges);
 	list_bad_extents(cache, &snapshot->bad_ranges);
+	if (cache->path.is_read_only)
+		return;
+	pause_ns = wb_writeback_paused_until_ns(cache->writeback);
 	retry_at_ns = MAX(list_refused(cache, &snapshot->refused_ranges), pause_ns);
 	now = wb_clock_now_ns(cache->config.clock);
 	snapshot->waiting_requests = wb_park_count(&cache->space) +

@@ -37,9 +37,11 @@ static void look_at_log(struct wb_cache *cache, struct wb_stats_snapshot *snapsh
 	snapshot->tail_sequence = tail.sequence;
 	snapshot->durable_sequence = wb_log_durable(path->log);
 	snapshot->epoch = wb_log_epoch(path->log);
-	snapshot->ram_buffers_total = wb_rambuf_count(path->rambuf);
-	snapshot->ram_buffers_free = wb_rambuf_free_count(path->rambuf);
-	wb_scrub_get_progress(cache->scrub, &snapshot->scrub);
+	if (!path->is_read_only) {
+		snapshot->ram_buffers_total = wb_rambuf_count(path->rambuf);
+		snapshot->ram_buffers_free = wb_rambuf_free_count(path->rambuf);
+		wb_scrub_get_progress(cache->scrub, &snapshot->scrub);
+	}
 	wb_cache_list_problems(cache, snapshot);
 }
 
@@ -49,6 +51,8 @@ static enum wb_cache_state state_of(struct wb_cache *cache)
 		return WB_CACHE_STOPPING;
 	if (cache->path.bare)
 		return WB_CACHE_WITHOUT;
+	if (cache->path.is_read_only)
+		return WB_CACHE_RUNNING;
 	return wb_flush_has_failed(cache->path.flush) || wb_reclaim_has_failed(cache->reclaim) ?
 		       WB_CACHE_FAILED : WB_CACHE_RUNNING;
 }

@@ -59,13 +59,24 @@ bool wb_cache_set_tunable(struct wb_cache *cache, const struct wb_tunable *tunab
 
 /* --- verbs ---------------------------------------------------------------------- */
 
-/* A verb that is done because there is no cache. */
-static void answer_verb(struct wb_cache *cache, struct wb_verb *verb)
+/* A verb whose answer is known at once. */
+static void answer_verb(struct wb_cache *cache, struct wb_verb *verb, int error)
 {
 	wb_lock_acquire(&cache->lock);
 	verb->asked++;
-	verb->done++;
+	if (error)
+		verb->failed++;
+	else
+		verb->done++;
 	wb_lock_release(&cache->lock);
+}
+
+/* Without a cache, and with one that nothing is written to or from. */
+static int drain_nothing(struct wb_cache *cache)
+{
+	if (cache->path.bare || wb_segment_table_dirty(cache->path.segments) == 0)
+		return 0;
+	return wb_cache_refuse_verb(cache, "nothing is written back");
 }
 
 void wb_cache_start_drain(struct wb_cache *cache)
@@ -73,8 +84,8 @@ void wb_cache_start_drain(struct wb_cache *cache)
 	struct wb_log_head head;
 	uint64_t last = wb_data_path_last(&cache->path);
 
-	if (cache->path.bare) {
-		answer_verb(cache, &cache->drain);
+	if (cache->path.bare || cache->path.is_read_only) {
+		answer_verb(cache, &cache->drain, drain_nothing(cache));
 		return;
 	}
 	wb_lock_acquire(&cache->lock);
@@ -94,8 +105,9 @@ void wb_cache_start_drain(struct wb_cache *cache)
 
 void wb_cache_start_scrub(struct wb_cache *cache)
 {
-	if (cache->path.bare) {
-		answer_verb(cache, &cache->scrub_verb);
+	if (cache->path.bare || cache->path.is_read_only) {
+		answer_verb(cache, &cache->scrub_verb, cache->path.bare ? 0 :
+			    wb_cache_refuse_verb(cache, "`wbfs check` verifies its cache"));
 		return;
 	}
 	wb_lock_acquire(&cache->lock);
@@ -175,6 +187,8 @@ void wb_cache_tick(struct wb_cache *cache)
 {
 	bool sync_is_due = is_sync_due(cache);
 
+	if (cache->path.is_read_only)
+		return;
 	if (cache->path.bare) {
 		if (sync_is_due)
 			wb_bare_want_sync(cache->path.bare);

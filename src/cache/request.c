@@ -10,6 +10,8 @@ uint64_t wb_data_path_last(struct wb_data_path *path)
 
 int wb_data_path_sync(struct wb_data_path *path, struct wb_sync_waiter *waiter)
 {
+	if (path->is_read_only)
+		return 0;
 	return path->bare ? wb_bare_sync(path->bare, waiter) :
 			    wb_flush_sync(path->flush, waiter);
 }
@@ -125,6 +127,10 @@ static enum wb_progress change(struct wb_request *request)
 
 static enum wb_progress run_path(struct wb_request *request)
 {
+	if (request->path->is_read_only && request->pub.op != WB_READ) {
+		request->error = -EROFS;
+		return WB_PROGRESS_DONE;
+	}
 	if (request->path->bare)
 		return wb_bare_path_run(request);
 	return request->pub.op == WB_READ ? wb_read_path_run(request) : change(request);

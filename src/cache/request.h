@@ -33,6 +33,7 @@ struct wb_data_path {
 	struct wb_exclusion *exclusion;
 	struct wb_log *log;
 	struct wb_flush *flush;
+	bool is_read_only;		/* no RAM buffers, and nothing runs: see cache_read_only.c */
 	struct wb_bare *bare;		/* without a cache, and without all above */
 	struct wb_store *cache_store, *backing_store;
 	struct wb_stats *stats;

@@ -89,7 +89,7 @@ static enum loss judge_superblock(const struct wb_options *options, struct wb_st
 	if (!found)
 		return LOSS_OF_SUPERBLOCKS;
 	if (g_error_matches(error, WB_CACHE_ERROR, WB_CACHE_ERROR_IO) ||
-	    is_refused_by_disk(try_open(options->cache_path, O_RDWR)))
+	    (!options->read_only && is_refused_by_disk(try_open(options->cache_path, O_RDWR))))
 		return LOSS_PARTLY_READABLE;
 	return LOSS_NONE;
 }
@@ -131,6 +131,11 @@ static void append_ways(GString *text, const struct wb_options *options,
 				       "To save what it holds:\n  wbfs rescue %s --backing %s "
 				       "--output IMAGE", options->cache_path,
 				       options->backing_path);
+	if (loss == LOSS_PARTLY_READABLE && !options->read_only)
+		g_string_append_printf(text, "\nTo read the image with what the cache holds:\n"
+				       "  wbfs mount --cache %s --backing %s -o ro %s",
+				       options->cache_path, options->backing_path,
+				       options->argument);
 	if (loss == LOSS_OF_SUPERBLOCKS)
 		g_string_append_printf(text, "\nIf it is the cache and only its beginning was "
 				       "lost, its records may still tell the rest:\n  wbfs check "

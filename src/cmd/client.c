@@ -15,6 +15,10 @@ static void fail_on(GError **error, const char *mount_point, const char *path, i
 			    "the daemon of %s is gone. To go on: 'wbfs umount %s' (or "
 			    "fusermount3 -u), then mount it again: the log is recovered",
 			    mount_point, mount_point);
+	else if (errnum == EROFS)
+		g_set_error(error, WB_COMMAND_ERROR, WB_COMMAND_ERROR_FAILED,
+			    "%s is mounted with -o ro: nothing can be asked of it that could "
+			    "change something", mount_point);
 	else
 		g_set_error(error, WB_COMMAND_ERROR, WB_COMMAND_ERROR_FAILED, "%s: %s", path,
 			    g_strerror(errnum));

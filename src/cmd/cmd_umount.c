@@ -67,14 +67,15 @@ static bool stop(const struct wb_options *options, const char *mount_point, GErr
 {
 	g_autoptr(JsonNode) stats = wb_client_get_stats(mount_point, error);
 	const char *cache_path;
-	bool ok, is_flushed;
+	bool ok, is_read_only, is_flushed;
 	int pidfd;
 
 	if (!stats)
 		return false;
 	/* Without a cache nothing is left that could tell about it afterwards. */
 	cache_path = wb_client_text_in(stats, "cache", "path");
-	is_flushed = *cache_path || wb_cmd_flush(options) == WB_EXIT_DONE;
+	is_read_only = wb_client_bool(stats, "read_only");
+	is_flushed = *cache_path || is_read_only || wb_cmd_flush(options) == WB_EXIT_DONE;
 	pidfd = (int)syscall(SYS_pidfd_open, (pid_t)wb_client_number(stats, "worker_pid"), 0);
 	ok = unmount(mount_point, error);
 	if (ok)
@@ -84,7 +85,7 @@ static bool stop(const struct wb_options *options, const char *mount_point, GErr
 	if (ok && !is_flushed)
 		return wb_fail(error, "unmounted, but writes that were not synced before may be "
 			       "missing on %s", wb_client_text_in(stats, "backing", "path"));
-	return ok && (!*cache_path || check_clean(cache_path, error));
+	return ok && (!*cache_path || is_read_only || check_clean(cache_path, error));
 }
 
 int wb_cmd_umount(const struct wb_options *options)

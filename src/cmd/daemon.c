@@ -104,7 +104,7 @@ static bool open_volume(struct wb_daemon *daemon, const struct wb_options *optio
 			GError **error)
 {
 	if (!wb_volume_open(&daemon->volume, options->cache_path, options->backing_path,
-			    error) ||
+			    options->read_only ? WB_DISK_READ_ONLY : WB_DISK_READ_WRITE, error) ||
 	    !open_stores(daemon, error) || !check_pair(daemon, options, error))
 		return false;
 	daemon->backing_store = wb_disk_open_store(&daemon->volume.backing, error);
@@ -118,6 +118,7 @@ static bool open_cache(struct wb_daemon *daemon, const struct wb_options *option
 		       GError **error)
 {
 	struct wb_cache_config config = {
+		.access = options->read_only ? WB_CACHE_READ_ONLY : WB_CACHE_READ_WRITE,
 		.cache_store = daemon->cache_store,
 		.backing_store = daemon->backing_store,
 		.clock = wb_clock_real(),
@@ -134,6 +135,11 @@ static bool open_cache(struct wb_daemon *daemon, const struct wb_options *option
 		return false;
 	if (wb_cache_opening_note(daemon->cache))
 		g_warning("%s", wb_cache_opening_note(daemon->cache));
+	if (options->read_only) {
+		daemon->facts.ram_buffer_bytes = 0;
+		daemon->facts.is_read_only = true;
+		return true;
+	}
 	daemon->space_watch = (struct wb_space_watch){
 		.cache = daemon->cache, .path = daemon->keeper.backing.path,
 		.fd = daemon->keeper.backing.fd,
@@ -183,12 +189,16 @@ static void ended(void *arg)
 static bool start_fuse(struct wb_daemon *daemon, const struct wb_options *options,
 		       GError **error)
 {
+	g_autofree char *kernel_options =
+		g_strconcat(options->kernel_options->str,
+			    !options->read_only ? "" : options->kernel_options->len ? ",ro" :
+								"ro", NULL);
 	struct wb_fuse_config config = {
 		.cache = daemon->cache,
 		.facts = &daemon->facts,
 		.mount_point = daemon->mount_point,
 		.fsname = options->fsname ? options->fsname : daemon->volume.backing.path,
-		.kernel_options = options->kernel_options->str,
+		.kernel_options = kernel_options,
 		.allow_other = options->allow_other,
 		.uid = getuid(),
 		.gid = getgid(),

@@ -43,7 +43,7 @@ void wb_mark_keeper_clear(struct wb_mark_keeper *keeper)
 /* --- what the cache asks ------------------------------------------------------------ */
 
 /* The time of the last change is made durable first: after a power cut an older
- * one would look like a backing from a backup. */
+ * one would look like a backing from a backup. Who only reads keeps no book of it. */
 static bool describe(void *arg, struct wb_backing_facts *facts)
 {
 	struct wb_mark_keeper *keeper = arg;
@@ -52,7 +52,8 @@ static bool describe(void *arg, struct wb_backing_facts *facts)
 	*facts = (struct wb_backing_facts){ .size_bytes = keeper->backing.size_bytes };
 	if (keeper->backing.is_block_device)
 		return true;
-	if (fsync(keeper->backing.fd) || fstat(keeper->backing.fd, &st))
+	if ((keeper->backing.access == WB_DISK_READ_WRITE && fsync(keeper->backing.fd)) ||
+	    fstat(keeper->backing.fd, &st))
 		return false;
 	facts->size_bytes = (uint64_t)st.st_size;
 	if (st.st_mtim.tv_sec > 0)

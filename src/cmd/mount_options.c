@@ -7,10 +7,9 @@
 #include "cmd/usage.h"
 
 enum mount_option_type {
-	MOUNT_FLAG, MOUNT_SIZE, MOUNT_TEXT,
+	MOUNT_FLAG, MOUNT_FLAG_OFF, MOUNT_SIZE, MOUNT_TEXT,
 	MOUNT_KERNEL,		/* handed on to the kernel */
 	MOUNT_IGNORED,		/* words of /etc/fstab that say nothing here */
-	MOUNT_UNSUPPORTED,
 };
 
 struct mount_option {
@@ -27,6 +26,9 @@ static const struct mount_option table[] = {
 	  "memory for data on its way to the cache (64M)" },
 	{ "allow_other", MOUNT_FLAG, offsetof(struct wb_options, allow_other), NULL,
 	  "let other users in, as far as the file modes allow" },
+	{ "ro", MOUNT_FLAG, offsetof(struct wb_options, read_only), NULL,
+	  "change nothing on either disk; the image can be read only" },
+	{ "rw", MOUNT_FLAG_OFF, offsetof(struct wb_options, read_only), NULL, NULL },
 	{ "fsname", MOUNT_TEXT, offsetof(struct wb_options, fsname), "NAME",
 	  "source shown in the mount table (the backing)" },
 	{ "nodev", MOUNT_KERNEL, 0, NULL, NULL },
@@ -37,7 +39,6 @@ static const struct mount_option table[] = {
 	{ "suid", MOUNT_KERNEL, 0, NULL, NULL },
 	{ "exec", MOUNT_KERNEL, 0, NULL, NULL },
 	{ "atime", MOUNT_KERNEL, 0, NULL, NULL },
-	{ "rw", MOUNT_IGNORED, 0, NULL, NULL },
 	{ "defaults", MOUNT_IGNORED, 0, NULL, NULL },
 	{ "_netdev", MOUNT_IGNORED, 0, NULL, NULL },
 	{ "nofail", MOUNT_IGNORED, 0, NULL, NULL },
@@ -45,7 +46,6 @@ static const struct mount_option table[] = {
 	{ "noauto", MOUNT_IGNORED, 0, NULL, NULL },
 	{ "user", MOUNT_IGNORED, 0, NULL, NULL },
 	{ "nouser", MOUNT_IGNORED, 0, NULL, NULL },
-	{ "ro", MOUNT_UNSUPPORTED, 0, NULL, NULL },
 };
 
 static const struct mount_option *find_mount_option(const char *name)
@@ -61,8 +61,7 @@ static bool unknown_mount_option(const char *name, GError **error)
 	g_autoptr(GPtrArray) names = g_ptr_array_new();
 
 	for (unsigned i = 0; i < G_N_ELEMENTS(table); i++)
-		if (table[i].type != MOUNT_UNSUPPORTED)
-			g_ptr_array_add(names, (char *)table[i].name);
+		g_ptr_array_add(names, (char *)table[i].name);
 	for (unsigned i = 0; i < wb_tunables_count; i++)
 		g_ptr_array_add(names, (char *)wb_tunables_table[i].name);
 	return wb_usage_unknown(error, "mount option", "", name, names);
@@ -75,7 +74,8 @@ static bool store_mount_option(struct wb_options *options, const struct mount_op
 
 	switch (option->type) {
 	case MOUNT_FLAG:
-		*(bool *)field = true;
+	case MOUNT_FLAG_OFF:
+		*(bool *)field = option->type == MOUNT_FLAG;
 		return true;
 	case MOUNT_SIZE:
 		return wb_usage_parse_size(option->name, value, field, error);
@@ -89,8 +89,6 @@ static bool store_mount_option(struct wb_options *options, const struct mount_op
 		return true;
 	case MOUNT_IGNORED:
 		return true;
-	case MOUNT_UNSUPPORTED:
-		return wb_usage(error, "mount option '%s' is not supported yet", option->name);
 	}
 	g_assert_not_reached();
 }

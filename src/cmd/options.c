@@ -106,6 +106,9 @@ static bool check_mount(const struct wb_options *options, GError **error)
 				"the cache is lost");
 	if (options->cache_path && options->without_cache)
 		return wb_usage(error, "'wbfs mount' takes either --cache or --without-cache");
+	if (options->without_cache && options->force && options->read_only)
+		return wb_usage(error, "'--without-cache' with --force is for writing to the "
+				"backing, and '-o ro' for reading only: give one of them");
 	return true;
 }
 

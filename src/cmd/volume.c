@@ -24,13 +24,12 @@ static bool refuse_same(const char *cache_path, const char *backing_path, GError
 }
 
 bool wb_volume_open(struct wb_volume *volume, const char *cache_path,
-		    const char *backing_path, GError **error)
+		    const char *backing_path, enum wb_disk_access access, GError **error)
 {
 	*volume = (struct wb_volume)WB_VOLUME_NONE;
 	return refuse_same(cache_path, backing_path, error) &&
-	       wb_disk_open(&volume->cache, "cache", cache_path, WB_DISK_READ_WRITE, error) &&
-	       wb_disk_open(&volume->backing, "backing", backing_path, WB_DISK_READ_WRITE,
-			    error);
+	       wb_disk_open(&volume->cache, "cache", cache_path, access, error) &&
+	       wb_disk_open(&volume->backing, "backing", backing_path, access, error);
 }
 
 void wb_volume_close(struct wb_volume *volume)

@@ -16,9 +16,9 @@ struct wb_volume {
 
 #define WB_VOLUME_NONE { WB_DISK_NONE, WB_DISK_NONE }
 
-/* Opens both for writing and locks them. The same file twice is refused. */
+/* Opens both and locks them. The same file twice is refused. */
 bool wb_volume_open(struct wb_volume *volume, const char *cache_path,
-		    const char *backing_path, GError **error);
+		    const char *backing_path, enum wb_disk_access access, GError **error);
 void wb_volume_close(struct wb_volume *volume);
 
 /* The newest valid superblock of a cache. FALSE without an error when there is

@@ -57,7 +57,7 @@ gives 2 '4Q' -- format --cache c --backing b --cache-size 4Q
 gives 2 '512' -- format --cache c --backing b --size 1000
 gives 2 'needs a PATH' -- format --backing b --cache
 gives 2 "did you mean 'ram_buffer'" -- mount --cache c --backing b -o ram_bufer=1M m
-gives 2 "'ro' is not supported yet" -- mount --cache c --backing b -o ro m
+gives 2 "'-o ro' for reading only" -- mount --without-cache --force --backing b -o ro m
 [ ! -e c ] && [ ! -e b ] || fail "a refused command created files"
 
 case_is "what is not there is said to be not there, with status 1"

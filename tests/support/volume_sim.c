@@ -114,6 +114,7 @@ void wb_sim_clear(struct wb_sim *sim)
 bool wb_sim_open(struct wb_sim *sim, GError **error)
 {
 	struct wb_cache_config config = {
+		.access = sim->access,
 		.cache_store = sim->cache_disk.counting,
 		.backing_store = sim->backing_disk.counting,
 		.clock = &sim->clock.clock, .worker_mode = WB_WORKER_MANUAL,

@@ -81,6 +81,7 @@ struct wb_sim {
 	void (*on_finish)(void *arg, struct wb_sim_op *op);
 	void *arg;
 	struct wb_backing_watch watch;	/* of the backing, for the next opening */
+	enum wb_cache_access access;	/* likewise */
 };
 
 /* A new, formatted volume; not opened. */

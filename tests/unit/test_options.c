@@ -115,10 +115,20 @@ Test(options, a_mount_option_that_is_nearly_right_is_named)
 	       "'ram_bufer'", "'ram_buffer'");
 }
 
-Test(options, ro_is_refused_rather_than_taken_for_something_else)
+Test(options, of_ro_and_rw_the_last_one_counts)
 {
-	refuse(ARGS("mount", "--cache", "c", "--backing", "b", "-o", "ro", "m"), "'ro'",
-	       "not supported");
+	take(ARGS("mount", "--cache", "c", "--backing", "b", "-o", "rw,ro", "m"));
+	cr_assert(options.read_only);
+	wb_options_clear(&options);
+	take(ARGS("mount", "--cache", "c", "--backing", "b", "-o", "ro,noatime,rw", "m"));
+	cr_assert_not(options.read_only);
+	cr_assert_str_eq(options.kernel_options->str, "noatime");
+}
+
+Test(options, ro_and_the_forced_way_to_write_without_a_cache_contradict_each_other)
+{
+	refuse(ARGS("mount", "--without-cache", "--force", "--backing", "b", "-o", "ro", "m"),
+	       "for reading only", "--force");
 }
 
 Test(options, a_missing_value_is_asked_for)
