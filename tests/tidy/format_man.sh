@@ -60,8 +60,5 @@ sed -n 's/^\tWB_ENTRY_\([A-Z]*\) = \([0-9a-fx]*\),.*/\2 \1/p' "$header" | grep -
 		grep -q "^\.It $number $type\$" "$page" || { echo "the page lacks type $number $type"; exit 1; }
 	done || status=1
 
-if command -v mandoc >/dev/null; then
-	mandoc -T lint -W error "$page" || status=1
-fi
 echo "$(wc -l <"$work/members") fields"
 exit $status

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# The man pages are right mdoc, and say what the program can do: every command,
-# option and mount option of the tables in src/cmd/ is in wbfs(1), every
+# The man pages say what the program can do: every command, option and mount
+# option of the tables in src/cmd/ is in wbfs(1), every
 # key of stats.json, verb and control file in wbfs-control(7); and these pages
 # name none that there is not.
 set -eu
@@ -102,13 +102,5 @@ section "$page" DESCRIPTION | sed -n 's/^\.It Li //p' | sort >"$work/said.verbs"
 sort "$work/verbs" | diff - "$work/said.verbs" || complain "wbfs-control(7) differs in verbs"
 section "$page" DESCRIPTION | sed -n 's/^\.It Pa //p' | sort >"$work/said.files"
 sort "$work/files" | diff - "$work/said.files" || complain "wbfs-control(7) differs in files"
-
-# --- right mdoc --------------------------------------------------------------------
-
-if command -v mandoc >/dev/null; then
-	for page in "$top"/man/*.[1-9]; do
-		mandoc -T lint -W warning "$page" 2>/dev/null || complain "mandoc objects to $page"
-	done
-fi
 
 [ "$failures" -eq 0 ]
