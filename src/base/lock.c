@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "base/lock.h"
 
-#include <stdbool.h>
 #include <stdlib.h>
+
+#include "base/clock.h"
 
 /*
  * GLib's mutexes are futexes inside a library that ThreadSanitizer does not
@@ -123,10 +124,60 @@ void wb_lock_clear(struct wb_lock *lock)
 	g_mutex_clear(&lock->mutex);
 }
 
+/* --- contention ------------------------------------------------------------ */
+
+/* A line for each: who waits for one lock must not slow down who waits for another. */
+static struct {
+	guint64 count;		/* atomic, relaxed: they order nothing */
+	guint64 ns;
+} __attribute__((aligned(64))) waits_of[WB_RANK_COUNT];
+
+static void lock_contended(struct wb_lock *lock)
+{
+	guint64 before = wb_clock_now_ns(wb_clock_real());
+
+	__atomic_fetch_add(&waits_of[lock->rank].count, 1, __ATOMIC_RELAXED);
+	g_mutex_lock(&lock->mutex);
+	__atomic_fetch_add(&waits_of[lock->rank].ns, wb_clock_now_ns(wb_clock_real()) - before,
+			   __ATOMIC_RELAXED);
+}
+
+void wb_lock_get_waits(enum wb_lock_rank rank, struct wb_lock_waits *waits)
+{
+	waits->count = __atomic_load_n(&waits_of[rank].count, __ATOMIC_RELAXED);
+	waits->ns = __atomic_load_n(&waits_of[rank].ns, __ATOMIC_RELAXED);
+}
+
+const char *wb_lock_rank_name(enum wb_lock_rank rank)
+{
+	static const char *const names[WB_RANK_COUNT] = {
+		[WB_RANK_NONE] = "none",
+		[WB_RANK_FRONTEND] = "frontend",
+		[WB_RANK_CACHE] = "cache",
+		[WB_RANK_WRITEBACK] = "writeback",
+		[WB_RANK_FLUSH] = "flush",
+		[WB_RANK_RECORDER] = "recorder",
+		[WB_RANK_STRIPE] = "stripe",
+		[WB_RANK_EXTENTS] = "extents",
+		[WB_RANK_LOG] = "log",
+		[WB_RANK_PARK] = "park",
+		[WB_RANK_EXECUTOR] = "executor",
+		[WB_RANK_STORE] = "store",
+		[WB_RANK_POOL] = "pool",
+		[WB_RANK_MESSAGE] = "message",
+	};
+
+	return names[rank];
+}
+
+/* --- locks ----------------------------------------------------------------- */
+
 void wb_lock_acquire(struct wb_lock *lock)
 {
 	check_may_acquire(lock);
-	g_mutex_lock(&lock->mutex);
+	/* The try costs what the lock itself costs when nobody has it. */
+	if (!g_mutex_trylock(&lock->mutex))
+		lock_contended(lock);
 	tsan_acquired(&lock->mutex);
 	note_acquired(lock);
 	set_owner(lock, &self);
@@ -163,7 +214,6 @@ void wb_lock_assert_held(const struct wb_lock *lock)
 void wb_cond_init(struct wb_cond *cond)
 {
 	g_cond_init(&cond->cond);
-	cond->waiter_count = 0;
 }
 
 void wb_cond_clear(struct wb_cond *cond)
@@ -172,28 +222,25 @@ void wb_cond_clear(struct wb_cond *cond)
 }
 
 /* The lock changes hands inside GLib: owner and notes go with it. */
-static void begin_wait(struct wb_cond *cond, struct wb_lock *lock)
+static void begin_wait(struct wb_lock *lock)
 {
 	wb_lock_assert_held(lock);
 	check_may_wait(lock);
-	/* Whoever changes what we wait for takes the lock after this, and sees it. */
-	__atomic_fetch_add(&cond->waiter_count, 1, __ATOMIC_RELAXED);
 	set_owner(lock, NULL);
 	tsan_releasing(&lock->mutex);
 }
 
-static void end_wait(struct wb_cond *cond, struct wb_lock *lock)
+static void end_wait(struct wb_lock *lock)
 {
 	tsan_acquired(&lock->mutex);
 	set_owner(lock, &self);
-	__atomic_fetch_sub(&cond->waiter_count, 1, __ATOMIC_RELAXED);
 }
 
 void wb_cond_wait(struct wb_cond *cond, struct wb_lock *lock)
 {
-	begin_wait(cond, lock);
+	begin_wait(lock);
 	g_cond_wait(&cond->cond, &lock->mutex);
-	end_wait(cond, lock);
+	end_wait(lock);
 }
 
 gboolean wb_cond_wait_until(struct wb_cond *cond, struct wb_lock *lock,
@@ -201,25 +248,18 @@ gboolean wb_cond_wait_until(struct wb_cond *cond, struct wb_lock *lock,
 {
 	gboolean in_time;
 
-	begin_wait(cond, lock);
+	begin_wait(lock);
 	in_time = g_cond_wait_until(&cond->cond, &lock->mutex, deadline_us);
-	end_wait(cond, lock);
+	end_wait(lock);
 	return in_time;
-}
-
-static bool has_waiters(const struct wb_cond *cond)
-{
-	return __atomic_load_n(&cond->waiter_count, __ATOMIC_RELAXED) > 0;
 }
 
 void wb_cond_signal(struct wb_cond *cond)
 {
-	if (has_waiters(cond))
-		g_cond_signal(&cond->cond);
+	g_cond_signal(&cond->cond);
 }
 
 void wb_cond_broadcast(struct wb_cond *cond)
 {
-	if (has_waiters(cond))
-		g_cond_broadcast(&cond->cond);
+	g_cond_broadcast(&cond->cond);
 }

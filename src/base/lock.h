@@ -30,6 +30,7 @@ enum wb_lock_rank {
 	WB_RANK_STORE,		/* a store's submission side */
 	WB_RANK_POOL,		/* buffer and request pools */
 	WB_RANK_MESSAGE,	/* last error, events */
+	WB_RANK_COUNT
 };
 
 struct wb_lock {
@@ -40,7 +41,6 @@ struct wb_lock {
 
 struct wb_cond {
 	GCond cond;
-	unsigned waiter_count;	/* atomic: written under the waiters' lock */
 };
 
 void wb_lock_init(struct wb_lock *lock, enum wb_lock_rank rank);
@@ -51,6 +51,17 @@ gboolean wb_lock_try(struct wb_lock *lock);
 void wb_lock_release(struct wb_lock *lock);
 void wb_lock_assert_held(const struct wb_lock *lock);
 
+/* How often a lock was taken already when a thread wanted it, and how long the
+ * threads then waited in all: all locks of a rank together, since the program
+ * started. Counting costs only those who wait. Without the waits of a condition. */
+struct wb_lock_waits {
+	guint64 count;
+	guint64 ns;
+};
+void wb_lock_get_waits(enum wb_lock_rank rank, struct wb_lock_waits *waits);
+/* lower_case, e.g. "stripe" */
+const char *wb_lock_rank_name(enum wb_lock_rank rank);
+
 void wb_cond_init(struct wb_cond *cond);
 void wb_cond_clear(struct wb_cond *cond);
 /* Releases `lock` (the only lock held), waits, takes it again; may wake
@@ -60,8 +71,6 @@ void wb_cond_wait(struct wb_cond *cond, struct wb_lock *lock);
  * the time was up. */
 gboolean wb_cond_wait_until(struct wb_cond *cond, struct wb_lock *lock,
 			    gint64 deadline_us);
-/* What is waited for has changed under the lock of the waiters, which may still
- * be held. Costs nothing while nobody waits: GLib would ask the kernel. */
 void wb_cond_signal(struct wb_cond *cond);
 void wb_cond_broadcast(struct wb_cond *cond);
 

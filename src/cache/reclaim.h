@@ -15,7 +15,6 @@
 
 #include <stdbool.h>
 
-#include "cache/block_map.h"
 #include "cache/flush.h"
 #include "cache/recorder.h"
 

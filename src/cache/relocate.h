@@ -31,7 +31,6 @@
 
 #include <stdbool.h>
 
-#include "cache/block_map.h"
 #include "cache/extent_table.h"
 #include "cache/flush.h"
 #include "cache/recorder.h"

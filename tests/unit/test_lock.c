@@ -130,6 +130,46 @@ Test(lock, excludes_other_threads)
 	cr_assert_eq(sum, 4 * ROUNDS);
 }
 
+static gpointer acquire_main(gpointer data)
+{
+	wb_lock_acquire(data);
+	wb_lock_release(data);
+	return NULL;
+}
+
+static struct wb_lock_waits waits_of(enum wb_lock_rank rank)
+{
+	struct wb_lock_waits waits;
+
+	wb_lock_get_waits(rank, &waits);
+	return waits;
+}
+
+Test(lock, counts_who_has_to_wait_for_it_under_its_rank)
+{
+	GThread *other;
+
+	wb_lock_acquire(&outer);
+	cr_assert_eq(waits_of(WB_RANK_CACHE).count, 0);
+	other = g_thread_new("acquire", acquire_main, &outer);
+	while (waits_of(WB_RANK_CACHE).count == 0)
+		g_thread_yield();
+	wb_lock_release(&outer);
+	g_thread_join(other);
+	cr_assert_eq(waits_of(WB_RANK_CACHE).count, 1);
+	cr_assert_gt(waits_of(WB_RANK_CACHE).ns, 0);
+	wb_lock_acquire(&inner);
+	wb_lock_release(&inner);
+	cr_assert_eq(waits_of(WB_RANK_LOG).count, 0);
+}
+
+Test(lock, every_rank_has_a_name)
+{
+	for (int rank = WB_RANK_NONE; rank < WB_RANK_COUNT; rank++)
+		cr_assert_not_null(wb_lock_rank_name(rank));
+	cr_assert_str_eq(wb_lock_rank_name(WB_RANK_STRIPE), "stripe");
+}
+
 /* Two threads that hand a turn to each other: one lost wake-up hangs. */
 static unsigned turn;	/* under outer */
 
