@@ -28,14 +28,14 @@ RESULTS=${RESULTS:-$PWD}
 
 # --- which rows -------------------------------------------------------------------
 
-rows_wanted() {	# ROW...: names; all of them without any
+rows_wanted() {	# ROW...: sets rows to those, all of them without any, as JSON
 	local name
 	for name; do
 		jq -e --arg n "$name" 'any(.[]; .name == $n)' <"$bench_dir/rows.json" >/dev/null ||
 			fail "there is no row $name; there are: $(jq -r 'map(.name) | join(" ")' <"$bench_dir/rows.json")"
 	done
-	jq -c --args '[.[] | select(($ARGS.positional | length) == 0 or (.name | IN($ARGS.positional[])))]' \
-		"$@" <"$bench_dir/rows.json"
+	rows=$(jq -c --args '[.[] | select(($ARGS.positional | length) == 0 or (.name | IN($ARGS.positional[])))]' \
+		"$@" <"$bench_dir/rows.json")
 }
 
 # --- the machine -------------------------------------------------------------------
@@ -90,7 +90,7 @@ table_print() {	# rows as JSON
 
 # --- run -----------------------------------------------------------------------------
 
-rows=$(rows_wanted "$@")
+rows_wanted "$@"
 find_wbfs
 program[wbfs]=$WBFS
 volumes=(wbfs)

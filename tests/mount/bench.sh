@@ -1,0 +1,153 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# The tool that measures: its arithmetic, its null daemon, and that it takes away what
+# it made. What it measures is no test.
+. "$(dirname "$0")/lib.sh"
+
+needs fuse root jq fio
+start
+bench=$top_srcdir/tests/bench
+null_fuse=$(dirname "$WBFS")/tests/bench/null_fuse
+[ -x "$null_fuse" ] || skip_all "null_fuse is not built (make check TESTS=)"
+
+# is WANTED EXPRESSION: of a module in tests/bench
+statistics() { jq -nc -L "$bench" "include \"statistics\"; $1"; }
+is() {
+	local found
+	found=$(statistics "$2")
+	[ "$found" = "$1" ] || fail "$2 is $found, not $1"
+}
+
+case_is "medians and quartiles"
+is null '[] | median'
+is 3 '[5, 1, 3] | median'
+is 2.5 '[4, 1, 3, 2] | median'
+is 2 '[5, 1, 2, 3, 4] | quantile(0.25)'
+
+case_is "the interval is that of the sign test"
+# Of 11 values the 2nd and the 10th: P(X <= 1) of 11 throws is 12 / 2048 on each side.
+is '{"low":2,"high":10,"covers":0.98828125}' '[range(1; 12)] | median_interval'
+# Of 30 the 10th and the 21st: a table of the binomial distribution.
+is '[10,21]' '[range(1; 31)] | median_interval | [.low, .high]'
+is '{"low":1,"high":3,"covers":0.75}' '[3, 1, 2] | median_interval'
+is 0 '[7] | median_interval.covers'
+
+samples() {	# GROUP SIDE VALUE...: one for each pair
+	local pair=0 value
+	for value in "${@:3}"; do
+		pair=$((pair + 1))
+		echo "{\"group\": \"$1\", \"pair\": $pair, \"side\": \"$2\", \"speed\": $value}"
+	done
+}
+results() {	# ROW-JSON: into $W/results
+	jq -s -L "$bench" --argjson row "$1" 'include "statistics"; all_results([$row])' \
+		<"$W/samples" >"$W/results"
+}
+result_is() { jq -e "$1" <"$W/results" >/dev/null || { cat "$W/results"; fail "not so: $1"; }; }
+
+case_is "a ratio is that of a pair, to the limit that is lower over all pairs"
+{ samples g null 100 300 500; samples g raw 200 250 200; samples g wbfs 180 250 160; } >"$W/samples"
+row='{"name": "r", "title": "t", "group": "g", "metric": "speed", "side": "wbfs", "limits": ["null", "raw"]'
+results "$row, \"at_least\": 0.85}"
+result_is '.[0].limit == "raw" and .[0].figures == [0.9, 1, 0.8] and .[0].median == 0.9'
+result_is '.[0].met and .[0].sides.null == 300 and (.[0] | has("against_base") | not)'
+
+case_is "a target is met or missed as it counts"
+results "$row, \"at_least\": 0.95}"
+result_is '.[0].met == false'
+results "$row, \"at_most\": 0.95}"
+result_is '.[0].met'
+results "$row}"
+result_is '.[0].met == null'
+results "${row/\"null\", \"raw\"/}, \"at_most\": 179}"
+result_is '.[0].median == 180 and .[0].met == false'
+
+case_is "another program is compared in the same pairs; what nobody measured is no row"
+samples g base 90 100 100 >>"$W/samples"
+results "$row, \"at_least\": 0.85}"
+result_is '.[0].against_base.median == 2'
+results "${row/\"g\"/\"other\"}}"
+result_is '. == []'
+
+case_is "rows measured now replace those measured before"
+is '["new","old","new"]' 'merge([{name: "a"}, {name: "b"}, {name: "c"}];
+	[{name: "b", v: "old"}, {name: "a", v: "old"}]; [{name: "c", v: "new"}, {name: "a", v: "new"}]) | map(.v)'
+
+case_is "every row has its group"
+(
+	. "$bench/lib.sh"
+	profile tiny
+	. "$bench/groups.sh"
+	. "$bench/groups_start.sh"
+	for group in $(jq -r '.[].group' <"$bench/rows.json"); do
+		declare -F "group_$group" >/dev/null || fail "there is no group_$group"
+	done
+)
+jq -e 'all(.[]; has("name") and has("title") and has("metric") and has("side") and has("limits")) and
+	(map(.name) | unique | length) == length' <"$bench/rows.json" >/dev/null || fail "rows.json"
+
+case_is "the null daemon keeps what is written, through a loop device too"
+mkdir "$W/null"
+null_pid=$("$null_fuse" $((16 << 20)) "$W/null")
+own_mounts+=("$W/null")
+own_workers+=("$null_pid")
+random_file "$W/data" $((16 << 20))
+dd if="$W/data" of="$W/null/disk" bs=1M oflag=direct conv=notrunc,fsync status=none
+same_bytes "$W/data" "$W/null/disk"
+fio --name=verify --filename="$W/null/disk" --direct=1 --ioengine=io_uring --iodepth=16 --rw=randwrite \
+	--bsrange=512-64k --bs_unaligned=0 --size=8m --verify=crc32c --do_verify=1 --output=/dev/null
+fallocate --punch-hole --offset 4096 --length 8192 "$W/null/disk"
+dd if="$W/null/disk" bs=4096 skip=1 count=2 status=none | cmp -n 8192 - /dev/zero
+says 1 "No space left" -- dd if=/dev/zero of="$W/null/disk" bs=4096 seek=4096 count=1 conv=notrunc
+loop_attach "$W/null/disk"
+dd if="$W/data" of="$LOOP" bs=1M oflag=direct conv=fsync status=none
+same_bytes "$W/data" "$LOOP"
+loop_detach
+
+case_is "it ends when it is unmounted; wrong arguments are refused"
+umount "$W/null"
+gone_within 60 "$null_pid" || fail "it does not end"
+says 1 "usage: null_fuse BYTES MOUNTPOINT" -- "$null_fuse"
+says 1 "a multiple of 4096" -- "$null_fuse" 5000 "$W/null"
+says 1 "$W/none: No such file" -- "$null_fuse" 4096 "$W/none"
+
+export NULL_FUSE=$null_fuse RESULTS=$W/out TMPDIR=$W/tmp PAIRS=1
+mkdir "$TMPDIR"
+
+nothing_is_left() {
+	[ -z "$(ls -A "$TMPDIR")" ] || fail "left: $(ls -A "$TMPDIR")"
+	! grep -F " $W/tmp" /proc/self/mountinfo || fail "something is still mounted"
+	! losetup --list --noheadings -O BACK-FILE | grep -F "$W/tmp" || fail "a loop device is left"
+}
+
+case_is "a measurement gives a table, JSON and a chart, and leaves nothing"
+says 0 "4k random write through a loop" "(tiny: few pairs" -- "$bench/bench.sh" tiny rw_loop
+nothing_is_left
+jq -e '.machine.cores > 0 and (.rows | length) == 1 and .rows[0].name == "rw_loop" and
+	.rows[0].sides.wbfs > 0 and .rows[0].median > 0' <"$W/out/bench.json"
+lines=$(wc -l <"$W/out/bench.svg")
+[ "$(head -c 4 "$W/out/bench.svg")" = "<svg" ] && [ "$(tail -n 1 "$W/out/bench.svg")" = "</svg>" ] ||
+	fail "no SVG"
+[ "$(grep -o "<text" "$W/out/bench.svg" | wc -l)" -eq "$(grep -o "</text>" "$W/out/bench.svg" | wc -l)" ] ||
+	fail "an element is not closed"
+grep -q "&gt;= 0.9" "$W/out/bench.svg" && [ "$lines" -gt 10 ] || fail "the chart lacks its row"
+
+case_is "an interrupted one leaves nothing either"
+PAIRS=100000 run_in_background "$bench/bench.sh" tiny rw_loop
+until [ -s "$(echo "$TMPDIR"/*/samples)" ]; do
+	is_alive "$JOB" || fail "it ended"
+	sleep 0.02
+done
+kill -TERM "$JOB"
+status=0
+wait "$JOB" || status=$?
+[ $status -eq 143 ] || fail "it ends with $status"
+own_jobs=()
+nothing_is_left
+
+case_is "what it cannot measure is refused"
+says 1 "there is no row rw_qd2; there are: rw_qd1" -- "$bench/bench.sh" tiny rw_qd2
+NULL_FUSE='' says 1 "make bench builds it" -- "$bench/bench.sh" tiny
+BASE=/none says 1 "BASE: /none is no program" -- "$bench/bench.sh" tiny
+nothing_is_left
+finish
