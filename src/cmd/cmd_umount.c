@@ -16,13 +16,13 @@
 static bool unmount(const char *mount_point, GError **error)
 {
 	g_autofree char *users = NULL;
-	int result = wb_unmount(mount_point);
+	g_autofree char *reason = NULL;
+	int result = wb_unmount(mount_point, &reason);
 
 	if (!result)
 		return true;
 	if (result != -EBUSY)
-		return wb_fail(error, "cannot unmount %s: %s", mount_point,
-			       g_strerror(-result));
+		return wb_fail(error, "cannot unmount %s: %s", mount_point, reason);
 	users = wb_unmount_describe_users(mount_point);
 	return wb_fail(error, "%s is busy: in use by %s. End that first (losetup -d for a loop "
 		       "device, umount for a mount); it goes on running", mount_point, users);

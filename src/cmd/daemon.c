@@ -227,8 +227,9 @@ static gboolean on_tick(gpointer arg)
 static gboolean on_stop_signal(gpointer arg)
 {
 	struct wb_daemon *daemon = arg;
-	int result = wb_unmount(daemon->mount_point);
 	g_autofree char *users = NULL;
+	g_autofree char *reason = NULL;
+	int result = wb_unmount(daemon->mount_point, &reason);
 
 	if (!result)
 		return G_SOURCE_CONTINUE;	/* the kernel ends the session */
@@ -237,7 +238,7 @@ static gboolean on_stop_signal(gpointer arg)
 		g_warning("%s is not stopped, because it is in use by %s; all data is being "
 			  "made durable", daemon->mount_point, users);
 	} else {
-		g_warning("cannot unmount %s: %s", daemon->mount_point, g_strerror(-result));
+		g_warning("cannot unmount %s: %s", daemon->mount_point, reason);
 	}
 	wb_cache_start_flush(daemon->cache);
 	return G_SOURCE_CONTINUE;

@@ -12,26 +12,36 @@
 
 #define USERS_MAX 8u
 
-static int by_fusermount(const char *mount_point)
+static int by_fusermount(const char *mount_point, char **reason)
 {
 	const char *argv[] = { "fusermount3", "-u", "--", mount_point, NULL };
+	g_autoptr(GError) error = NULL;
 	g_autofree char *errors = NULL;
 	int status;
 
 	if (!g_spawn_sync(NULL, (char **)argv, NULL,
 			  G_SPAWN_SEARCH_PATH | G_SPAWN_STDOUT_TO_DEV_NULL, NULL, NULL, NULL,
-			  &errors, &status, NULL))
+			  &errors, &status, &error)) {
+		*reason = g_strdup(error->message);
 		return -ENOENT;
+	}
 	if (g_spawn_check_wait_status(status, NULL))
 		return 0;
-	return strstr(errors, "busy") ? -EBUSY : -EPERM;
+	if (strstr(errors, "busy"))
+		return -EBUSY;
+	*reason = g_strdup(g_strstrip(errors));
+	return -EPERM;
 }
 
-int wb_unmount(const char *mount_point)
+int wb_unmount(const char *mount_point, char **reason)
 {
+	*reason = NULL;
 	if (!umount2(mount_point, UMOUNT_NOFOLLOW))
 		return 0;
-	return errno == EPERM ? by_fusermount(mount_point) : -errno;
+	if (errno == EPERM)
+		return by_fusermount(mount_point, reason);
+	*reason = g_strdup(g_strerror(errno));
+	return -errno;
 }
 
 /* --- who is in the way ----------------------------------------------------------- */

@@ -4,8 +4,9 @@
 #define WB_CMD_UNMOUNT_H
 
 /* 0 or -errno; -EBUSY while it is in use. By umount2(2), or fusermount3 where
- * that is not permitted. */
-int wb_unmount(const char *mount_point);
+ * that is not permitted. Otherwise *reason says why, in words, to be freed: those
+ * of fusermount3, which asks more than the kernel does. */
+int wb_unmount(const char *mount_point, char **reason);
 
 /* Who uses files below a mount point: "/dev/loop3 (attached to /mnt/wb/disk),
  * bash (pid 4711)"; or a sentence that nobody was found. To be freed. Looks

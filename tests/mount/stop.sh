@@ -78,6 +78,18 @@ same_start
 loop_detach
 volume_umount
 
+case_is "who may not stop it is told so in the words of fusermount3"
+volume_mount -o allow_other
+chmod 755 "$W"
+install "$WBFS" "$W/wbfs"	# which may lie where nobody else gets
+# root's mounts are not in the list of those that others may unmount
+says 1 "cannot unmount $MNT: fusermount3: " 'not found in /etc/mtab' -- \
+	setpriv --reuid nobody --clear-groups "$W/wbfs" umount "$MNT"
+says 1 "cannot unmount $MNT" 'fusermount3' 'No such file' -- \
+	setpriv --reuid nobody --clear-groups env PATH=/nowhere "$W/wbfs" umount "$MNT"
+same_start
+volume_umount
+
 # The marks of devices are kept outside of the work directory.
 # shellcheck disable=SC2034
 at_exit='rm -f /var/lib/wbfs/*"${W##*/}"*; rmdir /var/lib/wbfs 2>/dev/null'

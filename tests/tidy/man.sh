@@ -1,9 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 # The man pages say what the program can do: every command, option and mount
-# option of the tables in src/cmd/ is in wbfs(1), every
-# key of stats.json, verb and control file in wbfs-control(7); and these pages
-# name none that there is not.
+# option of the tables in src/cmd/ is in wbfs(1), every key of stats.json, verb
+# and control file in wbfs-control(7); and these pages name none that there is not.
 set -eu
 top=$(cd "$(dirname "$0")/../.." && pwd)
 work=$(mktemp -d)

@@ -161,7 +161,6 @@ the daemon was killed by signal	only within the moments of its start
 cannot empty %s	a file that was just opened for writing can be made empty
 cannot sync %s	the directory in which a file was just made
 cannot sync the directory of %s	the directory in which a file was just made
-cannot unmount %s: %s	all that umount can say but EBUSY, which is tested
 cannot lock %s %s	all that flock can say but EWOULDBLOCK, which is tested
 : cannot look at it	fstat of an open file does not fail
 cannot read the size of the device	nor does this of an open device
