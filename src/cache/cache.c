@@ -156,15 +156,17 @@ static bool has_dirty(void *arg)
 	       !wb_writeback_is_idle(cache->writeback);
 }
 
-/* TRUE: look again. When all is clean, the drain is over only with the mark. */
+/* TRUE: look again. When all is clean, the drain is over only with the mark, and
+ * with a tail on the SSD that spares the next recovery all of it. */
 static bool look_after_drain(struct wb_cache *cache)
 {
-	bool was_clean, is_marked, is_clean, is_beyond, has_failed;
+	bool was_clean, is_over, is_clean, is_beyond, has_failed;
 
 	if (!cache->is_draining)
 		return false;
 	was_clean = !has_dirty(cache);
-	is_marked = was_clean && wb_mark_gate_complete(&cache->mark_gate, has_dirty, cache);
+	is_over = was_clean && wb_mark_gate_complete(&cache->mark_gate, has_dirty, cache) &&
+		  wb_reclaim_record_last(cache->reclaim);
 	/* Under the lock: a drain asked for after the look is not answered by it. */
 	wb_lock_acquire(&cache->lock);
 	is_clean = !has_dirty(cache);
@@ -173,7 +175,7 @@ static bool look_after_drain(struct wb_cache *cache)
 			     cache->drain_failures + WB_DRAIN_FAILURES_MAX ||
 		     wb_flush_has_failed(cache->path.flush);
 	is_beyond = wb_tail_current(&cache->tail).segment > cache->drain_segment;
-	if (is_clean ? is_marked : is_beyond || has_failed) {
+	if (is_clean ? is_over : is_beyond || has_failed) {
 		bool is_carried = cache->carried_segment > cache->drain_segment;
 
 		end_verb_locked(&cache->drain,
@@ -236,6 +238,7 @@ bool wb_cache_writeback_step(void *arg)
 	any = relocate(cache);
 	any |= wb_reclaim_step(cache->reclaim, is_urgent(cache) || is_low(cache) ?
 			      WB_URGENT : WB_CALM);
+	any |= wb_reclaim_record_step(cache->reclaim);
 	any |= wb_writeback_step(cache->writeback, writeback_wish(cache));
 	if ((is_urgent(cache) || is_low(cache)) && wb_writeback_is_idle(cache->writeback))
 		any |= wb_carry_step(&cache->carry,

@@ -548,8 +548,8 @@ struct wb_cache *wb_cache_new(const struct wb_cache_config *config)
 	struct wb_cache *cache = g_new0(struct wb_cache, 1);
 
 	cache->config = *config;
-	cache->last_sync_ns = wb_clock_now_ns(config->clock);
 	cache->path.is_read_only = config->access == WB_CACHE_READ_ONLY;
+	cache->last_sync_ns = cache->last_recording_ns = wb_clock_now_ns(config->clock);
 	wb_lock_init(&cache->lock, WB_RANK_CACHE);
 	wb_lock_init(&cache->pool_lock, WB_RANK_POOL);
 	wb_message_init(&cache->message);

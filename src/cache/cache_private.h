@@ -55,6 +55,7 @@ struct wb_cache {
 	struct wb_verb scrub_verb;
 	uint64_t scrub_answers;		/* asked, when the pass began */
 	uint64_t last_sync_ns;		/* asked for by the clock */
+	uint64_t last_recording_ns;	/* likewise */
 	struct wb_backing_space backing_space;
 	struct wb_tunables tunables;	/* what the atomic ones below come from */
 
@@ -63,7 +64,7 @@ struct wb_cache {
 
 	/* atomic */
 	atomic_bool allow_writeback;
-	_Atomic uint32_t sync_interval_s;
+	_Atomic uint32_t sync_interval_s, superblock_interval_s;
 	atomic_bool is_stopping;	/* no new batch */
 	atomic_bool is_draining;	/* a copy of drain.is_running */
 };

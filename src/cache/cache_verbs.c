@@ -13,6 +13,7 @@ static void apply_locked(struct wb_cache *cache)
 	if (cache->path.flush)
 		wb_flush_set_company(cache->path.flush,
 				     cache->tunables.barrier_deadline_ms * UINT64_C(1000000));
+	atomic_store(&cache->superblock_interval_s, cache->tunables.superblock_interval_s);
 	if (cache->scrub)
 		wb_scrub_set_rate(cache->scrub,
 				  (uint64_t)cache->tunables.scrub_rate_mib_s << 20);
@@ -169,23 +170,23 @@ void wb_cache_start_flush(struct wb_cache *cache)
 
 /* From the last one on, not to a time that was set then: the interval may have
  * become shorter. */
-static bool is_sync_due(struct wb_cache *cache)
+static bool is_due(struct wb_cache *cache, uint32_t interval_s, uint64_t *last_ns)
 {
 	uint64_t now = wb_clock_now_ns(cache->config.clock);
-	uint64_t interval_ns = cache->sync_interval_s * SECOND_NS;
-	bool is_due;
+	uint64_t interval_ns = interval_s * SECOND_NS;
+	bool it_is;
 
 	wb_lock_acquire(&cache->lock);
-	is_due = interval_ns > 0 && now - cache->last_sync_ns >= interval_ns;
-	if (is_due)
-		cache->last_sync_ns = now;
+	it_is = interval_ns > 0 && now - *last_ns >= interval_ns;
+	if (it_is)
+		*last_ns = now;
 	wb_lock_release(&cache->lock);
-	return is_due;
+	return it_is;
 }
 
 void wb_cache_tick(struct wb_cache *cache)
 {
-	bool sync_is_due = is_sync_due(cache);
+	bool sync_is_due = is_due(cache, cache->sync_interval_s, &cache->last_sync_ns);
 
 	if (cache->path.is_read_only)
 		return;
@@ -198,6 +199,8 @@ void wb_cache_tick(struct wb_cache *cache)
 		wb_flush_want(cache->path.flush, wb_log_last_sequence(cache->path.log));
 	else
 		wb_flush_run(cache->path.flush);	/* what was paused after an error */
+	if (is_due(cache, cache->superblock_interval_s, &cache->last_recording_ns))
+		wb_reclaim_want_recording(cache->reclaim);
 	/* Parked requests look again: the disks' state may have changed. */
 	wb_park_wake_all(&cache->space);
 	wb_park_wake_all(&cache->extent_room);

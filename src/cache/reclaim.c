@@ -2,6 +2,7 @@
 #include "cache/reclaim.h"
 
 #include <glib.h>
+#include <stdatomic.h>
 
 #include "base/mutant.h"
 #include "cache/limits.h"
@@ -21,6 +22,9 @@ struct wb_reclaim {
 	/* of the update under way, or of whoever starts the next one */
 	_Atomic unsigned failures;	/* in a row; read by others too */
 	uint64_t retry_at_ns;
+
+	/* atomic */
+	atomic_bool is_recording_wanted;
 };
 
 struct wb_reclaim *wb_reclaim_new(const struct wb_reclaim_deps *deps)
@@ -203,21 +207,36 @@ static void recorder_idle(void *arg)
 		reclaim->kick(reclaim->arg);
 }
 
-/* When places are wanted and no record will carry the tail soon, the
- * superblocks do. */
-static bool record_tail(struct wb_reclaim *reclaim)
+static bool start_recording(struct wb_reclaim *reclaim)
 {
-	struct wb_tail_position current = wb_tail_current(reclaim->deps.tail);
-	struct wb_tail_position durable = wb_tail_durable(reclaim->deps.tail);
 	struct wb_recorder_callbacks callbacks = { recorded, recorder_idle, reclaim };
 
-	if (wb_recorder_is_busy(reclaim->deps.recorder) || durable.segment >= current.segment)
+	if (wb_recorder_is_busy(reclaim->deps.recorder))
 		return false;
 	if (reclaim->failures > 0 && wb_clock_now_ns(reclaim->deps.clock) < reclaim->retry_at_ns)
 		return false;
 	fill_superblock(reclaim, 0);
 	wb_recorder_start(reclaim->deps.recorder, &callbacks);
 	return true;
+}
+
+/* When places are wanted and no record will carry the tail soon, the
+ * superblocks do. */
+static bool record_for_places(struct wb_reclaim *reclaim)
+{
+	struct wb_tail_position current = wb_tail_current(reclaim->deps.tail);
+
+	return wb_tail_durable(reclaim->deps.tail).segment < current.segment &&
+	       start_recording(reclaim);
+}
+
+/* Also by a record that has carried it: that is as good. */
+static bool is_recorded(struct wb_reclaim *reclaim)
+{
+	struct wb_tail_position current = wb_tail_current(reclaim->deps.tail);
+	struct wb_tail_position durable = wb_tail_durable(reclaim->deps.tail);
+
+	return durable.sequence == current.sequence && durable.segment == current.segment;
 }
 
 /* Empties a place of clean blocks. Versions only leave a closed segment, so
@@ -294,9 +313,35 @@ bool wb_reclaim_step(struct wb_reclaim *reclaim, enum wb_urgency urgency)
 		if (reclaim->ready)
 			reclaim->ready(reclaim->arg);
 	} else if (urgency == WB_URGENT) {
-		moved |= record_tail(reclaim);
+		moved |= record_for_places(reclaim);
 	}
 	return moved;
+}
+
+void wb_reclaim_want_recording(struct wb_reclaim *reclaim)
+{
+	atomic_store(&reclaim->is_recording_wanted, true);
+}
+
+bool wb_reclaim_record_step(struct wb_reclaim *reclaim)
+{
+	if (!atomic_load(&reclaim->is_recording_wanted))
+		return false;
+	if (is_recorded(reclaim)) {
+		atomic_store(&reclaim->is_recording_wanted, false);
+		return false;
+	}
+	return start_recording(reclaim);
+}
+
+bool wb_reclaim_record_last(struct wb_reclaim *reclaim)
+{
+	while (wb_reclaim_step(reclaim, WB_CALM))
+		;
+	if (is_recorded(reclaim) || reclaim->failures > 0)
+		return true;
+	start_recording(reclaim);
+	return false;
 }
 
 int wb_reclaim_record_sync(struct wb_reclaim *reclaim, uint32_t state_flags)

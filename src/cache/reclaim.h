@@ -44,6 +44,20 @@ bool wb_reclaim_has_failed(struct wb_reclaim *reclaim);
  * their cost. TRUE when something moved. */
 enum wb_urgency { WB_CALM, WB_URGENT };
 bool wb_reclaim_step(struct wb_reclaim *reclaim, enum wb_urgency urgency);
+/*
+ * Recording the tail: after a crash, recovery replays from the newest tail
+ * that is on the SSD. While records are written, they carry it; when writeback
+ * goes on after the last one, only the superblocks can.
+ */
+/* Once, as soon as the recorder is free, if no record has carried it until then.
+ * Any thread; the step (not for closing) does it, and repeats it after an error. */
+void wb_reclaim_want_recording(struct wb_reclaim *reclaim);
+bool wb_reclaim_record_step(struct wb_reclaim *reclaim);
+/* Now, as far as the tail can be moved; for the end of a drain. FALSE: it is under
+ * way, `kick` tells when to ask again. TRUE: it is on the SSD, or that has failed,
+ * which costs the next recovery some work and nobody any data. */
+bool wb_reclaim_record_last(struct wb_reclaim *reclaim);
+
 /* Writes what the superblocks should say now (tail, durable) plus `flags`,
  * at a clean stop. 0 or -errno. Nothing else may be running. */
 int wb_reclaim_record_sync(struct wb_reclaim *reclaim, uint32_t state_flags);
