@@ -6,7 +6,8 @@
  *
  * Threads: wb_cache_open() and wb_cache_close() from one thread, with no
  * request under way; everything else from any thread. done() runs on any
- * thread, with no lock held, never from inside wb_cache_submit().
+ * thread, with no lock held; of a SYNC, or with WB_REQUEST_FUA, also from inside
+ * wb_cache_submit(), when that thread has waited for the disk itself.
  */
 #ifndef WB_CACHE_CACHE_H
 #define WB_CACHE_CACHE_H

@@ -48,6 +48,8 @@ struct wb_flush {
 	_Atomic uint32_t completions;
 	/* runner only */
 	uint32_t last_crc;		/* of the last READY record: the chain */
+	bool may_wait;			/* for one write with FUA: */
+	struct wb_io *waits_for;	/* to be submitted when the run is over */
 };
 
 static struct wb_flush *owner_of_flush_io(struct wb_io *io)
@@ -440,13 +442,15 @@ static bool step_company(struct wb_flush *flush)
 	return true;
 }
 
-/* A sync seals the open record; while a flush is under way it waits, so that
- * all that come meanwhile share one record and the next flush. */
+/* A sync seals the open record; while a flush is under way, by itself or with a
+ * write, it waits, so that all that come meanwhile share one record and the next
+ * flush. */
 static bool step_seal(struct wb_flush *flush)
 {
 	uint64_t target = flush->sync_target;
 
-	if (target <= wb_log_sealed_sequence(flush->deps.log) || flush->flush_in_flight)
+	if (target <= wb_log_sealed_sequence(flush->deps.log) || flush->flush_in_flight ||
+	    flush->fua_in_flight)
 		return false;
 	wb_lock_release(&flush->lock);
 	wb_log_seal(flush->deps.log, target);
@@ -542,7 +546,13 @@ static bool step_write(struct wb_flush *flush)
 	if (is_fua)
 		WB_STAT_ADD(flush->deps.stats, WB_STAT_SSD_FLUSHES, 1);
 	atomic_store(&record->state, WB_RECORD_WRITING);
-	wb_store_submit(flush->deps.store, &record->io);
+	if (is_fua && flush->may_wait) {
+		/* There is no other now. */
+		record->io.flags |= WB_IO_MAY_WAIT;
+		flush->waits_for = &record->io;
+	} else {
+		wb_store_submit(flush->deps.store, &record->io);
+	}
 	wb_lock_acquire(&flush->lock);
 	return true;
 }
@@ -604,21 +614,36 @@ static bool step_locked(struct wb_flush *flush)
 	       step_write(flush) || step_flush(flush);
 }
 
-void wb_flush_run(struct wb_flush *flush)
+/* With may_wait the thread may stay until a record is durable; somebody else can
+ * run meanwhile. */
+static void run(struct wb_flush *flush, bool may_wait)
 {
+	struct wb_io *waits_for = NULL;
+
 	wb_lock_acquire(&flush->lock);
 	if (flush->is_running) {
 		flush->run_again = true;
 	} else {
 		flush->is_running = true;
+		flush->may_wait = may_wait;
 		do {
 			flush->run_again = false;
 			while (step_locked(flush))
 				;
 		} while (flush->run_again);
+		waits_for = flush->waits_for;
+		flush->waits_for = NULL;
+		flush->may_wait = false;
 		flush->is_running = false;
 	}
 	wb_lock_release(&flush->lock);
+	if (waits_for)
+		wb_store_submit(flush->deps.store, waits_for);
+}
+
+void wb_flush_run(struct wb_flush *flush)
+{
+	run(flush, false);
 }
 
 /* --- relocation ------------------------------------------------------------- */
@@ -767,9 +792,9 @@ int wb_flush_sync(struct wb_flush *flush, struct wb_sync_waiter *waiter)
 	flush->waiters = waiter;
 	began = want_locked(flush, waiter);
 	wb_lock_release(&flush->lock);
-	wb_flush_run(flush);
 	if (began && flush->wait_began)
 		flush->wait_began(flush->wait_began_arg);
+	run(flush, true);
 	return 1;
 }
 

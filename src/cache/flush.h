@@ -65,7 +65,8 @@ void wb_flush_set_wait_began(struct wb_flush *flush, void (*began)(void *arg), v
 uint64_t wb_flush_wait_ns(struct wb_flush *flush);	/* 0: nobody waits so */
 
 /* Everything up to waiter->target durable. Returns 1 when waiter->done will be
- * called, else the result at once: 0, or -EIO. */
+ * called (or was: the caller's thread may have waited for the one write that
+ * makes it so), else the result at once: 0, or -EIO. */
 int wb_flush_sync(struct wb_flush *flush, struct wb_sync_waiter *waiter);
 /* The same without anybody waiting. */
 void wb_flush_want(struct wb_flush *flush, uint64_t target);

@@ -17,6 +17,7 @@ instance=$W/tracefs/instances/wbfs-$$
 mkdir "$instance" || skip_all "no trace instance"
 at_exit="rmdir $instance 2>/dev/null"
 for event in io_uring/io_uring_submit_req io_uring/io_uring_complete \
+	syscalls/sys_enter_pwritev2 syscalls/sys_exit_pwritev2 \
 	fuse/fuse_request_send fuse/fuse_request_end block/block_rq_issue block/block_rq_complete; do
 	[ -d "$instance/events/$event" ] || skip_all "the kernel has no tracepoint $event"
 	echo 1 >"$instance/events/$event/enable"
@@ -41,11 +42,12 @@ trace() {	# NAME COMMAND...: what happens while the command runs
 
 # judge NAME OPCODE LEAST: every answer to OPCODE (FSYNC or WRITE), of which
 # there are at least LEAST, is covered. Numbers are lines of the trace.
-# Covered: an SSD write that was submitted after the newest user write came;
-# then an FSYNC of the same ring, submitted after the last SSD write had
-# completed and completed itself before the answer. Or that write was one with
-# RWF_DSYNC, which this trace does not show: then the disk must have completed
-# a flush or FUA write between its submission and the answer.
+# Covered: an SSD write that was submitted after the newest user write came (to
+# the ring, or by a thread that waits for it: pwritev2); then an FSYNC of the same
+# ring, submitted after the last SSD write had completed and completed itself
+# before the answer. Or that write was one with RWF_DSYNC, which this trace does
+# not show: then the disk must have completed a flush or FUA write between its
+# submission and the answer.
 judge() {
 	awk -v tids="$tids" -v minor="$minor" -v opcode="$2" -v least="$3" '
 	BEGIN { n = split(tids, t, " "); for (i = 1; i <= n; i++) ours[t[i]] = 1 }
@@ -53,7 +55,9 @@ judge() {
 	{
 		event = ""
 		for (i = 1; i <= NF; i++)
-			if ($i ~ /^(io_uring_submit_req|io_uring_complete|fuse_request_send|fuse_request_end|block_rq_issue|block_rq_complete):$/) {
+			if ($i ~ /^sys_pwritev2(\(fd:|$)/) {
+				event = $(i + 1) == "->" ? "exit" : "enter"; break
+			} else if ($i ~ /^(io_uring_submit_req|io_uring_complete|fuse_request_send|fuse_request_end|block_rq_issue|block_rq_complete):$/) {
 				event = $i; first = i + 1; break
 			}
 		if (event == "") next
@@ -74,6 +78,12 @@ judge() {
 		if (op[req] ~ /WRITE/) { under_way--; write_completed = NR }
 		if (op[req] == "FSYNC" && result == 0 && clean_at[req] >= 0) { flush_from = fsync_submitted[req]; flush_done = NR }
 		delete op[req]
+	}
+	event == "enter" && (task in ours) {
+		ssd_writes++; under_way++; write_submitted = NR
+	}
+	event == "exit" && (task in ours) {
+		under_way--; write_completed = NR
 	}
 	event == "block_rq_complete:" {
 		split(rest, word, " ")

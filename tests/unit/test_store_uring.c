@@ -287,6 +287,48 @@ Test(store_uring, a_vectored_durable_write_is_read_back)
 	wb_store_close(store);
 }
 
+static int waited_error;
+static bool was_called;
+
+static void note_call(struct wb_io *io, int error)
+{
+	(void)io;
+	waited_error = error;
+	was_called = true;
+}
+
+static void write_waiting(struct wb_store *store, char *data)
+{
+	struct wb_io io;
+
+	was_called = false;
+	wb_io_prepare(&io, WB_IO_WRITE, WB_IO_CLASS_LOG, BLOCK_BYTES, data, 2 * BLOCK_BYTES,
+		      note_call);
+	io.flags = WB_IO_FUA | WB_IO_MAY_WAIT;
+	wb_store_submit(store, &io);
+	cr_assert(was_called, "answered by another thread, which has to be woken");
+}
+
+Test(store_uring, a_durable_write_that_may_wait_is_over_when_submit_returns)
+{
+	struct wb_store *store = open_store();
+	char *data = aligned(2 * BLOCK_BYTES, 0x5a), *back = aligned(2 * BLOCK_BYTES, 0);
+
+	write_waiting(store, data);
+	cr_assert_eq(waited_error, 0);
+	cr_assert_eq(wb_store_read_sync(store, BLOCK_BYTES, back, 2 * BLOCK_BYTES), 0);
+	cr_assert_arr_eq(back, data, 2 * BLOCK_BYTES);
+	wb_store_close(store);
+
+	store = open_with((struct wb_store_uring_options){
+		.fd = -1, .access = WB_STORE_READ_ONLY });
+	write_waiting(store, data);
+	cr_assert_eq(waited_error, -EBADF);
+	wb_store_close(store);
+	free(data);
+	free(back);
+}
+
 Test(store_uring, buffered_io_keeps_the_same_promises_and_says_why)
 {
 	struct wb_store *store = open_with((struct wb_store_uring_options){
