@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "base/lock.h"
 
+#include <stdbool.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
@@ -214,6 +215,7 @@ void wb_lock_assert_held(const struct wb_lock *lock)
 void wb_cond_init(struct wb_cond *cond)
 {
 	g_cond_init(&cond->cond);
+	cond->waiter_count = 0;
 }
 
 void wb_cond_clear(struct wb_cond *cond)
@@ -222,25 +224,28 @@ void wb_cond_clear(struct wb_cond *cond)
 }
 
 /* The lock changes hands inside GLib: owner and notes go with it. */
-static void begin_wait(struct wb_lock *lock)
+static void begin_wait(struct wb_cond *cond, struct wb_lock *lock)
 {
 	wb_lock_assert_held(lock);
 	check_may_wait(lock);
+	/* Whoever changes what we wait for takes the lock after this, and sees it. */
+	__atomic_fetch_add(&cond->waiter_count, 1, __ATOMIC_RELAXED);
 	set_owner(lock, NULL);
 	tsan_releasing(&lock->mutex);
 }
 
-static void end_wait(struct wb_lock *lock)
+static void end_wait(struct wb_cond *cond, struct wb_lock *lock)
 {
 	tsan_acquired(&lock->mutex);
 	set_owner(lock, &self);
+	__atomic_fetch_sub(&cond->waiter_count, 1, __ATOMIC_RELAXED);
 }
 
 void wb_cond_wait(struct wb_cond *cond, struct wb_lock *lock)
 {
-	begin_wait(lock);
+	begin_wait(cond, lock);
 	g_cond_wait(&cond->cond, &lock->mutex);
-	end_wait(lock);
+	end_wait(cond, lock);
 }
 
 gboolean wb_cond_wait_until(struct wb_cond *cond, struct wb_lock *lock,
@@ -248,18 +253,25 @@ gboolean wb_cond_wait_until(struct wb_cond *cond, struct wb_lock *lock,
 {
 	gboolean in_time;
 
-	begin_wait(lock);
+	begin_wait(cond, lock);
 	in_time = g_cond_wait_until(&cond->cond, &lock->mutex, deadline_us);
-	end_wait(lock);
+	end_wait(cond, lock);
 	return in_time;
+}
+
+static bool has_waiters(const struct wb_cond *cond)
+{
+	return __atomic_load_n(&cond->waiter_count, __ATOMIC_RELAXED) > 0;
 }
 
 void wb_cond_signal(struct wb_cond *cond)
 {
-	g_cond_signal(&cond->cond);
+	if (has_waiters(cond))
+		g_cond_signal(&cond->cond);
 }
 
 void wb_cond_broadcast(struct wb_cond *cond)
 {
-	g_cond_broadcast(&cond->cond);
+	if (has_waiters(cond))
+		g_cond_broadcast(&cond->cond);
 }

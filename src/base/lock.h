@@ -41,6 +41,7 @@ struct wb_lock {
 
 struct wb_cond {
 	GCond cond;
+	unsigned waiter_count;	/* atomic: written under the waiters' lock */
 };
 
 void wb_lock_init(struct wb_lock *lock, enum wb_lock_rank rank);
@@ -71,6 +72,8 @@ void wb_cond_wait(struct wb_cond *cond, struct wb_lock *lock);
  * the time was up. */
 gboolean wb_cond_wait_until(struct wb_cond *cond, struct wb_lock *lock,
 			    gint64 deadline_us);
+/* What is waited for has changed under the lock of the waiters, which may still
+ * be held. Costs nothing while nobody waits: GLib would ask the kernel. */
 void wb_cond_signal(struct wb_cond *cond);
 void wb_cond_broadcast(struct wb_cond *cond);
 

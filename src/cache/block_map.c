@@ -10,6 +10,20 @@
 #include "cache/cache.h"
 #include "cache/limits.h"
 
+#define PAGE_BYTES ((size_t)4096)
+#define HUGE_PAGE_BYTES ((size_t)2 << 20)
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+
+/* All of a slot in one cache line: a look-up of a random block misses the
+ * processor's cache once for its bucket and once for each slot on the chain. */
+struct slot_entry {
+	_Atomic uint64_t word;		/* address | mask << 48 | state << 56 */
+	uint32_t chain;			/* next slot + 1, under its stripe */
+	_Atomic uint32_t crc;
+};
+
 struct wb_block_map {
 	/* constant after new */
 	struct wb_geometry geometry;
@@ -17,9 +31,7 @@ struct wb_block_map {
 	uint32_t buckets_per_stripe;
 	void *memory;
 	size_t memory_bytes;
-	_Atomic uint64_t *words;	/* by slot: address | mask << 48 | state << 56 */
-	_Atomic uint32_t *crcs;		/* by slot */
-	uint32_t *chain;		/* by slot: next slot + 1, under its stripe */
+	struct slot_entry *slots;
 	uint32_t *buckets;		/* first slot + 1, under the bucket's stripe */
 
 	_Atomic uint64_t cached_count, dirty_count, bad_count, found_bad_count;
@@ -58,37 +70,55 @@ static uint32_t *bucket_of(struct wb_block_map *map, uint64_t address)
 	return &map->buckets[(uint64_t)stripe_index(address) * map->buckets_per_stripe + within];
 }
 
+/* Zeros, populated now and never again on the data path. In huge pages where the
+ * system has them: nearly every look-up is of another page. */
+static void *map_memory(size_t bytes)
+{
+	size_t slack = bytes < HUGE_PAGE_BYTES ? 0 : HUGE_PAGE_BYTES;
+	char *memory = mmap(NULL, bytes + slack, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS | (slack ? 0 : MAP_POPULATE), -1, 0);
+	size_t before;
+
+	if (memory == MAP_FAILED)
+		return NULL;
+	if (!slack)
+		return memory;
+	before = -(uintptr_t)memory % HUGE_PAGE_BYTES;
+	if (before)
+		munmap(memory, before);
+	memory += before;
+	bytes = (bytes + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES;
+	if (slack > before)
+		munmap(memory + bytes, slack - before);
+	madvise(memory, bytes, MADV_HUGEPAGE);
+	if (madvise(memory, bytes, MADV_POPULATE_WRITE))
+		memset(memory, 0, bytes);	/* Linux before 5.14 */
+	return memory;
+}
+
 struct wb_block_map *wb_block_map_new(const struct wb_geometry *geometry,
 				      struct wb_segment_table *segments, GError **error)
 {
 	struct wb_block_map *map = g_new0(struct wb_block_map, 1);
 	size_t slots = geometry->slot_count;
 	size_t buckets;
-	char *at;
 
 	map->geometry = *geometry;
 	map->segments = segments;
 	map->buckets_per_stripe = (uint32_t)(slots / (2 * WB_STRIPE_COUNT) + 1);
 	buckets = (size_t)map->buckets_per_stripe * WB_STRIPE_COUNT;
-	map->memory_bytes = slots * (8 + 4 + 4) + buckets * 4;
-	/* Zero pages mean: all free. Populated now, never again on the data path. */
-	map->memory = mmap(NULL, map->memory_bytes, PROT_READ | PROT_WRITE,
-			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-	if (map->memory == MAP_FAILED) {
+	map->memory_bytes = slots * sizeof(struct slot_entry) + buckets * sizeof(uint32_t);
+	/* Zero pages mean: all free. */
+	map->memory = map_memory(map->memory_bytes);
+	if (!map->memory) {
 		g_set_error(error, WB_CACHE_ERROR, WB_CACHE_ERROR_LIMIT,
 			    "cannot get %zu MiB of memory for the block map: %s",
 			    map->memory_bytes >> 20, g_strerror(errno));
 		g_free(map);
 		return NULL;
 	}
-	at = map->memory;
-	map->words = (void *)at;
-	at += slots * 8;
-	map->crcs = (void *)at;
-	at += slots * 4;
-	map->chain = (void *)at;
-	at += slots * 4;
-	map->buckets = (void *)at;
+	map->slots = map->memory;
+	map->buckets = (uint32_t *)&map->slots[slots];
 	for (unsigned i = 0; i < WB_STRIPE_COUNT; i++)
 		wb_lock_init(&map->stripes[i].lock, WB_RANK_STRIPE);
 	return map;
@@ -121,12 +151,12 @@ static uint32_t *find_link(struct wb_block_map *map, uint64_t address)
 	uint32_t *link = bucket_of(map, address);
 
 	while (*link) {
-		uint64_t word = atomic_load_explicit(&map->words[*link - 1],
+		uint64_t word = atomic_load_explicit(&map->slots[*link - 1].word,
 						     memory_order_relaxed);
 
 		if ((word & WB_ADDRESS_MAX) == address)
 			break;
-		link = &map->chain[*link - 1];
+		link = &map->slots[*link - 1].chain;
 	}
 	return link;
 }
@@ -139,7 +169,7 @@ void wb_block_map_lookup_locked(struct wb_block_map *map, uint64_t address,
 	wb_lock_assert_held(&wb_block_map_stripe(map, address)->lock);
 	link = *find_link(map, address);
 	if (link)
-		mapping_of(link - 1, atomic_load_explicit(&map->words[link - 1],
+		mapping_of(link - 1, atomic_load_explicit(&map->slots[link - 1].word,
 							  memory_order_relaxed), mapping);
 	else
 		*mapping = (struct wb_mapping){ .address = address, .slot = WB_NO_SLOT };
@@ -173,11 +203,11 @@ static void count_state(struct wb_block_map *map, uint32_t slot,
 static void unlink_slot(struct wb_block_map *map, uint32_t *link, uint64_t sequence)
 {
 	uint32_t slot = *link - 1;
-	enum wb_slot_state state = (enum wb_slot_state)(map->words[slot] >> 56);
+	enum wb_slot_state state = (enum wb_slot_state)(map->slots[slot].word >> 56);
 
-	*link = map->chain[slot];
-	map->chain[slot] = 0;
-	atomic_store(&map->words[slot], 0);
+	*link = map->slots[slot].chain;
+	map->slots[slot].chain = 0;
+	atomic_store(&map->slots[slot].word, 0);
 	if (wb_slot_state_is_dirty(state))
 		wb_segment_is_superseded(wb_segment_of_slot(map->segments, slot), sequence);
 	count_state(map, slot, state, WB_SLOT_FREE);
@@ -190,7 +220,7 @@ void wb_block_map_put_locked(struct wb_block_map *map, uint64_t address, uint32_
 
 	wb_lock_assert_held(&wb_block_map_stripe(map, address)->lock);
 	g_assert(slot < map->geometry.slot_count && mask && state != WB_SLOT_FREE);
-	g_assert(map->words[slot] >> 56 == WB_SLOT_FREE);
+	g_assert(map->slots[slot].word >> 56 == WB_SLOT_FREE);
 	/* The new version is counted before the old one is counted out: the
 	 * sum over the ring never shows "nothing dirty" in between. */
 	count_state(map, slot, WB_SLOT_FREE, state);
@@ -199,9 +229,9 @@ void wb_block_map_put_locked(struct wb_block_map *map, uint64_t address, uint32_
 		unlink_slot(map, link,
 			    wb_segment_of_slot(map->segments, slot)->last_sequence);
 	link = bucket_of(map, address);
-	map->chain[slot] = *link;
+	map->slots[slot].chain = *link;
 	*link = slot + 1;
-	atomic_store(&map->words[slot], word_of(address, mask, state));
+	atomic_store(&map->slots[slot].word, word_of(address, mask, state));
 }
 
 bool wb_block_map_remove_locked(struct wb_block_map *map, uint64_t address)
@@ -226,7 +256,7 @@ bool wb_block_map_set_state_locked(struct wb_block_map *map, uint64_t address,
 		slot = now.slot;
 	if (now.slot != slot)
 		return false;
-	atomic_store(&map->words[slot], word_of(address, now.mask, state));
+	atomic_store(&map->slots[slot].word, word_of(address, now.mask, state));
 	count_state(map, slot, now.state, state);
 	return true;
 }
@@ -253,17 +283,17 @@ uint64_t wb_block_map_found_bad_count(struct wb_block_map *map)
 
 void wb_block_map_peek(struct wb_block_map *map, uint32_t slot, struct wb_mapping *mapping)
 {
-	mapping_of(slot, atomic_load(&map->words[slot]), mapping);
+	mapping_of(slot, atomic_load(&map->slots[slot].word), mapping);
 }
 
 void wb_block_map_set_crc(struct wb_block_map *map, uint32_t slot, uint32_t crc)
 {
-	atomic_store_explicit(&map->crcs[slot], crc, memory_order_relaxed);
+	atomic_store_explicit(&map->slots[slot].crc, crc, memory_order_relaxed);
 }
 
 uint32_t wb_block_map_crc(struct wb_block_map *map, uint32_t slot)
 {
-	return atomic_load_explicit(&map->crcs[slot], memory_order_relaxed);
+	return atomic_load_explicit(&map->slots[slot].crc, memory_order_relaxed);
 }
 
 static void remove_one(struct wb_block_map *map, uint64_t address)

@@ -411,10 +411,9 @@ static gboolean make_engines(struct wb_cache *cache, const struct wb_log_start *
 {
 	struct wb_data_path *path = &cache->path;
 	struct wb_flush_deps flush_deps = {
-		.segments = path->segments, .rambuf = path->rambuf, .map = path->map,
-		.tail = &cache->tail, .store = path->cache_store,
-		.clock = cache->config.clock, .stats = &cache->stats,
-		.message = &cache->message,
+		.segments = path->segments, .rambuf = path->rambuf, .tail = &cache->tail,
+		.store = path->cache_store, .clock = cache->config.clock,
+		.stats = &cache->stats, .message = &cache->message,
 	};
 	struct wb_reclaim_deps reclaim_deps = {
 		.segments = path->segments, .map = path->map, .tail = &cache->tail,

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "base/checksum.h"
+
 #define ZERO_BLOCKS_MAX 65536u	/* of one discard, looked at in one step */
 
 /* One entry for blocks that the caller holds exclusively. */
@@ -155,6 +157,9 @@ static bool carry_block(const struct wb_carry *carry, const struct wb_carry_bloc
 	if (is_same) {
 		memcpy(wb_log_reserved_block(carry->log, reservation, i), block->data,
 		       WB_BLOCK_BYTES);
+		entry.crc_or_length = wb_crc32c(block->data, WB_BLOCK_BYTES);
+		wb_block_map_set_crc(carry->map, wb_log_reserved_slot(carry->log, reservation, i),
+				     entry.crc_or_length);
 		wb_record_set_entry(reservation->record->header, reservation->first_entry + i,
 				    &entry);
 	}

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <glib.h>
 
-#include "base/checksum.h"
 #include "base/mutant.h"
 #include "cache/limits.h"
 
@@ -458,28 +457,11 @@ static bool step_seal(struct wb_flush *flush)
 	return true;
 }
 
-/* The CRCs of the data, then the chain. Only the runner touches the record. */
+/* The chain, what is durable and the tail. Only the runner touches the record. */
 static void finish_record(struct wb_flush *flush, struct wb_record *record)
 {
 	struct wb_tail_position tail = wb_tail_current(flush->deps.tail);
-	uint32_t block = record->block_offset + 1;
-	uint32_t first_slot = wb_log_record_slot(flush->deps.log, record, 0);
 
-	for (uint32_t i = 0; i < record->entry_count; i++) {
-		struct wb_entry entry;
-		uint32_t crc;
-
-		wb_record_get_entry(record->header, i, &entry);
-		if (!wb_entry_has_block(entry.type))
-			continue;
-		if (entry.type != WB_ENTRY_VOID) {
-			crc = wb_crc32c(wb_rambuf_block(flush->deps.rambuf, record->ram_index,
-							block), WB_BLOCK_BYTES);
-			wb_record_set_entry_crc(record->header, i, crc);
-			wb_block_map_set_crc(flush->deps.map, first_slot + block, crc);
-		}
-		block++;
-	}
 	record->tail_segment = tail.segment;
 	record->tail_sequence = tail.sequence;
 	record->crc = wb_record_seal(record->header, flush->last_crc,

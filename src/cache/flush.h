@@ -16,7 +16,6 @@
 #include <stdint.h>
 
 #include "base/clock.h"
-#include "cache/block_map.h"
 #include "cache/log.h"
 #include "cache/message.h"
 #include "cache/stats.h"
@@ -26,7 +25,6 @@ struct wb_flush_deps {
 	struct wb_log *log;
 	struct wb_segment_table *segments;
 	struct wb_rambuf *rambuf;
-	struct wb_block_map *map;	/* gets the CRCs */
 	struct wb_tail *tail;
 	struct wb_store *store;
 	struct wb_clock *clock;

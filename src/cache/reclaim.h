@@ -15,6 +15,7 @@
 
 #include <stdbool.h>
 
+#include "cache/block_map.h"
 #include "cache/flush.h"
 #include "cache/recorder.h"
 

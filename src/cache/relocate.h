@@ -31,6 +31,7 @@
 
 #include <stdbool.h>
 
+#include "cache/block_map.h"
 #include "cache/extent_table.h"
 #include "cache/flush.h"
 #include "cache/recorder.h"

@@ -415,35 +415,22 @@ static void copy_user(const struct wb_request *request, const char *data, char *
 		memset(target + (from - start), 0, to - from);
 }
 
-/* Fills the reserved blocks: edges from their images, the rest in one go. */
-static void copy_blocks(struct wb_request *request, const char *data,
-			const struct wb_reservation *reservation, uint64_t end)
+/* Block `address` of the piece, whole: from its edge's image, or from the user. */
+static void copy_block(struct wb_request *request, const char *data, char *target,
+		       uint64_t address, uint64_t end)
 {
-	struct wb_write_work *work = &request->write;
-	uint64_t address = work->first;
-	uint64_t stop = work->first + reservation->count;
+	struct wb_edge *edge = edge_of(&request->write, address);
+	uint64_t start = address * BLOCK, from = MAX(start, request->cursor_bytes);
+	uint64_t to = MIN(end, start + BLOCK);
 
-	while (address < stop) {
-		char *target = wb_log_reserved_block(request->path->log, reservation,
-						     (uint32_t)(address - work->first));
-		uint64_t start = address * BLOCK, from = MAX(start, request->cursor_bytes);
-		struct wb_edge *edge = edge_of(work, address);
-		uint64_t next = address + 1, to;
-
-		if (edge) {
-			copy_user(request, data, edge->image, start, from,
-				  MIN(end, start + BLOCK));
-			memcpy(target, edge->image, BLOCK);
-			WB_STAT_ADD(request->path->stats, WB_STAT_MERGED_BLOCKS, 1);
-		} else {
-			while (next < stop && !edge_of(work, next))
-				next++;
-			to = MIN(end, next * BLOCK);
-			copy_user(request, data, target, start, from, to);
-			/* The last block of an image that ends inside it. */
-			memset(target + (to - start), 0, next * BLOCK - to);
-		}
-		address = next;
+	if (edge) {
+		copy_user(request, data, edge->image, start, from, to);
+		memcpy(target, edge->image, BLOCK);
+		WB_STAT_ADD(request->path->stats, WB_STAT_MERGED_BLOCKS, 1);
+	} else {
+		copy_user(request, data, target, start, from, to);
+		/* The last block of an image that ends inside it. */
+		memset(target + (to - start), 0, start + BLOCK - to);
 	}
 }
 
@@ -454,21 +441,36 @@ static uint8_t mask_of(struct wb_request *request, uint64_t address)
 	return edge ? edge->mask : wb_geometry_block_mask(&request->path->geometry, address);
 }
 
+/* Fills the reserved blocks and their entries. The CRC is taken while the block
+ * is still in the processor's cache, and covers all its time in memory. */
+static void copy_blocks(struct wb_request *request, const char *data,
+			const struct wb_reservation *reservation, uint64_t end)
+{
+	struct wb_data_path *path = request->path;
+
+	for (uint32_t i = 0; i < reservation->count; i++) {
+		uint64_t address = request->write.first + i;
+		char *target = wb_log_reserved_block(path->log, reservation, i);
+		struct wb_entry entry = {
+			.address = address, .type = WB_ENTRY_DATA,
+			.mask = mask_of(request, address),
+		};
+
+		copy_block(request, data, target, address, end);
+		entry.crc_or_length = wb_crc32c(target, BLOCK);
+		wb_block_map_set_crc(path->map, wb_log_reserved_slot(path->log, reservation, i),
+				     entry.crc_or_length);
+		wb_record_set_entry(reservation->record->header,
+				    reservation->first_entry + i, &entry);
+	}
+}
+
 static void publish(struct wb_request *request, const struct wb_reservation *reservation)
 {
 	struct wb_write_work *work = &request->write;
 	struct wb_data_path *path = request->path;
 	struct wb_stripe *stripe = wb_block_map_stripe(path->map, work->first);
 
-	for (uint32_t i = 0; i < reservation->count; i++) {
-		struct wb_entry entry = {
-			.address = work->first + i, .type = WB_ENTRY_DATA,
-			.mask = mask_of(request, work->first + i),
-		};
-
-		wb_record_set_entry(reservation->record->header,
-				    reservation->first_entry + i, &entry);
-	}
 	/* Nothing newer can be in the map: the mark kept everybody else out
 	 * since before the log position was given. */
 	wb_lock_acquire(&stripe->lock);

@@ -27,6 +27,7 @@
 
 #include <stdbool.h>
 
+#include "cache/block_map.h"
 #include "cache/extent_table.h"
 #include "cache/flush.h"
 

@@ -60,12 +60,6 @@ void wb_record_set_entry(struct wb_record_disk *disk, unsigned i,
 	set_type(e, entry->type);
 }
 
-void wb_record_set_entry_crc(struct wb_record_disk *disk, unsigned i, uint32_t crc)
-{
-	g_assert(i < WB_RECORD_ENTRIES_MAX);
-	disk->entries[i].crc_or_length = wb_put_le32(crc);
-}
-
 static struct wb_entry entry_of(const struct wb_entry_disk *e)
 {
 	return (struct wb_entry){

@@ -54,7 +54,6 @@ void wb_record_begin(struct wb_record_disk *disk, const uint8_t uuid[16],
 /* Entry i, the type byte stored last (release). */
 void wb_record_set_entry(struct wb_record_disk *disk, unsigned i,
 			 const struct wb_entry *entry);
-void wb_record_set_entry_crc(struct wb_record_disk *disk, unsigned i, uint32_t crc);
 void wb_record_get_entry(const struct wb_record_disk *disk, unsigned i,
 			 struct wb_entry *entry);
 /* entry_count and block_count as they are now (a keeper reads them). */

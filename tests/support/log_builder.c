@@ -121,12 +121,13 @@ static void write_record(struct wb_log_builder *b, struct wb_log_built *built,
 	wb_record_begin(header, b->superblock.uuid, b->epoch, b->epoch_start, b->sequence,
 			b->segment_id, (uint16_t)b->block);
 	for (unsigned i = 0; i < count; i++) {
-		wb_record_set_entry(header, i, &entries[i]);
-		if (!wb_entry_has_block(entries[i].type))
-			continue;
-		at += WB_BLOCK_BYTES;
-		if (entries[i].type != WB_ENTRY_VOID)
-			wb_record_set_entry_crc(header, i, fill_block(b, at, i));
+		struct wb_entry entry = entries[i];
+
+		if (wb_entry_has_block(entry.type))
+			at += WB_BLOCK_BYTES;
+		if (wb_entry_has_block(entry.type) && entry.type != WB_ENTRY_VOID)
+			entry.crc_or_length = fill_block(b, at, i);
+		wb_record_set_entry(header, i, &entry);
 	}
 	wb_record_set_counts(header, count, built->block_count);
 	built->crc = wb_record_seal(header, b->prev, b->durable, b->tail_segment,

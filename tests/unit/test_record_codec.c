@@ -179,20 +179,6 @@ Test(record_codec, a_header_can_be_sealed_again_with_other_last_fields)
 	cr_assert_eq(f.tail_sequence, 4);
 }
 
-Test(record_codec, set_entry_crc_changes_nothing_else)
-{
-	struct wb_record_disk disk, before;
-	struct wb_entry e;
-
-	make(&disk);
-	before = disk;
-	wb_record_set_entry_crc(&disk, 1, 0x01020304);
-	wb_record_get_entry(&disk, 1, &e);
-	cr_assert_eq(e.crc_or_length, 0x01020304);
-	wb_record_set_entry_crc(&disk, 1, sample(1).crc_or_length);
-	cr_assert_eq(memcmp(&disk, &before, sizeof disk), 0);
-}
-
 Test(record_codec, an_entry_that_becomes_void_is_zero_throughout)
 {
 	struct wb_record_disk disk;
