@@ -121,6 +121,7 @@ enum wb_cache_error {
 	WB_CACHE_ERROR_MISMATCH,	/* backing size, geometry */
 	WB_CACHE_ERROR_CHANGED,		/* another backing or cache, or changed behind us */
 	WB_CACHE_ERROR_LIMIT,		/* memory, sizes */
+	WB_CACHE_ERROR_STOPPED,		/* by whoever had asked for it */
 };
 
 /* --- requests ------------------------------------------------------------ */

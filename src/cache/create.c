@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "cache/create.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "base/lock.h"
@@ -68,15 +69,22 @@ static struct zero_write *take_write(struct zeroing *z)
 	return write;
 }
 
-/* FALSE when one before it has failed. */
+/* FALSE when one before it has failed, or it shall stop. */
 static bool zero_piece(struct zeroing *z, uint64_t offset, uint64_t length)
 {
 	struct zero_write *write = take_write(z);
 	uint64_t done_bytes;
+	bool is_stopped;
 	int error;
 
 	wb_lock_acquire(&z->lock);
 	done_bytes = z->done_bytes;
+	wb_lock_release(&z->lock);
+	is_stopped = z->params->progress &&
+		     !z->params->progress(z->params->progress_arg, done_bytes, z->total_bytes);
+	wb_lock_acquire(&z->lock);
+	if (is_stopped && !z->error)
+		z->error = -ECANCELED;
 	error = z->error;
 	if (error) {
 		write->next_free = z->free_writes;
@@ -85,8 +93,6 @@ static bool zero_piece(struct zeroing *z, uint64_t offset, uint64_t length)
 	wb_lock_release(&z->lock);
 	if (error)
 		return false;
-	if (z->params->progress)
-		z->params->progress(z->params->progress_arg, done_bytes, z->total_bytes);
 	wb_io_prepare(&write->io, WB_IO_WRITE, WB_IO_CLASS_LOG, offset, z->zeros, length,
 		      zero_write_done);
 	wb_store_submit(z->store, &write->io);

@@ -23,7 +23,8 @@ struct wb_create_params {
 	enum wb_mark_kind backing_mark_kind;
 	const char *backing_path;	/* hint */
 	enum wb_zero_mode zero_mode;
-	void (*progress)(void *arg, uint64_t done_bytes, uint64_t total_bytes);
+	/* FALSE: stop, which leaves "not a cache"; or NULL */
+	bool (*progress)(void *arg, uint64_t done_bytes, uint64_t total_bytes);
 	void *progress_arg;
 };
 

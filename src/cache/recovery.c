@@ -33,6 +33,26 @@ static gboolean refuse_unknown_type(struct wb_recovery_scan *scan, GError **erro
 	return FALSE;
 }
 
+bool wb_recovery_is_stopped(struct wb_recovery_scan *scan, enum wb_recovery_stage stage,
+			    uint64_t done, uint64_t total)
+{
+	uint64_t bytes = scan->geometry->segment_bytes;
+
+	if (scan->options->progress &&
+	    !scan->options->progress(scan->options->progress_arg, stage, done * bytes,
+				     total * bytes))
+		scan->is_stopped = true;
+	return scan->is_stopped;
+}
+
+gboolean wb_recovery_refuse_stopped(struct wb_recovery_scan *scan, GError **error)
+{
+	g_set_error(error, WB_CACHE_ERROR, WB_CACHE_ERROR_STOPPED,
+		    "%s: looking through the log was stopped before its end",
+		    scan->store->label);
+	return FALSE;
+}
+
 static gboolean refuse_size(struct wb_recovery_scan *scan, GError **error)
 {
 	g_set_error(error, WB_CACHE_ERROR, WB_CACHE_ERROR_LIMIT,
@@ -55,6 +75,8 @@ static gboolean walk_until_stable(struct wb_recovery_scan *scan, GError **error)
 			continue;
 		scan->tail_has_moved = false;
 		wb_recovery_walk(scan);
+		if (scan->is_stopped)
+			return wb_recovery_refuse_stopped(scan, error);
 		if (scan->epochs.version != version || scan->tail_has_moved)
 			continue;
 		if (scan->has_unknown_type)

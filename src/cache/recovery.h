@@ -67,6 +67,12 @@ struct wb_recovery_record {
 	size_t first_entry;		/* index in wb_recovery.entries */
 };
 
+/* What a scan is at: its parts of very different speed. */
+enum wb_recovery_stage {
+	WB_RECOVERY_READING,	/* the log's headers */
+	WB_RECOVERY_VERIFYING,	/* its data */
+};
+
 struct wb_recovery_options {
 	/* Also check the data CRC of every record, not only of those above the
 	 * last durable claim; each bad one is reported through `bad_block`, and
@@ -74,6 +80,11 @@ struct wb_recovery_options {
 	void (*bad_block)(void *arg, const struct wb_recovery_record *record,
 			  unsigned entry_index, const struct wb_entry *entry, uint32_t slot);
 	void *arg;
+	/* How far it is, in places of the ring or segments of the log. FALSE: stop,
+	 * with an error. NULL: nobody wants to know. */
+	bool (*progress)(void *arg, enum wb_recovery_stage stage, uint64_t done_bytes,
+			 uint64_t total_bytes);
+	void *progress_arg;
 	/* Damage in the middle of the log is no reason to refuse: the log ends
 	 * before it. For `check` and `rescue`. */
 	bool goes_past_damage;

@@ -110,6 +110,19 @@ static void cut_before(struct wb_recovery_scan *scan, guint i)
 	g_array_set_size(r->records, i);
 }
 
+/* Once for each segment, and at the end. */
+static bool is_stopped(struct wb_recovery_scan *scan, guint i)
+{
+	const GArray *records = scan->result->records;
+	uint64_t first = record_at(scan, 0)->segment_id, total, done;
+
+	total = record_at(scan, records->len - 1)->segment_id - first + 1;
+	done = i < records->len ? record_at(scan, i)->segment_id - first : total;
+	return (i == 0 || i == records->len ||
+		record_at(scan, i - 1)->segment_id != record_at(scan, i)->segment_id) &&
+	       wb_recovery_is_stopped(scan, WB_RECOVERY_VERIFYING, done, total);
+}
+
 gboolean wb_recovery_check_data(struct wb_recovery_scan *scan, GError **error)
 {
 	GArray *records = scan->result->records;
@@ -123,6 +136,8 @@ gboolean wb_recovery_check_data(struct wb_recovery_scan *scan, GError **error)
 
 		if ((is_safe || WB_MUTANT(unproven_data_unchecked)) && !scan->options->bad_block)
 			continue;
+		if (is_stopped(scan, i))
+			return wb_recovery_refuse_stopped(scan, error);
 		verdict = judge_record(scan, record, is_safe, &block);
 		if (is_safe || verdict == DATA_GOOD)
 			continue;
@@ -134,5 +149,7 @@ gboolean wb_recovery_check_data(struct wb_recovery_scan *scan, GError **error)
 		cut_before(scan, i);
 		return TRUE;
 	}
+	if (records->len > 0 && is_stopped(scan, records->len))
+		return wb_recovery_refuse_stopped(scan, error);
 	return TRUE;
 }

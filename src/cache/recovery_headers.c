@@ -196,6 +196,8 @@ gboolean wb_recovery_read_firsts(struct wb_recovery_scan *scan, GError **error)
 		read_first_blocks(scan, place, count);
 		for (uint64_t i = 0; i < count; i++)
 			judge_first(scan, place + i, i);
+		if (wb_recovery_is_stopped(scan, WB_RECOVERY_READING, 0, n))
+			return wb_recovery_refuse_stopped(scan, error);
 	}
 	return TRUE;
 }

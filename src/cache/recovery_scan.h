@@ -64,6 +64,7 @@ struct wb_recovery_scan {
 	GArray *crcs;			/* uint32_t: of the header of each record */
 	bool has_unknown_type;		/* the next record is of a later version */
 	bool has_too_many;		/* more entries than any sane log has */
+	bool is_stopped;		/* by options->progress */
 
 	/* told by headers behind a break; they count only when the scan goes past
 	 * damage */
@@ -73,6 +74,11 @@ struct wb_recovery_scan {
 
 /* recovery_superblock.c: fills the superblock part of the result. */
 gboolean wb_recovery_read_superblocks(struct wb_recovery_scan *scan, GError **error);
+
+/* recovery.c: TRUE when the scan has to stop; `done` and `total` are segments. */
+bool wb_recovery_is_stopped(struct wb_recovery_scan *scan, enum wb_recovery_stage stage,
+			    uint64_t done, uint64_t total);
+gboolean wb_recovery_refuse_stopped(struct wb_recovery_scan *scan, GError **error);
 
 /* recovery_headers.c */
 gboolean wb_recovery_read_firsts(struct wb_recovery_scan *scan, GError **error);

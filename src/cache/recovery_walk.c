@@ -196,7 +196,7 @@ static void end_without_live(struct wb_recovery_scan *scan)
 void wb_recovery_walk(struct wb_recovery_scan *scan)
 {
 	uint64_t n = scan->geometry->segment_count;
-	uint64_t id = scan->head_id > n ? scan->head_id - n + 1 : 1;
+	uint64_t first = scan->head_id > n ? scan->head_id - n + 1 : 1, id = first;
 
 	forget_all(scan);
 	scan->is_live = false;
@@ -207,7 +207,9 @@ void wb_recovery_walk(struct wb_recovery_scan *scan)
 			break;
 		if (is_candidate(scan, id))
 			walk_segment(scan, id);
-		if (scan->has_unknown_type || scan->has_too_many)
+		if (scan->has_unknown_type || scan->has_too_many ||
+		    wb_recovery_is_stopped(scan, WB_RECOVERY_READING, id - first + 1,
+					   scan->head_id - first + 1))
 			return;
 	}
 	if (!scan->is_live)

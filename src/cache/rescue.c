@@ -21,11 +21,13 @@ struct applying {
 	uint64_t at_bytes;		/* in the image, for messages */
 };
 
-static void tell_progress(const struct applying *a, uint64_t done_blocks)
+static int tell_progress(const struct applying *a, uint64_t done_blocks)
 {
-	if (a->rescue->progress)
-		a->rescue->progress(a->rescue->progress_arg, done_blocks * BLOCK,
-				    (uint64_t)a->rescue->replay->blocks->len * BLOCK);
+	if (!a->rescue->progress ||
+	    a->rescue->progress(a->rescue->progress_arg, done_blocks * BLOCK,
+				(uint64_t)a->rescue->replay->blocks->len * BLOCK))
+		return 0;
+	return -ECANCELED;
 }
 
 /* The image may end within its last block. */
@@ -46,6 +48,8 @@ static int zero_range(struct applying *a, uint64_t offset, uint64_t end)
 					       MIN(whole - offset, ZERO_PIECE_BYTES));
 
 		a->at_bytes = offset;
+		if (!error)
+			error = tell_progress(a, 0);
 		if (error)
 			return error;
 	}
@@ -209,9 +213,10 @@ static int apply_blocks(struct applying *a)
 		int error = apply_batch(a, &g_array_index(blocks, struct wb_replay_block, i),
 					MIN(blocks->len - i, BATCH_BLOCKS));
 
+		if (!error)
+			error = tell_progress(a, i + MIN(blocks->len - i, BATCH_BLOCKS));
 		if (error)
 			return error;
-		tell_progress(a, i + MIN(blocks->len - i, BATCH_BLOCKS));
 	}
 	return 0;
 }
@@ -225,8 +230,10 @@ int wb_rescue_apply(const struct wb_rescue *rescue, uint64_t *failed_bytes)
 		.offsets = g_new(uint64_t, BATCH_BLOCKS),
 		.errors = g_new0(int, BATCH_BLOCKS),
 	};
-	int error = apply_extents(&a);
+	int error = tell_progress(&a, 0);
 
+	if (!error)
+		error = apply_extents(&a);
 	if (!error)
 		error = apply_blocks(&a);
 	if (!error)

@@ -22,7 +22,8 @@ struct wb_rescue {
 	const struct wb_replay *replay;
 	/* Blocks that cannot be had: the target keeps what it holds there. */
 	void (*lost)(void *arg, uint64_t first, uint64_t count, enum wb_rescue_loss loss);
-	void (*progress)(void *arg, uint64_t done_bytes, uint64_t total_bytes);	/* or NULL */
+	/* FALSE: stop, with -ECANCELED; or NULL */
+	bool (*progress)(void *arg, uint64_t done_bytes, uint64_t total_bytes);
 	void *arg, *progress_arg;
 };
 

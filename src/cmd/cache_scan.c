@@ -8,6 +8,7 @@
 #include "cache/repair.h"
 #include "cmd/disk.h"
 #include "cmd/identity.h"
+#include "cmd/progress.h"
 #include "cmd/report.h"
 
 /* Lost, and not of a later version, which would know more than we do. */
@@ -108,15 +109,16 @@ static struct wb_recovery *scan_without_superblocks(struct wb_store *store,
 	return recovery;
 }
 
-struct wb_recovery *wb_cache_scan(struct wb_store *store, const struct wb_options *options,
-				  const struct wb_recovery_options *how, GError **error)
+static struct wb_recovery *scan(struct wb_store *store, const struct wb_options *options,
+				const struct wb_recovery_options *how, GError **error)
 {
 	GError *problem = NULL;
 	struct wb_recovery *recovery = wb_recovery_scan(store, how, &problem);
 
 	if (recovery)
 		return recovery;
-	if (!are_both_lost(store)) {
+	if (g_error_matches(problem, WB_CACHE_ERROR, WB_CACHE_ERROR_STOPPED) ||
+	    !are_both_lost(store)) {
 		g_propagate_error(error, problem);
 		return NULL;
 	}
@@ -129,4 +131,45 @@ struct wb_recovery *wb_cache_scan(struct wb_store *store, const struct wb_option
 	}
 	g_error_free(problem);
 	return scan_without_superblocks(store, options, how, error);
+}
+
+/* --- how far it is ------------------------------------------------------------------ */
+
+struct shown {
+	struct wb_progress progress;
+	enum wb_recovery_stage stage;
+	bool is_begun;
+};
+
+static bool show(void *arg, enum wb_recovery_stage stage, uint64_t done_bytes,
+		 uint64_t total_bytes)
+{
+	static const char *const labels[] = {
+		[WB_RECOVERY_READING] = "reading the log",
+		[WB_RECOVERY_VERIFYING] = "verifying the data",
+	};
+	struct shown *shown = arg;
+
+	if (shown->is_begun && shown->stage != stage)
+		wb_progress_end(&shown->progress);
+	if (!shown->is_begun || shown->stage != stage)
+		wb_progress_begin(&shown->progress, labels[stage]);
+	shown->stage = stage;
+	shown->is_begun = true;
+	return wb_progress_update(&shown->progress, done_bytes, total_bytes);
+}
+
+struct wb_recovery *wb_cache_scan(struct wb_store *store, const struct wb_options *options,
+				  const struct wb_recovery_options *how, GError **error)
+{
+	struct wb_recovery_options with = *how;
+	struct shown shown = { 0 };
+	struct wb_recovery *recovery;
+
+	with.progress = show;
+	with.progress_arg = &shown;
+	recovery = scan(store, options, &with, error);
+	if (shown.is_begun)
+		wb_progress_end(&shown.progress);
+	return recovery;
 }

@@ -10,7 +10,8 @@
 
 /*
  * As wb_recovery_scan(). Where both superblocks are lost and --backing was given,
- * they are guessed from the records and what that backing says.
+ * they are guessed from the records and what that backing says. Shows how far it
+ * is; an interrupt (cmd/interrupt.h) ends it.
  */
 struct wb_recovery *wb_cache_scan(struct wb_store *cache_store,
 				  const struct wb_options *options,

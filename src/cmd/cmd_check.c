@@ -14,6 +14,7 @@
 #include "cmd/cache_file.h"
 #include "cmd/cache_scan.h"
 #include "cmd/commands.h"
+#include "cmd/interrupt.h"
 #include "cmd/lost_list.h"
 #include "cmd/report.h"
 #include "frontend/stats_json.h"
@@ -252,6 +253,7 @@ int wb_cmd_check(const struct wb_options *options)
 	struct check check = { .path = options->argument };
 	int status = WB_EXIT_FAILED;
 
+	wb_interrupt_listen();
 	check.store = wb_cache_file_open_as(options->argument, options->repair ?
 					    WB_DISK_READ_WRITE : WB_DISK_READ_ONLY, &error);
 	check.bad_slots = g_hash_table_new(g_direct_hash, g_direct_equal);
@@ -261,6 +263,9 @@ int wb_cmd_check(const struct wb_options *options)
 	g_hash_table_unref(check.bad_slots);
 	wb_store_close(check.store);
 	fflush(stdout);
+	/* (a repair that was begun is finished) */
+	if (error && wb_interrupt_is_asked())
+		return wb_interrupt_report("cache %s was not changed", options->argument);
 	if (error)
 		wb_report(error);
 	return status;

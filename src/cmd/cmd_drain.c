@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include <inttypes.h>
-
 #include "cmd/client.h"
 #include "cmd/commands.h"
 #include "cmd/verb.h"
+#include "format/ondisk.h"
 
-static char *progress(JsonNode *stats)
+/* What is dirty now of the most that was: writers may go on. */
+static void measure(JsonNode *stats, struct wb_verb_work *work)
 {
-	return g_strdup_printf("%" PRIu64 " dirty blocks left",
-			       wb_client_number(stats, "dirty_blocks"));
+	uint64_t left = wb_client_number(stats, "dirty_blocks") * WB_BLOCK_BYTES;
+
+	work->total_bytes = MAX(work->total_bytes, left);
+	work->done_bytes = work->total_bytes - left;
 }
 
 int wb_cmd_drain(const struct wb_options *options)
@@ -18,6 +20,6 @@ int wb_cmd_drain(const struct wb_options *options)
 		.asked_key = "drains_asked",
 		.done_key = "drains_done",
 		.failed_key = "drains_failed",
-		.progress = progress,
+		.measure = measure,
 	});
 }

@@ -11,6 +11,7 @@
 #include "cmd/commands.h"
 #include "cmd/format_guard.h"
 #include "cmd/identity.h"
+#include "cmd/interrupt.h"
 #include "cmd/mark_keeper.h"
 #include "cmd/progress.h"
 #include "cmd/report.h"
@@ -24,6 +25,7 @@ struct format {
 	struct wb_volume volume;
 	bool cache_is_new, backing_is_new;	/* files created by us */
 	struct wb_identity old_identity, identity;
+	bool is_begun;			/* an old volume on the cache is gone */
 	bool is_marked;
 	struct wb_store *cache_store;
 };
@@ -177,7 +179,10 @@ static bool lay_out(struct format *format, GError **error)
 		return false;
 	memcpy(params.uuid, format->identity.uuid, 16);
 	memcpy(params.backing_mark, format->identity.uuid, 16);
+	if (wb_interrupt_is_asked())
+		return wb_fail(error, "interrupted before anything was written");
 	wb_progress_begin(&progress, "zeroing the cache");
+	format->is_begun = true;
 	ok = wb_create(format->cache_store, &params, error);
 	wb_progress_end(&progress);
 	return ok;
@@ -229,19 +234,32 @@ static void say_done(const struct format *format)
 	       wb_size_format(format->volume.backing.size_bytes, backing));
 }
 
+static int say_failed(const struct format *format, const GError *error)
+{
+	if (!wb_interrupt_is_asked())
+		return wb_report(error);
+	if (format->is_begun && !format->cache_is_new)
+		return wb_interrupt_report("cache %s holds no volume now; format it again",
+					   format->volume.cache.path);
+	return wb_interrupt_report("no volume was made, and nothing was changed");
+}
+
 int wb_cmd_format(const struct wb_options *options)
 {
 	g_autoptr(GError) error = NULL;
 	struct format format = { .options = options, .volume = WB_VOLUME_NONE };
-	bool ok = run(&format, &error);
+	int status = WB_EXIT_DONE;
 
-	if (ok)
+	wb_interrupt_listen();
+	if (run(&format, &error)) {
 		say_done(&format);
-	else
+	} else {
 		undo(&format);
+		status = say_failed(&format, error);
+	}
 	wb_store_close(format.cache_store);
 	wb_volume_close(&format.volume);
 	wb_identity_clear(&format.old_identity);
 	wb_identity_clear(&format.identity);
-	return ok ? WB_EXIT_DONE : wb_report(error);
+	return status;
 }

@@ -17,6 +17,7 @@
 #include "cmd/cache_scan.h"
 #include "cmd/commands.h"
 #include "cmd/image_copy.h"
+#include "cmd/interrupt.h"
 #include "cmd/lost_list.h"
 #include "cmd/mark_keeper.h"
 #include "cmd/progress.h"
@@ -50,6 +51,7 @@ struct rescue {
 	GArray *losses;			/* see lost_list.h */
 	uint64_t lost_blocks;
 	bool is_doubtful;		/* later data of a damaged log was applied */
+	bool is_begun;			/* to write to the backing or the output */
 };
 
 static uint64_t image_bytes(const struct rescue *r)
@@ -298,6 +300,7 @@ static bool copy_backing(struct rescue *r, GError **error)
 	};
 	bool ok;
 
+	r->is_begun = true;
 	wb_progress_begin(&progress, "copying the backing");
 	ok = wb_image_copy(&copy, error);
 	wb_progress_end(&progress);
@@ -348,6 +351,7 @@ static bool apply(struct rescue *r, GError **error)
 		return false;
 	if (r->options->in_place)
 		note_rescue(r);
+	r->is_begun = true;
 	wb_progress_begin(&progress, "applying dirty data");
 	result = wb_rescue_apply(&rescue, &failed_bytes);
 	wb_progress_end(&progress);
@@ -410,6 +414,28 @@ static int say_done(struct rescue *r)
 	return WB_EXIT_FAILED;
 }
 
+/* Half an image must not be taken for one. */
+static int say_failed(const struct rescue *r, const GError *error)
+{
+	const char *cache = r->options->argument;
+
+	if (r->output_is_new)
+		unlink(r->options->output_path);
+	if (!wb_interrupt_is_asked())
+		return wb_report(error);
+	if (!r->is_begun)
+		return wb_interrupt_report("nothing was changed");
+	if (r->options->in_place)
+		return wb_interrupt_report("backing %s has a part of the dirty data of %s, which "
+					   "was not changed: run it again, or mount the two",
+					   r->volume.backing.path, cache);
+	if (r->output_is_new)
+		return wb_interrupt_report("%s was removed; cache and backing were not changed",
+					   r->options->output_path);
+	return wb_interrupt_report("%s holds a part of an image; cache and backing were not "
+				   "changed", r->options->output_path);
+}
+
 static void clear(struct rescue *r)
 {
 	wb_store_close(r->cache_store);
@@ -434,14 +460,11 @@ int wb_cmd_rescue(const struct wb_options *options)
 		return WB_EXIT_USAGE;
 	}
 	rescue.losses = wb_lost_list_new();
-	if (run(&rescue, &error)) {
+	wb_interrupt_listen();
+	if (run(&rescue, &error))
 		status = say_done(&rescue);
-	} else {
-		/* half an image must not be taken for one */
-		if (rescue.output_is_new)
-			unlink(options->output_path);
-		status = wb_report(error);
-	}
+	else
+		status = say_failed(&rescue, error);
 	clear(&rescue);
 	return status;
 }

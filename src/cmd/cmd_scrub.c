@@ -7,11 +7,12 @@
 #include "cmd/mount_table.h"
 #include "cmd/verb.h"
 
-static char *progress(JsonNode *stats)
+static void measure(JsonNode *stats, struct wb_verb_work *work)
 {
-	return g_strdup_printf("%" PRIu64 " of %" PRIu64 " segments",
-			       wb_client_number_in(stats, "scrub", "done_segments"),
-			       wb_client_number_in(stats, "segments", "total"));
+	uint64_t segment_bytes = wb_client_number(stats, "segment_bytes");
+
+	work->total_bytes = wb_client_number_in(stats, "segments", "total") * segment_bytes;
+	work->done_bytes = wb_client_number_in(stats, "scrub", "done_segments") * segment_bytes;
 }
 
 /* What the pass found; also when it found what cannot be repaired. */
@@ -37,9 +38,10 @@ int wb_cmd_scrub(const struct wb_options *options)
 		.asked_key = "scrubs_asked",
 		.done_key = "scrubs_done",
 		.failed_key = "scrubs_failed",
-		.progress = progress,
+		.measure = measure,
 	});
 
-	print_findings(options->argument);
+	if (status != WB_EXIT_INTERRUPTED)
+		print_findings(options->argument);
 	return status;
 }

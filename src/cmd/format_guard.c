@@ -152,8 +152,9 @@ static bool is_path_of(const char *path, const struct wb_disk *disk)
 static bool is_other_drained(const struct wb_identity *identity, const struct wb_disk *cache,
 			     struct wb_store *cache_store, GError **error)
 {
-	/* The backing says so itself, which stays true until that cache is mounted. */
-	if (identity->epoch && !identity->is_dirty)
+	/* The backing says so itself, which stays true until that cache is mounted; of one
+	 * that never was it says it without an epoch. */
+	if ((identity->epoch || identity->complete_time_s) && !identity->is_dirty)
 		return true;
 	if (!identity->cache_path)
 		return false;

@@ -153,8 +153,10 @@ static bool copy_data(struct copying *c, GError **error)
 		for (; at < end; at = MIN(at + PIECE_BYTES, end)) {
 			if (!copy_piece(c, at, MIN(at + PIECE_BYTES, end), error))
 				return false;
-			if (c->copy->progress)
-				c->copy->progress(c->copy->progress_arg, at, bytes);
+			if (c->copy->progress &&
+			    !c->copy->progress(c->copy->progress_arg, at, bytes))
+				return wb_fail(error, "the copy %s was stopped before its end",
+					       c->copy->to_path);
 		}
 	}
 	return true;

@@ -14,7 +14,8 @@ struct wb_image_copy {
 	uint64_t bytes;
 	/* A range that the source gives I/O errors for; it is left as a hole. */
 	void (*unreadable)(void *arg, uint64_t offset_bytes, uint64_t length_bytes);
-	void (*progress)(void *arg, uint64_t done_bytes, uint64_t total_bytes);	/* or NULL */
+	/* FALSE: stop; or NULL */
+	bool (*progress)(void *arg, uint64_t done_bytes, uint64_t total_bytes);
 	void *arg, *progress_arg;
 };
 

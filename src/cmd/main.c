@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "cmd/commands.h"
+#include "cmd/interrupt.h"
 #include "cmd/report.h"
 
 static int (*const runs[WB_COMMAND_COUNT])(const struct wb_options *options) = {
@@ -49,5 +50,5 @@ int main(int argc, char **argv)
 		perror("wbfs: standard output");
 		status = WB_EXIT_FAILED;
 	}
-	return status;
+	return status == WB_EXIT_INTERRUPTED ? wb_interrupt_end() : status;
 }

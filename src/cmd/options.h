@@ -17,6 +17,7 @@ enum wb_exit {
 	WB_EXIT_DONE = 0,
 	WB_EXIT_FAILED = 1,
 	WB_EXIT_USAGE = 2,
+	WB_EXIT_INTERRUPTED = 3,	/* inside only: the process ends by the signal */
 };
 
 enum wb_command_id {

@@ -1,22 +1,26 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* A progress bar on standard error, when that is a terminal. */
+/*
+ * How far a command is, on standard error: a bar where that is a terminal that
+ * shows us, else now and then a line. What is over within a second says nothing
+ * but on a terminal. One at a time, on one thread.
+ */
 #ifndef WB_CMD_PROGRESS_H
 #define WB_CMD_PROGRESS_H
 
-#include <glib.h>
-#include <stdbool.h>
-#include <stdint.h>
+#include "cmd/progress_text.h"
 
 struct wb_progress {
-	const char *label;
-	gint64 started_us;
-	gint64 shown_us;
-	bool is_shown;
+	struct wb_progress_state state;
 };
 
 void wb_progress_begin(struct wb_progress *progress, const char *label);
-/* Fits wb_create_params.progress; `arg` is the wb_progress. */
-void wb_progress_update(void *arg, uint64_t done_bytes, uint64_t total_bytes);
+/* Fits the `progress` of all that takes long; `arg` is the wb_progress. FALSE:
+ * the user wants it to stop (cmd/interrupt.h). */
+bool wb_progress_update(void *arg, uint64_t done_bytes, uint64_t total_bytes);
 void wb_progress_end(struct wb_progress *progress);
+
+/* Before a message: takes away the bar that may stand on the terminal. Safe in a
+ * signal handler. */
+void wb_progress_make_room(void);
 
 #endif

@@ -7,6 +7,8 @@
 #include <syslog.h>
 #include <unistd.h>
 
+#include "cmd/progress.h"
+
 GQuark wb_command_error_quark(void)
 {
 	return g_quark_from_static_string("wb-command-error");
@@ -40,6 +42,7 @@ bool wb_fail_errno(GError **error, const char *format, ...)
 
 int wb_report(const GError *error)
 {
+	wb_progress_make_room();
 	fprintf(stderr, "wbfs: %s\n", error->message);
 	return WB_EXIT_FAILED;
 }
@@ -52,6 +55,7 @@ void wb_report_note(const char *format, ...)
 	va_start(args, format);
 	text = g_strdup_vprintf(format, args);
 	va_end(args);
+	wb_progress_make_room();
 	fprintf(stderr, "wbfs: %s\n", text);
 }
 
@@ -59,8 +63,10 @@ static void to_stderr(const char *domain, GLogLevelFlags level, const char *text
 {
 	(void)domain;
 	(void)arg;
-	if (!(level & (G_LOG_LEVEL_DEBUG | G_LOG_LEVEL_INFO)))
-		fprintf(stderr, "wbfs: %s\n", text);
+	if (level & (G_LOG_LEVEL_DEBUG | G_LOG_LEVEL_INFO))
+		return;
+	wb_progress_make_room();
+	fprintf(stderr, "wbfs: %s\n", text);
 }
 
 static int syslog_priority(GLogLevelFlags level)

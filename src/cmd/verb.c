@@ -1,31 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "cmd/verb.h"
 
-#include <stdio.h>
-#include <unistd.h>
-
 #include "cmd/client.h"
+#include "cmd/interrupt.h"
 #include "cmd/mount_table.h"
+#include "cmd/progress.h"
 #include "cmd/report.h"
 
 #define POLL_FIRST_US 500u
 #define POLL_MAX_US (100u * 1000u)
-
-static void show_progress(const struct wb_verb *verb, JsonNode *stats)
-{
-	g_autofree char *text = NULL;
-
-	if (!verb->progress || !isatty(STDERR_FILENO))
-		return;
-	text = verb->progress(stats);
-	fprintf(stderr, "\r%s: %s \033[K", verb->name, text);
-}
-
-static void end_progress(const struct wb_verb *verb)
-{
-	if (verb->progress && isatty(STDERR_FILENO))
-		fputs("\r\033[K", stderr);
-}
 
 /* Every verb written is answered once, in order: ours is over when as many are
  * answered as had been asked for just after it was written. Waiting for "one
@@ -36,20 +19,35 @@ static bool is_over(const struct wb_verb *verb, JsonNode *stats, uint64_t ticket
 		       wb_client_number(stats, verb->failed_key) >= ticket;
 }
 
+static void show(const struct wb_verb *verb, JsonNode *stats, struct wb_verb_work *work,
+		 struct wb_progress *progress)
+{
+	if (!verb->measure)
+		return;
+	verb->measure(stats, work);
+	wb_progress_update(progress, work->done_bytes, work->total_bytes);
+}
+
 /* The last statistics, or NULL and an error. */
 static JsonNode *wait_for(const char *mount_point, const struct wb_verb *verb, GError **error)
 {
 	JsonNode *stats = wb_client_get_stats(mount_point, error);
 	uint64_t ticket = stats ? wb_client_number(stats, verb->asked_key) : 0;
+	struct wb_verb_work work = { 0 };
+	struct wb_progress progress;
 	gulong pause_us = POLL_FIRST_US;
 
-	while (stats && !is_over(verb, stats, ticket)) {
-		show_progress(verb, stats);
+	wb_progress_begin(&progress, verb->name);
+	while (stats && !is_over(verb, stats, ticket) && !wb_interrupt_is_asked()) {
+		show(verb, stats, &work, &progress);
 		g_usleep(pause_us);
 		pause_us = MIN(pause_us * 2, POLL_MAX_US);
 		json_node_unref(stats);
 		stats = wb_client_get_stats(mount_point, error);
 	}
+	if (stats)
+		show(verb, stats, &work, &progress);
+	wb_progress_end(&progress);
 	return stats;
 }
 
@@ -61,8 +59,8 @@ static bool start_and_wait(const char *mount_point, const struct wb_verb *verb, 
 	if (!before || !wb_client_write_verb(mount_point, verb->name, error))
 		return false;
 	after = wait_for(mount_point, verb, error);
-	if (!after)
-		return false;
+	if (!after || wb_interrupt_is_asked())
+		return after != NULL;
 	if (wb_client_number(after, verb->failed_key) ==
 	    wb_client_number(before, verb->failed_key))
 		return true;
@@ -74,8 +72,13 @@ int wb_verb_run(const char *mount_point, const struct wb_verb *verb)
 {
 	g_autoptr(GError) error = NULL;
 	g_autofree char *resolved = wb_mount_table_resolve(mount_point, &error);
-	bool ok = resolved && start_and_wait(resolved, verb, &error);
+	bool ok;
 
-	end_progress(verb);
+	wb_interrupt_listen();
+	ok = resolved && start_and_wait(resolved, verb, &error);
+	if (ok && wb_interrupt_is_asked())
+		return wb_interrupt_report("the %s of %s goes on in the daemon; 'wbfs %s %s' "
+					   "waits for it again", verb->name, resolved,
+					   verb->name, resolved);
 	return ok ? WB_EXIT_DONE : wb_report(error);
 }

@@ -5,15 +5,22 @@
 #define WB_CMD_VERB_H
 
 #include <json-glib/json-glib.h>
+#include <stdint.h>
+
+/* How far it is; zeros at the beginning. */
+struct wb_verb_work {
+	uint64_t done_bytes, total_bytes;
+};
 
 struct wb_verb {
 	const char *name;
 	const char *asked_key, *done_key, *failed_key;	/* counters */
-	/* How far it is, to be freed, for a terminal; or NULL. */
-	char *(*progress)(JsonNode *stats);
+	/* Brings it up to date; or NULL: it is soon over. */
+	void (*measure)(JsonNode *stats, struct wb_verb_work *work);
 };
 
-/* Prints what went wrong; returns the exit status. */
+/* Prints what went wrong; returns the exit status. An interrupt ends the waiting,
+ * not what the daemon does. */
 int wb_verb_run(const char *mount_point, const struct wb_verb *verb);
 
 #endif

@@ -64,7 +64,7 @@ static const struct wb_store_ops watched_ops = { .name = "watched", .submit = wa
 						 .poll = watched_poll };
 
 static struct watched w;
-static uint64_t progress_last, progress_total;
+static uint64_t progress_last, progress_total, progress_stop = UINT64_MAX;
 
 static void start(void)
 {
@@ -84,13 +84,14 @@ static void stop(void)
 
 TestSuite(create, .init = start, .fini = stop);
 
-static void progress(void *arg, uint64_t done_bytes, uint64_t total_bytes)
+static bool progress(void *arg, uint64_t done_bytes, uint64_t total_bytes)
 {
 	cr_expect_null(arg);
 	cr_expect_geq(done_bytes, progress_last);
 	cr_expect_leq(done_bytes, total_bytes);
 	progress_last = done_bytes;
 	progress_total = total_bytes;
+	return done_bytes < progress_stop;
 }
 
 static struct wb_create_params params_with(enum wb_zero_mode mode)
@@ -209,6 +210,24 @@ Test(create, a_format_that_fails_anywhere_says_so_and_leaves_no_half_volume)
 		cr_expect((r != NULL) == (n <= 2 || n > writes - 3), "%u of %u", n, writes);
 		wb_recovery_free(r);
 	}
+}
+
+/* A user who changes their mind. */
+Test(create, a_format_that_is_stopped_leaves_no_cache_and_nothing_in_flight)
+{
+	struct wb_create_params params = params_with(WB_ZERO_ALL);
+	g_autoptr(GError) error = NULL, refusal = NULL;
+
+	create(WB_ZERO_ALL);
+	progress_last = 0;
+	progress_stop = 1;
+	cr_assert_not(wb_create(&w.store, &params, &error));
+	progress_stop = UINT64_MAX;
+	cr_expect_str_eq(error->message, "memory: writing zeros failed: Operation canceled");
+	cr_expect_lt(progress_last, CACHE_BYTES);
+	cr_expect_eq(wb_store_memory_in_flight(w.below), 0);
+	cr_expect_null(wb_recovery_scan(w.below, NULL, &refusal));
+	cr_expect(g_error_matches(refusal, WB_CACHE_ERROR, WB_CACHE_ERROR_NOT_A_CACHE));
 }
 
 Test(create, an_impossible_layout_is_refused_before_anything_is_written)

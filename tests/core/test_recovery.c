@@ -74,6 +74,62 @@ static void recover(void)
 	wb_recovery_free(r);
 }
 
+/* --- how far it is ----------------------------------------------------------- */
+
+struct seen {
+	unsigned calls, stop_at;
+	uint64_t done[2], total[2];	/* by stage */
+};
+
+static bool on_progress(void *arg, enum wb_recovery_stage stage, uint64_t done_bytes,
+			uint64_t total_bytes)
+{
+	struct seen *seen = arg;
+
+	cr_expect_leq(done_bytes, total_bytes);
+	seen->done[stage] = done_bytes;
+	seen->total[stage] = total_bytes;
+	return ++seen->calls != seen->stop_at;
+}
+
+static void ignore_bad(void *arg, const struct wb_recovery_record *record, unsigned entry_index,
+		       const struct wb_entry *entry, uint32_t slot)
+{
+	(void)arg;
+	(void)record;
+	(void)entry_index;
+	(void)entry;
+	(void)slot;
+}
+
+Test(recovery, a_scan_says_how_far_it_is_and_ends_wherever_it_is_told_to)
+{
+	struct seen seen = { 0 };
+	struct wb_recovery_options how = {
+		.bad_block = ignore_bad, .progress = on_progress, .progress_arg = &seen,
+	};
+	unsigned calls;
+
+	add_many(10, 7);		/* segments 1..5 */
+	wb_recovery_free(wb_recovery_scan(b.store, &how, NULL));
+	for (unsigned stage = 0; stage < 2; stage++) {
+		cr_expect_eq(seen.total[stage], 5 * b.superblock.geometry.segment_bytes);
+		cr_expect_eq(seen.done[stage], seen.total[stage]);
+	}
+	calls = seen.calls;
+	cr_expect_geq(calls, 10);
+	for (unsigned n = 1; n <= calls; n++) {
+		g_autoptr(GError) error = NULL;
+
+		seen = (struct seen){ .stop_at = n };
+		cr_assert_null(wb_recovery_scan(b.store, &how, &error));
+		cr_expect(g_error_matches(error, WB_CACHE_ERROR, WB_CACHE_ERROR_STOPPED));
+		cr_expect_str_eq(error->message, "memory: looking through the log was stopped "
+						 "before its end");
+		cr_expect_eq(seen.calls, n);
+	}
+}
+
 /* --- whole logs ----------------------------------------------------------- */
 
 Test(recovery, a_new_volume_has_an_empty_log_and_begins_in_segment_1)

@@ -79,9 +79,20 @@ static void scan(void)
 	replay = wb_replay_new(recovery);
 }
 
+/* Steps until it is stopped; 0 = never. */
+static unsigned steps_left;
+
+static bool on_progress(void *arg, uint64_t done_bytes, uint64_t total_bytes)
+{
+	(void)arg;
+	cr_expect_leq(done_bytes, total_bytes);
+	return steps_left == 0 || --steps_left > 0;
+}
+
 static int apply(struct losses *losses)
 {
 	struct wb_rescue rescue = {
+		.progress = on_progress,
 		.cache_store = sim.cache_disk.counting, .target = target,
 		.geometry = &recovery->superblock.geometry, .replay = replay,
 		.lost = on_lost, .arg = losses,
@@ -290,6 +301,35 @@ Test(rescue, that_the_target_fails_says_so_and_succeeds_when_it_is_repeated)
 	cr_expect_eq(losses.count, 0);
 	wb_store_faulty_clear(target);
 	cr_expect_eq(apply(&losses), 0);
+	end_rescue();
+	wb_sim_clear(&sim);
+}
+
+/* The user may change their mind at every step, and then again. */
+Test(rescue, that_is_stopped_says_so_and_succeeds_when_it_is_repeated)
+{
+	struct losses losses;
+	unsigned n = 0;
+
+	start_with_ten();
+	cr_assert_eq(wb_sim_zero(&sim, 30 * BLOCK, 5 * BLOCK, 0), 0);
+	cr_assert_eq(wb_sim_close(&sim), 0);
+	copy_backing(0);
+	scan();
+	do {
+		steps_left = ++n;
+		if (!apply(&losses))
+			break;
+		cr_assert_eq(steps_left, 0);
+		steps_left = n;
+		cr_assert_eq(apply(&losses), -ECANCELED);
+	} while (n < 100);
+	cr_expect_eq(n, 4);		/* the beginning, zeros, the only batch; never */
+	steps_left = 0;
+	cr_expect_eq(apply(&losses), 0);
+	cr_expect_eq(losses.count, 0);
+	cr_expect_eq(wb_store_memory_bytes(target)[9 * BLOCK], 1);
+	cr_expect_eq(wb_store_memory_bytes(target)[30 * BLOCK], 0);
 	end_rescue();
 	wb_sim_clear(&sim);
 }

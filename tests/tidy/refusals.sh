@@ -19,7 +19,7 @@ my $window = 16;	# letters in a row that a test has to name
 my $most = 3;		# messages that may share them
 my $calls = qr/\b(?:g_set_error(?:_literal)?|g_prefix_error|wb_fail(?:_errno)?|wb_report_note|
 	wb_message_set|wb_usage\w*|refuse\w*|wb_recovery_refuse|io_error|g_warning|g_message|
-	wb_lost_list_add)\s*\(/x;
+	wb_lost_list_add|wb_interrupt_report)\s*\(/x;
 
 sub slurp {
 	open my $file, '<', $_[0] or die "$_[0]: $!";
@@ -173,5 +173,6 @@ is complete, but cannot be marked so	the file system of the mark fails under a m
 cannot be marked as %s	the file system of the mark fails under a mounted volume
 What was not synced may not be on	the last flush of a backing used alone fails; core/test_bare.c sees it fail
 sectors of %d bytes, expected	no such disk is made
+interrupted before anything was written	never shown: what was interrupted is said instead
 mount option	what wb_usage_unknown() completes; unit/test_options.c
 END

@@ -172,3 +172,24 @@ Test(image_copy, that_cannot_be_written_says_where)
 	close(params.to);
 	close(other);
 }
+
+static bool stop_at_once(void *arg, uint64_t done_bytes, uint64_t total_bytes)
+{
+	*(uint64_t *)arg = total_bytes;
+	return done_bytes > 0;
+}
+
+Test(image_copy, that_is_stopped_is_no_whole_copy_and_says_so)
+{
+	uint64_t total_bytes = 0;
+	g_autoptr(GError) error = NULL;
+	struct wb_image_copy params = {
+		.from_path = "from", .to_path = "the target", .from = from, .to = to,
+		.bytes = BYTES, .unreadable = on_unreadable,
+		.progress = stop_at_once, .progress_arg = &total_bytes,
+	};
+
+	cr_assert_not(wb_image_copy(&params, &error));
+	cr_expect_str_eq(error->message, "the copy the target was stopped before its end");
+	cr_expect_eq(total_bytes, BYTES);
+}
