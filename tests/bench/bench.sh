@@ -3,9 +3,10 @@
 # Measures wbfs against what limits it, row by row of rows.json, and prints the table.
 # `make bench` builds what is needed and calls it; by hand:
 #
-#	WBFS=PATH NULL_FUSE=PATH bench.sh [full|quick] [ROW...]
+#	WBFS=PATH NULL_FUSE=PATH BENCH_CORE=PATH bench.sh [full|quick] [ROW...]
 #
-# BASE=PATH	another wbfs, measured in the same pairs: the last column is new / old
+# BASE=PATH	another wbfs, measured in the same pairs: the last column is new / old.
+#		It has to understand the same format
 # PAIRS=N	runs of each side (11, quick 3)
 # RESULTS=DIR	bench.json and bench.svg; rows that are not measured now stay there
 # TMPDIR=DIR	on the disk that plays the SSD (/var/tmp)

@@ -106,6 +106,17 @@ group_memory() {
 		note: \"\($large / 1048576 | round) MiB in all at $((big_mib / 1024)) GiB\"}")"
 }
 
+# --- without FUSE ------------------------------------------------------------------
+
+group_core_write() { core write; }
+group_core_read() { core read_ram; }
+
+core() {	# case of bench_core
+	[ -x "${BENCH_CORE:-}" ] || fail "BENCH_CORE does not name bench_core; make bench builds it"
+	"$BENCH_CORE" --json --pairs "$PAIRS" --percent "$percent" "$1" | jq -c --arg g "$group" '.group = $g' |
+		tee -a "$W/samples" >&2
+}
+
 # --- in the long run ---------------------------------------------------------------
 
 # The cache is full before what is measured begins, so that each write has to wait

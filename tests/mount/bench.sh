@@ -111,6 +111,18 @@ says 1 "usage: null_fuse BYTES MOUNTPOINT" -- "$null_fuse"
 says 1 "a multiple of 4096" -- "$null_fuse" 5000 "$W/null"
 says 1 "$W/none: No such file" -- "$null_fuse" 4096 "$W/none"
 
+case_is "the core without FUSE: every case runs, and reads what it means to read"
+bench_core=$(dirname "$WBFS")/tests/bench/bench_core
+"$bench_core" --pairs 1 --percent 1 >"$W/core"
+cat "$W/core"
+[ "$(grep -c '^[a-z_]*: random 4k' "$W/core")" -eq 6 ] || fail "not six cases"
+"$bench_core" --pairs 2 --percent 1 --json read_ram >"$W/samples"
+jq -se 'map([.group, .pair, .side]) == [["core_read_ram", 1, "wbfs:threads1"], ["core_read_ram", 1, "wbfs:threads2"],
+	["core_read_ram", 2, "wbfs:threads2"], ["core_read_ram", 2, "wbfs:threads1"]] and
+	all(.[]; .iops > 0)' <"$W/samples"
+says 2 "there is no case nothing" -- "$bench_core" write nothing
+says 2 "bench_core: Unknown option" -- "$bench_core" --fast
+
 export NULL_FUSE=$null_fuse RESULTS=$W/out TMPDIR=$W/tmp PAIRS=1
 mkdir "$TMPDIR"
 
