@@ -40,7 +40,8 @@ bool wb_cache_run_one(struct wb_cache *cache, unsigned choice)
 static bool is_settled(struct wb_cache *cache)
 {
 	return wb_writeback_is_settled(cache->writeback) && wb_scrub_is_settled(cache->scrub) &&
-	       wb_recorder_is_idle(cache->recorder) && wb_flush_is_idle(cache->path.flush);
+	       wb_recorder_is_idle(cache->recorder) && wb_flush_is_idle(cache->path.flush) &&
+	       wb_backing_flush_is_idle(cache->path.backing_flush);
 }
 
 /* Ends the batch under way and begins nothing new. The worker is stopped first:
@@ -204,6 +205,7 @@ int wb_cache_close(struct wb_cache *cache, enum wb_close_mode mode)
 		/* Requests first: the news of the others would wake them. */
 		atomic_store(&cache->path.is_abandoned, true);
 		wb_flush_abandon(cache->path.flush);
+		wb_backing_flush_abandon(cache->path.backing_flush);
 		wb_writeback_abandon(cache->writeback);
 		settle(cache);
 		/* What they had at the disks still refers to them. */
@@ -232,6 +234,7 @@ void wb_cache_free(struct wb_cache *cache)
 	wb_reclaim_free(cache->reclaim);
 	wb_relocate_free(cache->relocate);
 	wb_flush_free(cache->path.flush);
+	wb_backing_flush_free(cache->path.backing_flush);
 	wb_log_free(cache->path.log);
 	wb_recorder_free(cache->recorder);
 	wb_bare_free(cache->path.bare);

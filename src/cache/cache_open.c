@@ -435,6 +435,11 @@ static gboolean make_engines(struct wb_cache *cache, const struct wb_log_start *
 	path->flush = wb_flush_new(&flush_deps, start->last_segment + 1, start->last_crc);
 	wb_recorder_set_flush(cache->recorder, path->flush);
 	reclaim_deps.flush = writeback_deps.flush = path->flush;
+	path->backing_flush = writeback_deps.backing_flush =
+		wb_backing_flush_new(&(struct wb_backing_flush_deps){
+			.store = path->backing_store, .stats = &cache->stats,
+			.message = &cache->message,
+		});
 	cache->reclaim = wb_reclaim_new(&reclaim_deps);
 	cache->relocate = wb_relocate_new(&(struct wb_relocate_deps){
 		.geometry = &path->geometry, .log = path->log, .segments = path->segments,

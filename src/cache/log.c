@@ -290,7 +290,8 @@ bool wb_log_append_extent(struct wb_log *log, enum wb_log_use use, uint8_t type,
 		log->open->entry_count++;
 		wb_record_set_counts(log->open->header, log->open->entry_count,
 				     log->open->block_count);
-		if (!WB_MUTANT(extents_uncounted))
+		/* A bypass needs none: what it supersedes is clean and older. */
+		if (type != WB_ENTRY_BYPASS && !WB_MUTANT(extents_uncounted))
 			wb_segment_add_dirty(log->segments,
 				     wb_segment_of_id(log->segments, log->open->segment_id));
 		atomic_fetch_add(&log->open->copies, 1);

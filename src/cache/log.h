@@ -92,8 +92,8 @@ uint32_t wb_log_reserved_slot(struct wb_log *log, const struct wb_reservation *r
 /* Everything of the reservation is copied and published; its entries are set. */
 void wb_log_reservation_done(struct wb_log *log, const struct wb_reservation *reservation);
 
-/* An entry without data. It is counted as dirty in its segment at once (the
- * extent table takes that count over). The record is held open for publishing
+/* An entry without data. Unless it is BYPASS it is counted as dirty in its segment
+ * at once (the extent table takes that count over). The record is held open for publishing
  * as if it were copied: end with wb_log_extent_done(). FALSE: park. */
 bool wb_log_append_extent(struct wb_log *log, enum wb_log_use use, uint8_t type,
 			  uint64_t first, uint32_t count, struct wb_record **record);

@@ -14,6 +14,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
+#include "cache/backing_flush.h"
 #include "cache/bare.h"
 #include "cache/cache.h"
 #include "cache/exclusion.h"
@@ -33,6 +34,7 @@ struct wb_data_path {
 	struct wb_exclusion *exclusion;
 	struct wb_log *log;
 	struct wb_flush *flush;
+	struct wb_backing_flush *backing_flush;
 	bool is_read_only;		/* no RAM buffers, and nothing runs: see cache_read_only.c */
 	struct wb_bare *bare;		/* without a cache, and without all above */
 	struct wb_store *cache_store, *backing_store;

@@ -187,7 +187,7 @@ void wb_batch_note_error(struct wb_writeback *writeback, const struct wb_batch_i
 {
 	static const char *const verbs[] = {
 		[WB_IO_READ] = "reading", [WB_IO_WRITE] = "writing",
-		[WB_IO_FLUSH] = "flushing", [WB_IO_ZERO] = "punching",
+		[WB_IO_ZERO] = "punching",
 	};
 
 	WB_STAT_ADD(writeback->deps.stats, WB_STAT_BACKING_ERRORS, 1);
@@ -197,12 +197,10 @@ void wb_batch_note_error(struct wb_writeback *writeback, const struct wb_batch_i
 		       io->io.length_bytes, io->io.offset_bytes, g_strerror(-io->error));
 }
 
-void wb_batch_flush_ended(struct wb_writeback *writeback, struct wb_batch_io *io)
+static void flush_ended(struct wb_writeback *writeback, struct wb_batch_io *io)
 {
-	if (!io->error)
-		return;
-	writeback->error = io->error;
-	wb_batch_note_error(writeback, io);
+	if (io->error)
+		writeback->error = io->error;
 }
 
 void wb_batch_set_state(struct wb_writeback *writeback, const struct wb_batch_block *block,
@@ -217,10 +215,15 @@ void wb_batch_set_state(struct wb_writeback *writeback, const struct wb_batch_bl
 
 /* --- FLUSH, COMMIT ------------------------------------------------------------------- */
 
+/* A flush for somebody else that failed since the first write may have been told
+ * what concerns this batch. */
 static bool flush_step(struct wb_writeback *writeback)
 {
-	if (!wb_batch_collect(writeback, wb_batch_flush_ended))
+	if (!wb_batch_collect(writeback, flush_ended))
 		return false;
+	if (wb_backing_flush_failures(writeback->deps.backing_flush) !=
+	    writeback->flush_failures && !WB_MUTANT(foreign_flush_ignored))
+		writeback->error = -EIO;
 	writeback->stage = WB_BATCH_COMMIT;
 	return true;
 }
@@ -361,6 +364,7 @@ static bool begin(struct wb_writeback *writeback, enum wb_writeback_wish wish)
 		return false;
 	}
 	wb_batch_reset(writeback);
+	writeback->flush_failures = wb_backing_flush_failures(writeback->deps.backing_flush);
 	writeback->may_split = true;
 	writeback->next_zero = 0;
 	writeback->unknown_zero = UINT64_MAX;

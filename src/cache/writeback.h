@@ -27,6 +27,7 @@
 
 #include <stdbool.h>
 
+#include "cache/backing_flush.h"
 #include "cache/block_map.h"
 #include "cache/extent_table.h"
 #include "cache/flush.h"
@@ -40,6 +41,7 @@ struct wb_writeback_deps {
 	struct wb_extent_table *extents;
 	struct wb_tail *tail;
 	struct wb_flush *flush;
+	struct wb_backing_flush *backing_flush;
 	struct wb_store *cache_store, *backing_store;
 	struct wb_clock *clock;
 	struct wb_stats *stats;

@@ -35,6 +35,7 @@ struct wb_batch_io {
 	char *scratch;			/* one block, for MERGE */
 	struct iovec *iov;		/* WB_WRITEBACK_JOIN_BLOCKS entries */
 	struct wb_io io;
+	struct wb_backing_waiter flush_waiter;
 };
 
 struct wb_writeback {
@@ -83,6 +84,7 @@ struct wb_writeback {
 	const struct wb_carry *carry;
 	uint64_t carry_at_ns;		/* not before */
 	int error;			/* of the batch: a flush failed */
+	uint64_t flush_failures;	/* of the backing, before its first write */
 	_Atomic uint64_t retry_at_ns;
 	atomic_bool is_pause_over;
 	atomic_bool is_abandoned;
@@ -103,8 +105,6 @@ void wb_batch_io_done(struct wb_io *io, int error);
 /* Gives what has ended to `ended`; TRUE when there was any. */
 bool wb_batch_collect(struct wb_writeback *writeback,
 		      void (*ended)(struct wb_writeback *, struct wb_batch_io *));
-/* `ended` of a flush of the backing: an error is the batch's. */
-void wb_batch_flush_ended(struct wb_writeback *writeback, struct wb_batch_io *io);
 /* An error of the backing is counted and told. */
 void wb_batch_note_error(struct wb_writeback *writeback, const struct wb_batch_io *io);
 char *wb_batch_memory(struct wb_writeback *writeback, uint32_t buffer_block);

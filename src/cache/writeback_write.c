@@ -118,6 +118,14 @@ static void give_up_if_hopeless(struct wb_writeback *writeback)
 		writeback->blocks[writeback->next].is_left_out = true;
 }
 
+static void flush_done(struct wb_backing_waiter *waiter, int error)
+{
+	struct wb_batch_io *io = (struct wb_batch_io *)((char *)waiter -
+				 offsetof(struct wb_batch_io, flush_waiter));
+
+	wb_batch_io_done(&io->io, error);
+}
+
 static void begin_flush(struct wb_writeback *writeback)
 {
 	struct wb_batch_io *io;
@@ -127,9 +135,9 @@ static void begin_flush(struct wb_writeback *writeback)
 		return;
 	writeback->stage = WB_BATCH_FLUSH;
 	io = wb_batch_take_io(writeback);
-	wb_io_prepare(&io->io, WB_IO_FLUSH, WB_IO_CLASS_WRITEBACK, 0, NULL, 0, wb_batch_io_done);
-	WB_STAT_ADD(writeback->deps.stats, WB_STAT_BACKING_FLUSHES, 1);
-	wb_store_submit(writeback->deps.backing_store, &io->io);
+	io->flush_waiter.purpose = WB_FLUSH_FOR_BATCH;
+	io->flush_waiter.done = flush_done;
+	wb_backing_flush_batch(writeback->deps.backing_flush, &io->flush_waiter);
 }
 
 bool wb_batch_write_step(struct wb_writeback *writeback)

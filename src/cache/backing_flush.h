@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Flushes of the backing, one at a time, for all who wait: writeback, which
+ * flushes each batch, and syncs, as far as there are writes on the backing that
+ * no batch accounts for (see bypass_path.c).
+ *
+ * All go through here, because the kernel tells an error of a file only to the
+ * first flush that asks, while it concerns everybody who has written since the
+ * last good one. So who waits for a flush is told of any that failed meanwhile; a
+ * batch counts the failures since its first write; and what was acknowledged
+ * without a copy elsewhere may be lost then, which a sync has to say: one that
+ * waits, or the next one. After that the disk is taken at its word again.
+ *
+ * Any thread, no lock held.
+ */
+#ifndef WB_CACHE_BACKING_FLUSH_H
+#define WB_CACHE_BACKING_FLUSH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "cache/message.h"
+#include "cache/stats.h"
+#include "io/store.h"
+
+struct wb_backing_flush_deps {
+	struct wb_store *store;		/* the backing */
+	struct wb_stats *stats;
+	struct wb_message *message;
+};
+
+struct wb_backing_flush;
+
+struct wb_backing_flush *wb_backing_flush_new(const struct wb_backing_flush_deps *deps);
+void wb_backing_flush_free(struct wb_backing_flush *flush);	/* idle; NULL is fine */
+
+enum wb_flush_for {
+	WB_FLUSH_FOR_BATCH,	/* whose blocks stay dirty if it fails */
+	WB_FLUSH_FOR_WRITE,	/* O_DSYNC: of that write itself */
+	WB_FLUSH_FOR_SYNC,	/* of everything: hears of earlier failures too */
+};
+
+struct wb_backing_waiter {
+	struct wb_backing_waiter *next;
+	enum wb_flush_for purpose;
+	void (*done)(struct wb_backing_waiter *waiter, int error);
+};
+
+/* A change that only the disk has: it has been answered, and is not acknowledged
+ * yet. One that failed too, as a part of it may have been made. */
+void wb_backing_flush_note_change(struct wb_backing_flush *flush);
+/* All changes noted so far durable. Returns 1 when waiter->done will be called,
+ * in the order of asking, else the result at once: 0, or -EIO. */
+int wb_backing_flush_sync(struct wb_backing_flush *flush, struct wb_backing_waiter *waiter);
+/* The same without anybody waiting. */
+void wb_backing_flush_want(struct wb_backing_flush *flush);
+/* A flush in any case, submitted later than this call; done() is always called,
+ * later. What it is to cover was written when wb_backing_flush_failures() had
+ * the value that it still has when it is over, or it does not count. */
+void wb_backing_flush_batch(struct wb_backing_flush *flush, struct wb_backing_waiter *waiter);
+uint64_t wb_backing_flush_failures(struct wb_backing_flush *flush);
+
+/* Changes were noted that no flush which succeeded covers. */
+bool wb_backing_flush_has_changes(struct wb_backing_flush *flush);
+/* None at the disk, no thread inside its completion (for closing). */
+bool wb_backing_flush_is_idle(struct wb_backing_flush *flush);
+/* Starts no more I/O; waiters get -EIO (WB_CLOSE_ABANDON). */
+void wb_backing_flush_abandon(struct wb_backing_flush *flush);
+
+#endif
