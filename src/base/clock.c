@@ -4,19 +4,30 @@
 #include <glib.h>
 #include <time.h>
 
-static uint64_t real_now_ns(struct wb_clock *clock)
+static uint64_t read_ns(clockid_t id)
 {
 	struct timespec t;
 
-	(void)clock;
-	/* Cannot fail for this clock, and there is no answer without it. */
-	g_assert(clock_gettime(CLOCK_MONOTONIC, &t) == 0);
+	/* Cannot fail for these clocks, and there is no answer without it. */
+	g_assert(clock_gettime(id, &t) == 0);
 	return (uint64_t)t.tv_sec * UINT64_C(1000000000) + (uint64_t)t.tv_nsec;
+}
+
+static uint64_t real_now_ns(struct wb_clock *clock)
+{
+	(void)clock;
+	return read_ns(CLOCK_MONOTONIC);
+}
+
+static uint64_t real_wall_ns(struct wb_clock *clock)
+{
+	(void)clock;
+	return read_ns(CLOCK_REALTIME);
 }
 
 struct wb_clock *wb_clock_real(void)
 {
-	static struct wb_clock real = { .now_ns = real_now_ns };
+	static struct wb_clock real = { .now_ns = real_now_ns, .wall_ns = real_wall_ns };
 
 	return &real;
 }
@@ -30,7 +41,7 @@ static uint64_t manual_now_ns(struct wb_clock *clock)
 
 void wb_clock_manual_init(struct wb_clock_manual *manual)
 {
-	manual->clock.now_ns = manual_now_ns;
+	manual->clock = (struct wb_clock){ .now_ns = manual_now_ns };
 	manual->now_ns = 0;
 }
 

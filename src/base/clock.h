@@ -8,6 +8,9 @@
 struct wb_clock {
 	/* Nanoseconds from an arbitrary start, never backwards. */
 	uint64_t (*now_ns)(struct wb_clock *clock);
+	/* Since 1970, as people set it: for what they read, nothing else. NULL: as
+	 * above. */
+	uint64_t (*wall_ns)(struct wb_clock *clock);
 };
 
 static inline uint64_t wb_clock_now_ns(struct wb_clock *clock)
@@ -15,7 +18,12 @@ static inline uint64_t wb_clock_now_ns(struct wb_clock *clock)
 	return clock->now_ns(clock);
 }
 
-/* CLOCK_MONOTONIC; one static object. */
+static inline uint64_t wb_clock_wall_ns(struct wb_clock *clock)
+{
+	return clock->wall_ns ? clock->wall_ns(clock) : clock->now_ns(clock);
+}
+
+/* CLOCK_MONOTONIC and CLOCK_REALTIME; one static object. */
 struct wb_clock *wb_clock_real(void);
 
 /* A clock that stands until it is moved (single-threaded tests). */

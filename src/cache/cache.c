@@ -175,15 +175,35 @@ static bool look_after_drain(struct wb_cache *cache)
 			     cache->drain_failures + WB_DRAIN_FAILURES_MAX ||
 		     wb_flush_has_failed(cache->path.flush);
 	is_beyond = wb_tail_current(&cache->tail).segment > cache->drain_segment;
-	if (is_clean ? is_over : is_beyond || has_failed) {
+	is_over = is_clean ? is_over : is_beyond || has_failed;
+	if (is_over) {
 		bool is_carried = cache->carried_segment > cache->drain_segment;
 
-		end_verb_locked(&cache->drain,
-				is_clean || (is_beyond && !is_carried) ? 0 : -EIO);
+		has_failed = !is_clean && (!is_beyond || is_carried);
+		end_verb_locked(&cache->drain, has_failed ? -EIO : 0);
 		cache->is_draining = false;
 	}
 	wb_lock_release(&cache->lock);
+	if (is_over)
+		wb_message_note(&cache->message, "drain %s: %" G_GUINT64_FORMAT " blocks dirty",
+				has_failed ? "failed" : "done",
+				wb_block_map_dirty_count(cache->path.map));
 	return is_clean && !was_clean;
+}
+
+static bool scrub_has_failed(const struct wb_scrub_progress *progress)
+{
+	return progress->lost_blocks > 0 || progress->bad_headers > 0;
+}
+
+static void note_scrub_end(struct wb_cache *cache, const struct wb_scrub_progress *progress)
+{
+	wb_message_note(&cache->message, "scrub %s: %" G_GUINT64_FORMAT " blocks checked, %"
+			G_GUINT64_FORMAT " repaired, %" G_GUINT64_FORMAT " lost, %"
+			G_GUINT64_FORMAT " damaged headers",
+			scrub_has_failed(progress) ? "failed" : "done",
+			progress->checked_blocks, progress->repaired_blocks,
+			progress->lost_blocks, progress->bad_headers);
 }
 
 /* A pass is answered by what it found; what was asked for meanwhile gets the
@@ -192,14 +212,15 @@ static bool look_after_scrub(struct wb_cache *cache)
 {
 	struct wb_verb *verb = &cache->scrub_verb;
 	struct wb_scrub_progress progress;
-	bool begin;
+	bool begin, has_ended;
 
 	if (wb_scrub_is_running(cache->scrub))
 		return wb_scrub_step(cache->scrub);
 	wb_scrub_get_progress(cache->scrub, &progress);
 	wb_lock_acquire(&cache->lock);
-	if (verb->is_running) {
-		if (progress.lost_blocks > 0 || progress.bad_headers > 0)
+	has_ended = verb->is_running;
+	if (has_ended) {
+		if (scrub_has_failed(&progress))
 			verb->failed += cache->scrub_answers - verb->answered_from;
 		else
 			verb->done += cache->scrub_answers - verb->answered_from;
@@ -209,9 +230,13 @@ static bool look_after_scrub(struct wb_cache *cache)
 	verb->is_running = begin;
 	cache->scrub_answers = verb->asked;
 	wb_lock_release(&cache->lock);
-	if (begin)
-		wb_scrub_begin(cache->scrub);
-	return begin;
+	if (has_ended)
+		note_scrub_end(cache, &progress);
+	if (!begin)
+		return false;
+	wb_message_note(&cache->message, "scrub begun");
+	wb_scrub_begin(cache->scrub);
+	return true;
 }
 
 /* What a drain was asked for may lie in a newer segment now. */

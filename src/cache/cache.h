@@ -18,6 +18,7 @@
 
 #include "base/clock.h"
 #include "base/worker.h"
+#include "cache/events.h"
 #include "cache/stats.h"
 #include "cache/tunables.h"
 #include "io/store.h"
@@ -186,6 +187,13 @@ uint64_t wb_cache_image_bytes(const struct wb_cache *cache);
 bool wb_cache_is_read_only(const struct wb_cache *cache);
 void wb_cache_uuid(const struct wb_cache *cache, uint8_t uuid[16]);
 void wb_cache_get_stats(struct wb_cache *cache, struct wb_stats_snapshot *snapshot);
+/* The counters begin at zero again, for whoever reads them. */
+void wb_cache_clear_stats(struct wb_cache *cache);
+/* What happened, oldest first; returns how many there are. */
+unsigned wb_cache_get_events(struct wb_cache *cache, struct wb_event events[WB_EVENTS_MAX]);
+/* Something that the core cannot know. */
+void wb_cache_add_event(struct wb_cache *cache, enum wb_event_kind kind,
+			const char *format, ...) G_GNUC_PRINTF(3, 4);
 /* For the statistics only: whoever knows the backing's filesystem tells. */
 void wb_cache_set_backing_space(struct wb_cache *cache, const struct wb_backing_space *space);
 
@@ -212,7 +220,7 @@ void wb_cache_end_marking(struct wb_cache *cache);
 
 void wb_cache_set_tunables(struct wb_cache *cache, const struct wb_tunables *tunables);
 void wb_cache_get_tunables(struct wb_cache *cache, struct wb_tunables *tunables);
-/* One of them, as a person writes it; FALSE like wb_tunable_parse(). */
+/* One of them, as a person writes it; FALSE like wb_tunable_parse(), and an event. */
 bool wb_cache_set_tunable(struct wb_cache *cache, const struct wb_tunable *tunable,
 			  const char *text, GError **error);
 

@@ -50,8 +50,11 @@ struct wb_cache *wb_cache_open_bare(const struct wb_cache_config *config,
 	memcpy(cache->uuid, uuid, sizeof cache->uuid);
 	make_path(cache, access);
 	wb_cache_set_tunables(cache, &config->tunables);
-	if (wb_cache_make_requests(cache, WB_BARE_BOUNCE_BYTES, error))
+	if (wb_cache_make_requests(cache, WB_BARE_BOUNCE_BYTES, error)) {
+		wb_message_note(&cache->message, "opened without a cache%s",
+				access == WB_BARE_READ_ONLY ? ", read only" : "");
 		return cache;
+	}
 	wb_cache_free(cache);
 	return NULL;
 }

@@ -547,6 +547,16 @@ static gboolean open_recovered(struct wb_cache *cache, struct wb_recovery *recov
 	return make_engines(cache, &start, error) && begin_epoch(cache, recovery, error);
 }
 
+static void note_opening(struct wb_cache *cache)
+{
+	wb_message_note(&cache->message, "opened: epoch %" G_GUINT64_FORMAT ", %"
+			G_GUINT64_FORMAT " records found in the log, %" G_GUINT64_FORMAT
+			" blocks dirty", cache->opened_epoch, cache->recovered_records,
+			cache->recovered_dirty_blocks);
+	if (cache->opening_note)
+		wb_message_note(&cache->message, "%s", cache->opening_note);
+}
+
 struct wb_cache *wb_cache_new(const struct wb_cache_config *config)
 {
 	struct wb_cache *cache = g_new0(struct wb_cache, 1);
@@ -556,7 +566,7 @@ struct wb_cache *wb_cache_new(const struct wb_cache_config *config)
 	cache->last_sync_ns = cache->last_recording_ns = wb_clock_now_ns(config->clock);
 	wb_lock_init(&cache->lock, WB_RANK_CACHE);
 	wb_lock_init(&cache->pool_lock, WB_RANK_POOL);
-	wb_message_init(&cache->message);
+	wb_message_init(&cache->message, config->clock);
 	return cache;
 }
 
@@ -576,6 +586,7 @@ struct wb_cache *wb_cache_open(const struct wb_cache_config *config, GError **er
 		return NULL;
 	}
 	wb_cache_set_tunables(cache, &config->tunables);
+	note_opening(cache);
 	if (!wb_cache_is_read_only(cache))
 		wire(cache);
 	return cache;

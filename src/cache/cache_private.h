@@ -57,7 +57,12 @@ struct wb_cache {
 	uint64_t last_sync_ns;		/* asked for by the clock */
 	uint64_t last_recording_ns;	/* likewise */
 	struct wb_backing_space backing_space;
+	uint64_t cleared[WB_STAT_COUNT];	/* counters when they were cleared */
 	struct wb_tunables tunables;	/* what the atomic ones below come from */
+
+	/* the timer: what the events know of */
+	enum wb_cache_state noted_state;
+	bool noted_writeback_failure;
 
 	/* the owner of the mark; closing */
 	uint64_t marked_epoch;		/* in the mark, as far as is known */
@@ -71,6 +76,9 @@ struct wb_cache {
 
 /* cache_problems.c: what is wrong with the data, into the snapshot. */
 void wb_cache_list_problems(struct wb_cache *cache, struct wb_stats_snapshot *snapshot);
+
+/* cache_stats.c: changes of state that nobody announces become events. Timer. */
+void wb_cache_note_changes(struct wb_cache *cache);
 
 /* Steps of the two workers (arg: the cache). */
 bool wb_cache_flush_step(void *arg);

@@ -57,12 +57,35 @@ static enum wb_cache_state state_of(struct wb_cache *cache)
 		       WB_CACHE_FAILED : WB_CACHE_RUNNING;
 }
 
+static uint64_t counter_of(struct wb_cache *cache, enum wb_stat which)
+{
+	return atomic_load_explicit(&cache->stats.counter[which], memory_order_relaxed);
+}
+
+/* The counters themselves only grow: they are counted into the superblocks. */
+void wb_cache_clear_stats(struct wb_cache *cache)
+{
+	wb_lock_acquire(&cache->lock);
+	for (int i = 0; i < WB_STAT_COUNT; i++)
+		cache->cleared[i] = counter_of(cache, i);
+	wb_lock_release(&cache->lock);
+	wb_message_note(&cache->message, "statistics cleared");
+}
+
+static void look_at_counters(struct wb_cache *cache, struct wb_stats_snapshot *snapshot)
+{
+	wb_lock_acquire(&cache->lock);
+	memcpy(snapshot->counter, cache->cleared, sizeof snapshot->counter);
+	wb_lock_release(&cache->lock);
+	/* Read after what they were: none is below. */
+	for (int i = 0; i < WB_STAT_COUNT; i++)
+		snapshot->counter[i] = counter_of(cache, i) - snapshot->counter[i];
+}
+
 void wb_cache_get_stats(struct wb_cache *cache, struct wb_stats_snapshot *snapshot)
 {
 	memset(snapshot, 0, sizeof *snapshot);
-	for (int i = 0; i < WB_STAT_COUNT; i++)
-		snapshot->counter[i] = atomic_load_explicit(&cache->stats.counter[i],
-							    memory_order_relaxed);
+	look_at_counters(cache, snapshot);
 	snapshot->state = state_of(cache);
 	snapshot->image_bytes = cache->path.geometry.backing_bytes;
 	if (!cache->path.bare)
@@ -87,7 +110,29 @@ void wb_cache_get_stats(struct wb_cache *cache, struct wb_stats_snapshot *snapsh
 
 void wb_cache_set_backing_space(struct wb_cache *cache, const struct wb_backing_space *space)
 {
+	struct wb_backing_space before;
+
 	wb_lock_acquire(&cache->lock);
+	before = cache->backing_space;
 	cache->backing_space = *space;
 	wb_lock_release(&cache->lock);
+	if (space->state != before.state && MAX(space->state, before.state) > WB_SPACE_OK)
+		wb_message_note(&cache->message, "space for the backing is %s now: %"
+				G_GUINT64_FORMAT " bytes free, dirty data may need %"
+				G_GUINT64_FORMAT, wb_backing_space_name(space),
+				space->free_bytes, space->needed_bytes);
+}
+
+void wb_cache_note_changes(struct wb_cache *cache)
+{
+	enum wb_cache_state state = state_of(cache);
+	bool is_failing = cache->writeback && wb_writeback_failures(cache->writeback) > 0;
+
+	if (state != cache->noted_state && !cache->path.bare)
+		wb_message_note(&cache->message, "state is %s now", wb_cache_state_name(state));
+	if (is_failing != cache->noted_writeback_failure)
+		wb_message_note(&cache->message, is_failing ?
+				"writeback pauses after errors" : "writeback goes on");
+	cache->noted_state = state;
+	cache->noted_writeback_failure = is_failing;
 }

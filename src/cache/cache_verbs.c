@@ -2,6 +2,8 @@
 /* What is asked of a running cache: verbs, tunables, and what the clock asks. */
 #include "cache/cache_private.h"
 
+#include <stdarg.h>
+
 #define SECOND_NS UINT64_C(1000000000)
 
 /* --- tunables ------------------------------------------------------------------- */
@@ -46,16 +48,39 @@ void wb_cache_get_tunables(struct wb_cache *cache, struct wb_tunables *tunables)
 bool wb_cache_set_tunable(struct wb_cache *cache, const struct wb_tunable *tunable,
 			  const char *text, GError **error)
 {
+	g_autoptr(GError) reason = NULL;
 	bool ok;
 
 	wb_lock_acquire(&cache->lock);
-	ok = wb_tunable_parse(tunable, text, &cache->tunables, error);
+	ok = wb_tunable_parse(tunable, text, &cache->tunables, &reason);
 	if (ok)
 		apply_locked(cache);
 	wb_lock_release(&cache->lock);
-	if (ok)
+	if (ok) {
+		wb_message_note(&cache->message, "%s set to %s", tunable->name, text);
 		tell_workers(cache);
-	return ok;
+		return true;
+	}
+	wb_cache_add_event(cache, WB_EVENT_REFUSED, "%s", reason->message);
+	g_propagate_error(error, g_steal_pointer(&reason));
+	return false;
+}
+
+/* --- events --------------------------------------------------------------------- */
+
+void wb_cache_add_event(struct wb_cache *cache, enum wb_event_kind kind,
+			const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	wb_message_add(&cache->message, kind, format, args);
+	va_end(args);
+}
+
+unsigned wb_cache_get_events(struct wb_cache *cache, struct wb_event events[WB_EVENTS_MAX])
+{
+	return wb_message_get_events(&cache->message, events);
 }
 
 /* --- verbs ---------------------------------------------------------------------- */
@@ -99,6 +124,8 @@ void wb_cache_start_drain(struct wb_cache *cache)
 	cache->drain_failures = wb_writeback_failures(cache->writeback);
 	cache->is_draining = true;
 	wb_lock_release(&cache->lock);
+	wb_message_note(&cache->message, "drain begun: %" G_GUINT64_FORMAT " blocks dirty",
+			wb_block_map_dirty_count(cache->path.map));
 	wb_writeback_retry_now(cache->writeback);
 	wb_flush_want(cache->path.flush, last);
 	wb_cache_kick_writeback(cache);
@@ -190,6 +217,7 @@ void wb_cache_tick(struct wb_cache *cache)
 
 	if (cache->path.is_read_only)
 		return;
+	wb_cache_note_changes(cache);
 	if (cache->path.bare) {
 		if (sync_is_due)
 			wb_bare_want_sync(cache->path.bare);

@@ -24,9 +24,9 @@ static void fail_on(GError **error, const char *mount_point, const char *path, i
 			    g_strerror(errnum));
 }
 
-char *wb_client_read_stats(const char *mount_point, GError **error)
+char *wb_client_read(const char *mount_point, const char *name, GError **error)
 {
-	g_autofree char *path = g_build_filename(mount_point, ".wbfs", "stats.json", NULL);
+	g_autofree char *path = g_build_filename(mount_point, ".wbfs", name, NULL);
 	g_autoptr(GString) text = g_string_new(NULL);
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	char piece[16384];
@@ -39,6 +39,11 @@ char *wb_client_read_stats(const char *mount_point, GError **error)
 	if (fd >= 0)
 		close(fd);
 	return n < 0 ? NULL : g_string_free(g_steal_pointer(&text), FALSE);
+}
+
+char *wb_client_read_stats(const char *mount_point, GError **error)
+{
+	return wb_client_read(mount_point, "stats.json", error);
 }
 
 JsonNode *wb_client_get_stats(const char *mount_point, GError **error)
@@ -58,17 +63,46 @@ JsonNode *wb_client_get_stats(const char *mount_point, GError **error)
 	return NULL;
 }
 
-bool wb_client_write_verb(const char *mount_point, const char *verb, GError **error)
+/* Why the daemon did not take it, or NULL: what it refused last. Another one's
+ * refusal may have come in between. */
+static char *last_refusal(const char *mount_point)
 {
-	g_autofree char *path = g_build_filename(mount_point, ".wbfs", "control", NULL);
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-	ssize_t n = fd < 0 ? -1 : write(fd, verb, strlen(verb));
+	g_autofree char *text = wb_client_read(mount_point, "events", NULL);
+	g_auto(GStrv) lines = g_strsplit(text ? text : "", "\n", -1);
+	const char *found = NULL;
 
-	if (n < 0)
-		fail_on(error, mount_point, path, errno);
+	for (unsigned i = 0; lines[i]; i++) {
+		const char *kind = strchr(lines[i], ' ');
+
+		if (kind && g_str_has_prefix(kind, " refused "))
+			found = kind + strlen(" refused ");
+	}
+	return g_strdup(found);
+}
+
+bool wb_client_write(const char *mount_point, const char *name, const char *text,
+		     GError **error)
+{
+	g_autofree char *path = g_build_filename(mount_point, ".wbfs", name, NULL);
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : write(fd, text, strlen(text));
+	int saved_errno = errno;
+	g_autofree char *reason = NULL;
+
 	if (fd >= 0)
 		close(fd);
-	return n >= 0;
+	if (n >= 0)
+		return true;
+	reason = fd >= 0 && saved_errno == EINVAL ? last_refusal(mount_point) : NULL;
+	if (reason)
+		return wb_fail(error, "%s does not take it: %s", mount_point, reason);
+	fail_on(error, mount_point, path, saved_errno);
+	return false;
+}
+
+bool wb_client_write_verb(const char *mount_point, const char *verb, GError **error)
+{
+	return wb_client_write(mount_point, "control", verb, error);
 }
 
 static JsonNode *member(JsonObject *object, const char *key)

@@ -8,8 +8,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* The text of stats.json, or NULL and an error; WB_COMMAND_ERROR_DEAD_MOUNT
+/* The text of a file of .wbfs, or NULL and an error; WB_COMMAND_ERROR_DEAD_MOUNT
  * when the daemon is gone. */
+char *wb_client_read(const char *mount_point, const char *name, GError **error);
+/* One write to such a file. When the daemon refuses what is written, the error says
+ * why. */
+bool wb_client_write(const char *mount_point, const char *name, const char *text,
+		     GError **error);
 char *wb_client_read_stats(const char *mount_point, GError **error);
 /* The same, parsed. */
 JsonNode *wb_client_get_stats(const char *mount_point, GError **error);

@@ -136,6 +136,10 @@ static bool parse_argument(struct wb_options *options, enum wb_command_id id,
 {
 	const struct wb_command *command = wb_options_command(id);
 
+	if (options->argument && command->more) {
+		g_ptr_array_add(options->more, g_strdup(word));
+		return true;
+	}
 	if (!command->argument || options->argument)
 		return wb_usage(error, "'wbfs %s' does not know what to do with '%s'",
 				command->name, word);
@@ -175,6 +179,7 @@ bool wb_options_parse(struct wb_options *options, enum wb_command_id *command,
 	*options = (struct wb_options){
 		.tunables = WB_TUNABLES_DEFAULT,
 		.kernel_options = g_string_new(NULL),
+		.more = g_ptr_array_new_with_free_func(g_free),
 	};
 	if (argc < 2)
 		return wb_usage(error, "no command was given");
@@ -199,6 +204,7 @@ void wb_options_clear(struct wb_options *options)
 	g_free(options->output_path);
 	g_free(options->argument);
 	g_free(options->fsname);
+	g_clear_pointer(&options->more, g_ptr_array_unref);
 	if (options->kernel_options)
 		g_string_free(options->kernel_options, TRUE);
 	*options = (struct wb_options){ 0 };

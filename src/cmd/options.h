@@ -25,6 +25,7 @@ enum wb_command_id {
 	WB_COMMAND_MOUNT,
 	WB_COMMAND_UMOUNT,
 	WB_COMMAND_STATUS,
+	WB_COMMAND_SET,
 	WB_COMMAND_FLUSH,
 	WB_COMMAND_DRAIN,
 	WB_COMMAND_SCRUB,
@@ -54,6 +55,7 @@ struct wb_options {
 	bool list;
 	bool help;
 	char *argument;			/* mount point, cache, command; or NULL */
+	GPtrArray *more;		/* of char *: the words behind it */
 
 	/* from -o */
 	uint64_t ram_buffer_bytes;	/* 0 = not given */
@@ -70,6 +72,7 @@ struct wb_command {
 	bool argument_is_needed;
 	const char *summary;		/* one line, no full stop */
 	const char *details;		/* more for `wbfs help COMMAND` */
+	const char *more;		/* any number of them behind the argument, or NULL */
 };
 
 #define WB_OPTIONS_ERROR (wb_options_error_quark())

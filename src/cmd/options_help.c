@@ -28,6 +28,8 @@ static void append_synopsis(GString *text, enum wb_command_id id)
 	if (command->argument)
 		g_string_append_printf(text, command->argument_is_needed ? " %s" : " [%s]",
 				       command->argument);
+	if (command->more)
+		g_string_append_printf(text, " [%s]...", command->more);
 	g_string_append_c(text, '\n');
 }
 

@@ -21,6 +21,10 @@ static const struct wb_command commands[WB_COMMAND_COUNT] = {
 		"Returns when the daemon is gone and both files are free." },
 	[WB_COMMAND_STATUS] = { "status", "MOUNTPOINT", false,
 		"show one mounted volume, or list all", NULL },
+	[WB_COMMAND_SET] = { "set", "MOUNTPOINT", true,
+		"change tunables of a mounted volume, or show them",
+		"Until the next mount. Nothing is changed when one of the values is not right.\n"
+		"Without NAME=VALUE all of them are shown as they are now.", "NAME=VALUE" },
 	[WB_COMMAND_FLUSH] = { "flush", "MOUNTPOINT", true,
 		"make all acknowledged data durable", NULL },
 	[WB_COMMAND_DRAIN] = { "drain", "MOUNTPOINT", true,

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "frontend/events_text.h"
 #include "frontend/stats_json.h"
 
 static void show_stats_json(struct wb_control *control, GString *text)
@@ -16,21 +17,40 @@ static void show_stats_json(struct wb_control *control, GString *text)
 	wb_stats_json_append(text, control->facts, uuid, &snapshot);
 }
 
+static void show_events(struct wb_control *control, GString *text)
+{
+	g_autofree struct wb_event *events = g_new(struct wb_event, WB_EVENTS_MAX);
+	unsigned count = wb_cache_get_events(control->cache, events);
+
+	for (unsigned i = 0; i < count; i++)
+		wb_events_text_append(text, &events[i]);
+}
+
+/* --- control ----------------------------------------------------------------------- */
+
 const struct wb_control_verb wb_control_verbs[] = {
 	{ "flush", wb_cache_start_flush },
 	{ "drain", wb_cache_start_drain },
 	{ "scrub", wb_cache_start_scrub },
+	{ "clear_stats", wb_cache_clear_stats },
 };
 const unsigned wb_control_verb_count = G_N_ELEMENTS(wb_control_verbs);
 
+/* `echo` adds a newline, and people add blanks. */
+static const char *trim(const char *text, size_t *length)
+{
+	while (*length && g_ascii_isspace(text[*length - 1]))
+		--*length;
+	while (*length && g_ascii_isspace(text[0])) {
+		text++;
+		--*length;
+	}
+	return text;
+}
+
 const struct wb_control_verb *wb_control_find_verb(const char *text, size_t length)
 {
-	while (length && g_ascii_isspace(text[length - 1]))
-		length--;
-	while (length && g_ascii_isspace(text[0])) {
-		text++;
-		length--;
-	}
+	text = trim(text, &length);
 	for (unsigned i = 0; i < wb_control_verb_count; i++)
 		if (strlen(wb_control_verbs[i].name) == length &&
 		    !memcmp(wb_control_verbs[i].name, text, length))
@@ -42,14 +62,72 @@ static int store_control(struct wb_control *control, const char *text, size_t le
 {
 	const struct wb_control_verb *verb = wb_control_find_verb(text, length);
 
-	if (!verb)
+	if (!verb) {
+		text = trim(text, &length);
+		wb_cache_add_event(control->cache, WB_EVENT_REFUSED,
+				   "control: there is no verb '%.*s'",
+				   (int)MIN(length, WB_EVENT_BYTES), text);
 		return -EINVAL;
+	}
 	verb->start(control->cache);
 	return 0;
 }
 
 const struct wb_control_file wb_control_files[] = {
 	{ "stats.json", 0644, show_stats_json, NULL },
+	{ "events", 0644, show_events, NULL },
 	{ "control", 0600, NULL, store_control },
 };
 const unsigned wb_control_file_count = G_N_ELEMENTS(wb_control_files);
+
+/* --- tunables ------------------------------------------------------------------------ */
+
+static void show_tunable(struct wb_control *control, const struct wb_tunable *tunable,
+			 GString *text)
+{
+	struct wb_tunables tunables;
+
+	wb_cache_get_tunables(control->cache, &tunables);
+	wb_tunable_append(tunable, &tunables, text);
+	g_string_append_c(text, '\n');
+}
+
+static int store_tunable(struct wb_control *control, const struct wb_tunable *tunable,
+			 const char *text, size_t length)
+{
+	g_autofree char *value = NULL;
+
+	text = trim(text, &length);
+	/* A NUL would end it too early, and pass for what stands before it. */
+	if (memchr(text, 0, length)) {
+		wb_cache_add_event(control->cache, WB_EVENT_REFUSED, "'%s' takes no NUL bytes",
+				   tunable->name);
+		return -EINVAL;
+	}
+	value = g_strndup(text, length);
+	return wb_cache_set_tunable(control->cache, tunable, value, NULL) ? 0 : -EINVAL;
+}
+
+/* --- of either kind ------------------------------------------------------------------- */
+
+mode_t wb_control_node_mode(const struct wb_control_node *node)
+{
+	return node->tunable ? 0644 : node->file->mode;
+}
+
+void wb_control_node_show(const struct wb_control_node *node, struct wb_control *control,
+			  GString *text)
+{
+	if (node->tunable)
+		show_tunable(control, node->tunable, text);
+	else if (node->file->show)
+		node->file->show(control, text);
+}
+
+int wb_control_node_store(const struct wb_control_node *node, struct wb_control *control,
+			  const char *text, size_t length)
+{
+	if (node->tunable)
+		return store_tunable(control, node->tunable, text, length);
+	return node->file->store ? node->file->store(control, text, length) : -EPERM;
+}

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The files of MOUNTPOINT/.wbfs, one table: name, mode, what reading shows,
- * what writing does. The commands use these files and no other protocol;
+ * what writing does; and those of MOUNTPOINT/.wbfs/tunables, made of the table in
+ * cache/tunables. The commands use these files and no other protocol;
  * wbfs-control(7) describes them. Any thread.
  */
 #ifndef WB_FRONTEND_CONTROL_FILES_H
@@ -29,6 +30,20 @@ struct wb_control_file {
 
 extern const struct wb_control_file wb_control_files[];
 extern const unsigned wb_control_file_count;
+
+/* One file of either kind: one of the two is NULL. */
+struct wb_control_node {
+	const struct wb_control_file *file;
+	const struct wb_tunable *tunable;
+};
+
+mode_t wb_control_node_mode(const struct wb_control_node *node);
+/* Appends the content, as above. */
+void wb_control_node_show(const struct wb_control_node *node, struct wb_control *control,
+			  GString *text);
+/* One write(2): 0 or -errno. What was wrong with it is in the events. */
+int wb_control_node_store(const struct wb_control_node *node, struct wb_control *control,
+			  const char *text, size_t length);
 
 /* "flush\n", " drain": one verb, blanks round it ignored. NULL when there is
  * no such verb. */

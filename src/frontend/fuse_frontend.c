@@ -99,7 +99,8 @@ static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to
 {
 	struct wb_fuse *fuse = fuse_of(req);
 	const int owner = FUSE_SET_ATTR_MODE | FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID;
-	bool is_resize = (to_set & FUSE_SET_ATTR_SIZE) && !wb_fuse_tree_control(ino) &&
+	struct wb_control_node node;
+	bool is_resize = (to_set & FUSE_SET_ATTR_SIZE) && !wb_fuse_tree_control(ino, &node) &&
 			 (uint64_t)attr->st_size != fuse->tree.image_bytes;
 
 	if ((to_set & owner) || is_resize)
@@ -114,7 +115,7 @@ static void op_statfs(fuse_req_t req, fuse_ino_t ino)
 		.f_bsize = 4096,
 		.f_frsize = 4096,
 		.f_blocks = fuse_of(req)->tree.image_bytes / 4096,
-		.f_files = WB_INO_CONTROL_FIRST - 1 + wb_control_file_count,
+		.f_files = wb_fuse_tree_count(),
 		.f_namemax = 255,
 	};
 
@@ -190,14 +191,14 @@ static void open_disk(fuse_req_t req)
 
 /* What is shown is made once, at open, so that a file read in pieces is one
  * snapshot. */
-static void open_control(fuse_req_t req, const struct wb_control_file *file,
+static void open_control(fuse_req_t req, const struct wb_control_node *node,
 			 struct fuse_file_info *fi)
 {
 	GString *text = g_string_new(NULL);
 	GBytes *snapshot;
 
-	if (file->show && (fi->flags & O_ACCMODE) != O_WRONLY)
-		file->show(&fuse_of(req)->control, text);
+	if ((fi->flags & O_ACCMODE) != O_WRONLY)
+		wb_control_node_show(node, &fuse_of(req)->control, text);
 	snapshot = g_string_free_to_bytes(text);
 	fi->fh = (uintptr_t)snapshot;
 	fi->direct_io = 1;
@@ -207,22 +208,24 @@ static void open_control(fuse_req_t req, const struct wb_control_file *file,
 
 static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	const struct wb_control_file *file = wb_fuse_tree_control(ino);
+	struct wb_control_node node;
 
 	if (ino == WB_INO_DISK && fuse_of(req)->tree.is_read_only &&
 	    (fi->flags & O_ACCMODE) != O_RDONLY)
 		fuse_reply_err(req, EROFS);
 	else if (ino == WB_INO_DISK)
 		open_disk(req);
-	else if (file)
-		open_control(req, file, fi);
+	else if (wb_fuse_tree_control(ino, &node))
+		open_control(req, &node, fi);
 	else
 		fuse_reply_err(req, EISDIR);
 }
 
 static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	if (wb_fuse_tree_control(ino))
+	struct wb_control_node node;
+
+	if (wb_fuse_tree_control(ino, &node))
 		g_bytes_unref((GBytes *)(uintptr_t)fi->fh);
 	fuse_reply_err(req, 0);
 }
@@ -255,9 +258,11 @@ static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 
 static void write_control(fuse_req_t req, fuse_ino_t ino, const char *text, size_t size)
 {
-	const struct wb_control_file *file = wb_fuse_tree_control(ino);
-	int error = file->store ? file->store(&fuse_of(req)->control, text, size) : -EPERM;
+	struct wb_control_node node;
+	int error = -EPERM;
 
+	if (wb_fuse_tree_control(ino, &node))
+		error = wb_control_node_store(&node, &fuse_of(req)->control, text, size);
 	if (error)
 		fuse_reply_err(req, -error);
 	else

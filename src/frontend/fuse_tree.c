@@ -4,18 +4,25 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "frontend/control_files.h"
-
-const struct wb_control_file *wb_fuse_tree_control(fuse_ino_t ino)
+bool wb_fuse_tree_control(fuse_ino_t ino, struct wb_control_node *node)
 {
-	if (ino < WB_INO_CONTROL_FIRST || ino - WB_INO_CONTROL_FIRST >= wb_control_file_count)
-		return NULL;
-	return &wb_control_files[ino - WB_INO_CONTROL_FIRST];
+	*node = (struct wb_control_node){ NULL, NULL };
+	if (ino >= WB_INO_TUNABLE_FIRST && ino - WB_INO_TUNABLE_FIRST < wb_tunables_count)
+		node->tunable = &wb_tunables_table[ino - WB_INO_TUNABLE_FIRST];
+	else if (ino >= WB_INO_CONTROL_FIRST && ino - WB_INO_CONTROL_FIRST < wb_control_file_count)
+		node->file = &wb_control_files[ino - WB_INO_CONTROL_FIRST];
+	return node->tunable || node->file;
 }
 
 bool wb_fuse_tree_is_directory(fuse_ino_t ino)
 {
-	return ino == WB_INO_ROOT || ino == WB_INO_CONTROL_DIRECTORY;
+	return ino == WB_INO_ROOT || ino == WB_INO_CONTROL_DIRECTORY ||
+	       ino == WB_INO_TUNABLES_DIRECTORY;
+}
+
+unsigned wb_fuse_tree_count(void)
+{
+	return 4 + wb_control_file_count + wb_tunables_count;
 }
 
 /* Entry i behind "." and "..". */
@@ -36,6 +43,16 @@ static bool child(fuse_ino_t directory, unsigned i, const char **name, fuse_ino_
 		*ino = WB_INO_CONTROL_FIRST + i;
 		return true;
 	}
+	if (directory == WB_INO_CONTROL_DIRECTORY && i == wb_control_file_count) {
+		*name = "tunables";
+		*ino = WB_INO_TUNABLES_DIRECTORY;
+		return true;
+	}
+	if (directory == WB_INO_TUNABLES_DIRECTORY && i < wb_tunables_count) {
+		*name = wb_tunables_table[i].name;
+		*ino = WB_INO_TUNABLE_FIRST + i;
+		return true;
+	}
 	return false;
 }
 
@@ -44,7 +61,8 @@ bool wb_fuse_tree_entry(fuse_ino_t directory, unsigned i, const char **name, fus
 	if (i >= 2)
 		return child(directory, i - 2, name, ino);
 	*name = i ? ".." : ".";
-	*ino = i ? WB_INO_ROOT : directory;
+	*ino = !i ? directory : directory == WB_INO_TUNABLES_DIRECTORY ?
+	       WB_INO_CONTROL_DIRECTORY : WB_INO_ROOT;
 	return true;
 }
 
@@ -61,7 +79,7 @@ fuse_ino_t wb_fuse_tree_lookup(fuse_ino_t parent, const char *name)
 
 bool wb_fuse_tree_stat(const struct wb_fuse_tree *tree, fuse_ino_t ino, struct stat *st)
 {
-	const struct wb_control_file *control = wb_fuse_tree_control(ino);
+	struct wb_control_node node;
 
 	*st = (struct stat){
 		.st_ino = ino,
@@ -75,13 +93,13 @@ bool wb_fuse_tree_stat(const struct wb_fuse_tree *tree, fuse_ino_t ino, struct s
 	};
 	if (wb_fuse_tree_is_directory(ino)) {
 		st->st_mode = S_IFDIR | 0755;
-		st->st_nlink = ino == WB_INO_ROOT ? 3 : 2;
+		st->st_nlink = ino == WB_INO_TUNABLES_DIRECTORY ? 2 : 3;
 	} else if (ino == WB_INO_DISK) {
 		st->st_mode = S_IFREG | (tree->is_read_only ? 0400 : 0600);
 		st->st_size = (off_t)tree->image_bytes;
 		st->st_blocks = (blkcnt_t)(tree->image_bytes / 512);
-	} else if (control) {
-		st->st_mode = S_IFREG | control->mode;
+	} else if (wb_fuse_tree_control(ino, &node)) {
+		st->st_mode = S_IFREG | wb_control_node_mode(&node);
 	} else {
 		return false;
 	}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What there is in the mount: the root, disk, .wbfs and the control files.
- * Fixed inode numbers, nothing is ever created or removed. Any thread.
+ * What there is in the mount: the root, disk, .wbfs with the control files, and
+ * .wbfs/tunables. Fixed inode numbers, nothing is ever created or removed. Any thread.
  */
 #ifndef WB_FRONTEND_FUSE_TREE_H
 #define WB_FRONTEND_FUSE_TREE_H
@@ -12,10 +12,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "frontend/control_files.h"
+
 #define WB_INO_ROOT FUSE_ROOT_ID
 #define WB_INO_DISK 2
 #define WB_INO_CONTROL_DIRECTORY 3
-#define WB_INO_CONTROL_FIRST 4	/* + index in wb_control_files */
+#define WB_INO_TUNABLES_DIRECTORY 4
+#define WB_INO_CONTROL_FIRST 16	/* + index in wb_control_files */
+#define WB_INO_TUNABLE_FIRST 1024	/* + index in wb_tunables_table */
 
 struct wb_fuse_tree {
 	/* constant */
@@ -31,8 +35,10 @@ fuse_ino_t wb_fuse_tree_lookup(fuse_ino_t parent, const char *name);
 /* FALSE when there is no such inode. */
 bool wb_fuse_tree_stat(const struct wb_fuse_tree *tree, fuse_ino_t ino, struct stat *st);
 bool wb_fuse_tree_is_directory(fuse_ino_t ino);
-/* The control file of an inode, or NULL. */
-const struct wb_control_file *wb_fuse_tree_control(fuse_ino_t ino);
+/* FALSE when the inode is no control file. */
+bool wb_fuse_tree_control(fuse_ino_t ino, struct wb_control_node *node);
+/* Of all inodes. */
+unsigned wb_fuse_tree_count(void);
 /* Entry i of a directory ("." and ".." first); FALSE behind the last. */
 bool wb_fuse_tree_entry(fuse_ino_t directory, unsigned i, const char **name, fuse_ino_t *ino);
 

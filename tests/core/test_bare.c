@@ -290,6 +290,7 @@ Test(bare, whole_sectors_in_aligned_memory_and_whole_blocks_of_zeros_take_one_io
 
 Test(bare, statistics_and_verbs_speak_of_the_backing_alone)
 {
+	static struct wb_event events[WB_EVENTS_MAX];
 	struct wb_stats_snapshot s;
 	uint8_t uuid[16];
 
@@ -321,6 +322,8 @@ Test(bare, statistics_and_verbs_speak_of_the_backing_alone)
 	/* the second one had nothing to do */
 	cr_assert_eq(s.counter[WB_STAT_BACKING_FLUSHES], 1);
 	cr_assert(wb_store_counting_is_covered(disk, 0, IMAGE));
+	cr_assert_eq(wb_cache_get_events(cache, events), 1);
+	cr_assert_str_eq(events[0].text, "opened without a cache");
 	cr_assert_eq(wb_cache_image_bytes(cache), IMAGE);
 	cr_assert_not(wb_cache_is_short_of_space(cache));
 	wb_cache_uuid(cache, uuid);

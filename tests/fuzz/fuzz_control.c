@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Byte 0: what the rest is: 0 a write to `control`, 1 the texts and numbers
- * that stats.json shows, 2 a stats.json as a command reads it. */
+ * that stats.json shows, 2 a stats.json as a command reads it, 3 a write to one
+ * of the tunables, which byte 1 chooses. */
 #include <errno.h>
 #include <json-glib/json-glib.h>
 #include <string.h>
@@ -32,21 +33,44 @@ static void expect_object(const char *text)
 	json_node_unref(node);
 }
 
-static void write_control(const char *text, size_t length)
+static struct wb_control control_of_open_cache(void)
 {
 	static const struct wb_mount_facts facts = {
 		.version = "", .mount_point = "/", .cache.path = "c", .backing.path = "b",
 	};
-	struct wb_control control = { .facts = &facts };
-	g_autoptr(GString) stats = g_string_new(NULL);
-	int result;
 
 	if (!sim.cache) {
 		wb_sim_init(&sim, NULL);
 		g_assert(wb_sim_open(&sim, NULL));
 	}
-	control.cache = sim.cache;
-	result = find_file("control")->store(&control, text, length);
+	return (struct wb_control){ .cache = sim.cache, .facts = &facts };
+}
+
+/* What is shown is taken back, and what is refused is one more line of events. */
+static void write_tunable(const char *text, size_t length)
+{
+	struct wb_control control = control_of_open_cache();
+	struct wb_control_node node = {
+		.tunable = &wb_tunables_table[length ? (uint8_t)text[0] % wb_tunables_count : 0],
+	};
+	g_autoptr(GString) shown = g_string_new(NULL), events = g_string_new(NULL);
+	int result = wb_control_node_store(&node, &control, length ? text + 1 : text,
+					   length ? length - 1 : 0);
+
+	g_assert(result == 0 || result == -EINVAL);
+	wb_control_node_show(&node, &control, shown);
+	g_assert(wb_control_node_store(&node, &control, shown->str, shown->len) == 0);
+	find_file("events")->show(&control, events);
+	g_assert(g_utf8_validate(events->str, (gssize)events->len, NULL));
+	g_assert(events->len > 0 && events->str[events->len - 1] == '\n');
+}
+
+static void write_control(const char *text, size_t length)
+{
+	struct wb_control control = control_of_open_cache();
+	g_autoptr(GString) stats = g_string_new(NULL);
+	int result = find_file("control")->store(&control, text, length);
+
 	g_assert(result == (wb_control_find_verb(text, length) ? 0 : -EINVAL));
 	wb_sim_settle(&sim);
 	find_file("stats.json")->show(&control, stats);
@@ -95,15 +119,18 @@ int WB_FUZZ_TARGET(control)(const uint8_t *data, size_t size)
 {
 	if (size == 0)
 		return 0;
-	switch (data[0] % 3) {
+	switch (data[0] % 4) {
 	case 0:
 		write_control((const char *)data + 1, size - 1);
 		break;
 	case 1:
 		show(data + 1, size - 1);
 		break;
-	default:
+	case 2:
 		read_stats((const char *)data + 1, size - 1);
+		break;
+	default:
+		write_tunable((const char *)data + 1, size - 1);
 	}
 	return 0;
 }

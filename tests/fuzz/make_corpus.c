@@ -29,6 +29,8 @@ static const struct {
 	{ "flush", "0flush\n" },
 	{ "drain", "0\tdrain\n" },
 	{ "verb_no", "0flush drain" },
+	{ "set", "30off\n" },
+	{ "set_wrong", "31 86401" },
 	{ "show", "1/mnt/a \"path\"\\ of\ttext" },
 	{ "read", "2{ \"state\" : \"running\", \"dirty_blocks\" : 7, \"a\" : true,"
 		  " \"segments\" : { \"dirty_blocks\" : 8, \"state\" : \"x\" } }" },

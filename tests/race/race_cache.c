@@ -103,7 +103,7 @@ static uint64_t fast_now_ns(struct wb_clock *clock)
 	return wb_clock_now_ns(wb_clock_real()) * 1000;
 }
 
-static struct wb_clock fast_clock = { fast_now_ns };
+static struct wb_clock fast_clock = { .now_ns = fast_now_ns };
 
 /* --- the other threads -------------------------------------------------------------- */
 

@@ -21,6 +21,14 @@ static uint64_t now_ns(struct wb_clock *clock)
 	return sim->clock.now_ns += 1000000;
 }
 
+/* People's time: a look does not move it. */
+static uint64_t wall_ns(struct wb_clock *clock)
+{
+	struct wb_sim *sim = (struct wb_sim *)((char *)clock - offsetof(struct wb_sim, clock));
+
+	return WB_SIM_WALL_NS + sim->clock.now_ns;
+}
+
 /* --- disks -------------------------------------------------------------------- */
 
 static void choose_order(struct wb_sim *sim, struct wb_sim_disk *disk, uint64_t salt)
@@ -78,7 +86,7 @@ void wb_sim_init(struct wb_sim *sim, const struct wb_sim_params *params)
 		sim->params = *params;
 	set_defaults(&sim->params);
 	wb_prng_init(&sim->prng, sim->params.seed);
-	sim->clock.clock.now_ns = now_ns;
+	sim->clock.clock = (struct wb_clock){ .now_ns = now_ns, .wall_ns = wall_ns };
 	cache = wb_store_memory_new(cache_bytes_for(&sim->params, &sim->geometry),
 				    sim->params.cache_alignment_bytes, 512);
 	backing = wb_store_memory_new(sim->params.image_bytes,

@@ -19,6 +19,9 @@
 #include "support/store_crashy.h"
 #include "support/store_faulty.h"
 
+/* The wall clock when all begins: in 2001. */
+#define WB_SIM_WALL_NS UINT64_C(1000000000000000000)
+
 struct wb_sim_params {
 	uint64_t seed;			/* 0: oldest first, everywhere */
 	uint64_t image_bytes;		/* 0: 1 MiB */

@@ -1,8 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 # The man pages say what the program can do: every command, option and mount
-# option of the tables in src/cmd/ is in wbfs(1), every key of stats.json, verb
-# and control file in wbfs-control(7); and these pages name none that there is not.
+# option of the tables in src/cmd/ is in wbfs(1), every key of stats.json, verb,
+# control file and tunable in wbfs-control(7); and these pages name none that there
+# is not.
 set -eu
 top=$(cd "$(dirname "$0")/../.." && pwd)
 work=$(mktemp -d)
@@ -47,11 +48,13 @@ ${CC:-cc} -std=gnu11 -D_GNU_SOURCE -I"$top/src" -o "$work/print" "$work/print.c"
 	$(pkg-config --cflags --libs glib-2.0 json-glib-1.0)
 "$work/print" options >"$work/options"
 "$work/print" stats | grep -o '"[a-z_]*" :' | tr -d '": ' | sort -u >"$work/keys"
-sed -n 's/^\t{ "\([a-z]*\)", wb_cache_start_.*/\1/p' \
+sed -n 's/^\t{ "\([a-z_]*\)", wb_cache_.*/\1/p' \
 	"$top/src/frontend/control_files.c" >"$work/verbs"
 sed -n 's/^\t{ "\([a-z.]*\)", 0[0-7]*, .*/\1/p' \
 	"$top/src/frontend/control_files.c" >"$work/files"
-for list in options keys verbs files; do
+echo tunables/ >>"$work/files"	# a directory
+sed -n 's/^\t{ FIELD(\([a-z_]*\)).*/\1/p' "$top/src/cache/tunables.c" >"$work/tunables"
+for list in options keys verbs files tunables; do
 	[ -s "$work/$list" ] || complain "this test found no $list in the sources"
 done
 
@@ -97,6 +100,9 @@ if ! diff "$work/keys" "$work/said.keys" >"$work/diff"; then
 	complain "wbfs-control(7) and stats.json differ (<: not in the page, >: not in stats.json):"
 	cat "$work/diff"
 fi
+section "$page" TUNABLES | sed -n 's/^\.It Li //p' | sort >"$work/said.tunables"
+sort "$work/tunables" | diff - "$work/said.tunables" ||
+	complain "wbfs-control(7) and the table differ in tunables"
 section "$page" DESCRIPTION | sed -n 's/^\.It Li //p' | sort >"$work/said.verbs"
 sort "$work/verbs" | diff - "$work/said.verbs" || complain "wbfs-control(7) differs in verbs"
 section "$page" DESCRIPTION | sed -n 's/^\.It Pa //p' | sort >"$work/said.files"

@@ -18,7 +18,7 @@ my $least = 10;		# letters of a piece that says anything
 my $window = 16;	# letters in a row that a test has to name
 my $most = 3;		# messages that may share them
 my $calls = qr/\b(?:g_set_error(?:_literal)?|g_prefix_error|wb_fail(?:_errno)?|wb_report_note|
-	wb_message_set|wb_usage\w*|refuse\w*|wb_recovery_refuse|io_error|g_warning|g_message|
+	wb_message_set|wb_message_note|wb_cache_add_event|wb_usage\w*|refuse\w*|wb_recovery_refuse|io_error|g_warning|g_message|
 	wb_lost_list_add|wb_interrupt_report)\s*\(/x;
 
 sub slurp {

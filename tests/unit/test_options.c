@@ -231,3 +231,26 @@ Test(options, help_names_every_command_and_every_option_of_it)
 	cr_assert(strstr(text, "ram_buffer=SIZE"), "%s", text);
 	g_free(text);
 }
+
+Test(options, of_set_may_be_any_number_of_values)
+{
+	take(ARGS("set", "/mnt/wb", "a=1", "b=2"));
+	cr_assert_eq(command, WB_COMMAND_SET);
+	cr_assert_str_eq(options.argument, "/mnt/wb");
+	cr_assert_eq(options.more->len, 2);
+	cr_assert_str_eq(options.more->pdata[0], "a=1");
+	cr_assert_str_eq(options.more->pdata[1], "b=2");
+}
+
+Test(options, of_set_may_name_no_value_but_a_mount_point)
+{
+	take(ARGS("set", "/mnt/wb"));
+	cr_assert_eq(options.more->len, 0);
+	wb_options_clear(&options);
+	refuse(ARGS("set"), "'wbfs set' needs a", "MOUNTPOINT");
+}
+
+Test(options, only_set_takes_more_than_one_word)
+{
+	refuse(ARGS("flush", "/mnt/wb", "a=1"), "does not know what to do with", "'a=1'");
+}
