@@ -39,9 +39,13 @@ void wb_cache_on_wait_began(void *arg)
 	wb_worker_kick(cache->flush_worker);
 }
 
-static bool is_urgent(struct wb_cache *cache)
+/* Who waits while places are ready waits for RAM buffers: for the flush engine, and
+ * not for writeback. */
+bool wb_cache_needs_room(struct wb_cache *cache)
 {
-	return wb_park_count(&cache->space) > 0 || wb_park_count(&cache->extent_room) > 0;
+	return wb_park_count(&cache->extent_room) > 0 ||
+	       (wb_park_count(&cache->space) > 0 &&
+		wb_log_ready_count(cache->path.log) <= WB_RESERVE_DATA);
 }
 
 /* Places are made ready before somebody has to wait for them. */
@@ -55,11 +59,13 @@ static bool has_writeback_work(struct wb_cache *cache)
 {
 	struct wb_log_head head;
 
-	if (is_urgent(cache) || cache->is_draining || is_low(cache) ||
+	if (wb_cache_needs_room(cache) || cache->is_draining || is_low(cache) ||
 	    wb_flush_wants_relocation(cache->path.flush))
 		return true;
+	if (wb_cache_writeback_wish(cache) == WB_WRITEBACK_OFF)
+		return false;
 	wb_log_get_head(cache->path.log, &head);
-	return cache->allow_writeback && wb_tail_current(&cache->tail).segment < head.segment_id;
+	return wb_tail_current(&cache->tail).segment < head.segment_id;
 }
 
 void wb_cache_on_advanced(void *arg)
@@ -119,18 +125,6 @@ bool wb_cache_flush_step(void *arg)
 	if (wait_ns > 0)
 		wb_worker_wake_in(cache->flush_worker, wait_ns);
 	return false;
-}
-
-static enum wb_writeback_wish writeback_wish(struct wb_cache *cache)
-{
-	/* A mark that still says "complete", of a log that looks dirty: were the
-	 * backing changed now, a death before the mark is written would make that
-	 * look like somebody else's. */
-	if (cache->is_stopping || wb_mark_gate_is_shut(&cache->mark_gate))
-		return WB_WRITEBACK_OFF;
-	if (is_urgent(cache) || cache->is_draining)
-		return WB_WRITEBACK_ALL;
-	return cache->allow_writeback ? WB_WRITEBACK_CLOSED : WB_WRITEBACK_OFF;
 }
 
 static void end_verb_locked(struct wb_verb *verb, int error)
@@ -261,15 +255,16 @@ bool wb_cache_writeback_step(void *arg)
 
 	wb_flush_release_buffers(cache->path.flush);
 	any = relocate(cache);
-	any |= wb_reclaim_step(cache->reclaim, is_urgent(cache) || is_low(cache) ?
+	any |= wb_reclaim_step(cache->reclaim, wb_cache_needs_room(cache) || is_low(cache) ?
 			      WB_URGENT : WB_CALM);
 	any |= wb_reclaim_record_step(cache->reclaim);
-	any |= wb_writeback_step(cache->writeback, writeback_wish(cache));
-	if ((is_urgent(cache) || is_low(cache)) && wb_writeback_is_idle(cache->writeback))
+	any |= wb_writeback_step(cache->writeback, wb_cache_writeback_wish(cache));
+	if ((wb_cache_needs_room(cache) || is_low(cache)) &&
+	    wb_writeback_is_idle(cache->writeback))
 		any |= wb_carry_step(&cache->carry,
 				     wb_writeback_bad_tries(cache->writeback) >=
 				     WB_BAD_TRIES_MAX ? WB_CARRY_ALL : WB_CARRY_EXTENTS);
-	if (!any && is_urgent(cache) && wb_writeback_is_idle(cache->writeback))
+	if (!any && wb_cache_needs_room(cache) && wb_writeback_is_idle(cache->writeback))
 		any = wb_writeback_begin_carry(cache->writeback, &cache->carry);
 	any |= look_after_drain(cache);
 	any |= look_after_scrub(cache);
@@ -362,5 +357,5 @@ void wb_cache_uuid(const struct wb_cache *cache, uint8_t uuid[16])
 
 bool wb_cache_is_short_of_space(struct wb_cache *cache)
 {
-	return is_urgent(cache);
+	return wb_park_count(&cache->space) > 0 || wb_park_count(&cache->extent_room) > 0;
 }

@@ -75,6 +75,8 @@ struct wb_cache_config {
 	enum wb_worker_mode worker_mode;
 	uint64_t ram_buffer_bytes;	/* 0 = 64 MiB; at least 4 segments */
 	unsigned request_count;		/* requests that can be open at once */
+	/* Nobody can say how busy the backing's disk is: our own I/O is counted. */
+	bool meters_backing;
 	struct wb_tunables tunables;
 	struct wb_backing_watch watch;
 };
@@ -196,6 +198,19 @@ void wb_cache_add_event(struct wb_cache *cache, enum wb_event_kind kind,
 			const char *format, ...) G_GNUC_PRINTF(3, 4);
 /* For the statistics only: whoever knows the backing's filesystem tells. */
 void wb_cache_set_backing_space(struct wb_cache *cache, const struct wb_backing_space *space);
+
+/*
+ * For the modulator: what the disk under the backing did since the last call, to
+ * be told once a second by whoever can see it. With meters_backing only the time
+ * is asked for. Any one thread.
+ */
+struct wb_disk_sample {
+	const char *disk;		/* its name, for people */
+	uint64_t interval_ns;
+	uint64_t busy_ns;		/* with any I/O at it */
+	uint64_t reads_ns;		/* the times of all reads together */
+};
+void wb_cache_add_disk_sample(struct wb_cache *cache, const struct wb_disk_sample *sample);
 
 /* Start making all acknowledged data durable, or writing back until nothing
  * is dirty. They return at once; progress and results are in the statistics

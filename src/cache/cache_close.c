@@ -254,6 +254,7 @@ void wb_cache_free(struct wb_cache *cache)
 	g_free(cache->opening_note);
 	wb_lock_clear(&cache->lock);
 	wb_lock_clear(&cache->pool_lock);
+	wb_busy_meter_clear(&cache->backing_meter);
 	wb_message_clear(&cache->message);
 	g_free(cache);
 }

@@ -399,6 +399,8 @@ static gboolean make_state(struct wb_cache *cache, const struct wb_recovery *rec
 	path->extent_room = &cache->extent_room;
 	path->cache_store = cache->config.cache_store;
 	path->backing_store = cache->config.backing_store;
+	if (cache->config.meters_backing)
+		path->backing_meter = &cache->backing_meter;
 	path->stats = &cache->stats;
 	path->message = &cache->message;
 	path->need_space = wb_cache_on_need_space;
@@ -567,6 +569,7 @@ struct wb_cache *wb_cache_new(const struct wb_cache_config *config)
 	wb_lock_init(&cache->lock, WB_RANK_CACHE);
 	wb_lock_init(&cache->pool_lock, WB_RANK_POOL);
 	wb_message_init(&cache->message, config->clock);
+	wb_busy_meter_init(&cache->backing_meter, config->clock);
 	return cache;
 }
 

@@ -4,6 +4,7 @@
 #define WB_CACHE_CACHE_PRIVATE_H
 
 #include "cache/carry.h"
+#include "cache/modulator.h"
 #include "cache/reclaim.h"
 #include "cache/relocate.h"
 #include "cache/request.h"
@@ -35,6 +36,7 @@ struct wb_cache {
 	struct wb_relocate *relocate;
 	struct wb_writeback *writeback;
 	struct wb_carry carry;
+	struct wb_busy_meter backing_meter;
 	uint64_t carried_segment;	/* writeback worker only; see wb_carry */
 	struct wb_scrub *scrub;
 	struct wb_executor *executor;
@@ -58,6 +60,9 @@ struct wb_cache {
 	uint64_t last_recording_ns;	/* likewise */
 	struct wb_backing_space backing_space;
 	uint64_t cleared[WB_STAT_COUNT];	/* counters when they were cleared */
+	struct wb_modulator modulator;
+	struct wb_backing_load backing_load;	/* of its last sample */
+	struct wb_busy_times own_busy, own_reads, user_busy;	/* up to that */
 	struct wb_tunables tunables;	/* what the atomic ones below come from */
 
 	/* the timer: what the events know of */
@@ -68,11 +73,29 @@ struct wb_cache {
 	uint64_t marked_epoch;		/* in the mark, as far as is known */
 
 	/* atomic */
-	atomic_bool allow_writeback;
+	atomic_bool allow_writeback, uses_modulator;
+	_Atomic uint32_t writeback_threshold;
+	_Atomic enum wb_modulator_verdict modulator_verdict;	/* a copy */
 	_Atomic uint32_t sync_interval_s, superblock_interval_s;
 	atomic_bool is_stopping;	/* no new batch */
 	atomic_bool is_draining;	/* a copy of drain.is_running */
 };
+
+/* Somebody waits for what only writeback and reclaiming can give. */
+bool wb_cache_needs_room(struct wb_cache *cache);
+
+/* cache_writeback.c: whether to write back, and why. */
+enum wb_writeback_ground {
+	WB_GROUND_STOPPING, WB_GROUND_MARK,	/* no */
+	WB_GROUND_NEED, WB_GROUND_DRAIN,	/* all there is, now */
+	WB_GROUND_HIGH,				/* in any case */
+	WB_GROUND_NOT_ALLOWED, WB_GROUND_BUSY, WB_GROUND_LOOK,	/* not now */
+	WB_GROUND_FREE,				/* yes */
+};
+enum wb_writeback_ground wb_cache_writeback_ground(struct wb_cache *cache);
+enum wb_writeback_wish wb_cache_writeback_wish(struct wb_cache *cache);
+/* State, reason and load into the snapshot, of which the rest is there. */
+void wb_cache_describe_writeback(struct wb_cache *cache, struct wb_stats_snapshot *snapshot);
 
 /* cache_problems.c: what is wrong with the data, into the snapshot. */
 void wb_cache_list_problems(struct wb_cache *cache, struct wb_stats_snapshot *snapshot);

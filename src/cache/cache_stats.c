@@ -43,6 +43,7 @@ static void look_at_log(struct wb_cache *cache, struct wb_stats_snapshot *snapsh
 		wb_scrub_get_progress(cache->scrub, &snapshot->scrub);
 	}
 	wb_cache_list_problems(cache, snapshot);
+	wb_cache_describe_writeback(cache, snapshot);
 }
 
 static enum wb_cache_state state_of(struct wb_cache *cache)

@@ -11,6 +11,8 @@
 static void apply_locked(struct wb_cache *cache)
 {
 	atomic_store(&cache->allow_writeback, cache->tunables.allow_writeback);
+	atomic_store(&cache->uses_modulator, cache->tunables.writeback_modulator);
+	atomic_store(&cache->writeback_threshold, cache->tunables.writeback_threshold);
 	atomic_store(&cache->sync_interval_s, cache->tunables.sync_interval_s);
 	if (cache->path.flush)
 		wb_flush_set_company(cache->path.flush,

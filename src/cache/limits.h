@@ -35,6 +35,10 @@
 #define WB_WRITEBACK_GAP_BLOCKS 16u	/* read over, in the log, rather than seek */
 #define WB_WRITEBACK_JOIN_BLOCKS 1024u	/* longest single write to the backing */
 
+/* Above so many percent of the ring that are not written back nobody asks whether
+ * writeback is in others' way. */
+#define WB_DIRTY_HIGH_PERCENT 80u
+
 #define WB_SCRUB_BLOCKS 64u		/* one read of the scrubber: 256 KiB */
 
 /* Punching in one batch: the first piece, and how long pieces are begun. */

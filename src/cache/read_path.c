@@ -232,6 +232,8 @@ static void run_done(struct wb_io *io, int error)
 		(struct wb_read_run *)((char *)io - offsetof(struct wb_read_run, io));
 	struct wb_request *request = run->request;
 
+	if (run->source == WB_SOURCE_BACKING)
+		wb_request_left_backing(request);
 	if (!error && run->source == WB_SOURCE_CACHE && !crcs_are_right(request, run))
 		error = -EILSEQ;
 	run->error = error;
@@ -262,7 +264,7 @@ static void submit_run(struct wb_request *request, struct wb_read_run *run)
 	wb_io_prepare(&run->io, WB_IO_READ, WB_IO_CLASS_USER_READ, offset,
 		      run_target(request, run), length, run_done);
 	WB_STAT_ADD(path->stats, WB_STAT_READ_BACKING_BYTES, length);
-	wb_store_submit(path->backing_store, &run->io);
+	wb_request_submit_to_backing(request, &run->io);
 }
 
 static void release_pins(struct wb_request *request)

@@ -197,6 +197,19 @@ bool wb_request_queues_for_space(struct wb_request *request)
 	       park(request, request->path->space, generation);
 }
 
+void wb_request_submit_to_backing(struct wb_request *request, struct wb_io *io)
+{
+	if (request->path->backing_meter)
+		wb_busy_meter_begin(request->path->backing_meter);
+	wb_store_submit(request->path->backing_store, io);
+}
+
+void wb_request_left_backing(struct wb_request *request)
+{
+	if (request->path->backing_meter)
+		wb_busy_meter_end(request->path->backing_meter);
+}
+
 bool wb_request_io_ended(struct wb_request *request)
 {
 	return atomic_fetch_sub(&request->io_count, 1) == 1;

@@ -16,6 +16,7 @@
 
 #include "cache/backing_flush.h"
 #include "cache/bare.h"
+#include "cache/busy_meter.h"
 #include "cache/cache.h"
 #include "cache/exclusion.h"
 #include "cache/extent_table.h"
@@ -38,6 +39,7 @@ struct wb_data_path {
 	bool is_read_only;		/* no RAM buffers, and nothing runs: see cache_read_only.c */
 	struct wb_bare *bare;		/* without a cache, and without all above */
 	struct wb_store *cache_store, *backing_store;
+	struct wb_busy_meter *backing_meter;	/* users' I/O there; NULL: not wanted */
 	struct wb_stats *stats;
 	struct wb_message *message;
 	struct wb_executor *executor;
@@ -201,6 +203,10 @@ bool wb_request_park_for_space(struct wb_request *request, uint64_t generation);
 bool wb_request_park_for_extent(struct wb_request *request, uint64_t generation);
 /* A newcomer goes behind those that wait for room already: TRUE when parked. */
 bool wb_request_queues_for_space(struct wb_request *request);
+
+/* I/O of users at the backing: its submit, and first thing in its done(). */
+void wb_request_submit_to_backing(struct wb_request *request, struct wb_io *io);
+void wb_request_left_backing(struct wb_request *request);
 
 /* Own I/O: begin with 1 in io_count, add one per I/O; each completion and the
  * starter call this; the last one continues. TRUE for the last one. */

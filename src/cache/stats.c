@@ -58,6 +58,17 @@ const char *wb_writeback_state_name(enum wb_writeback_state state)
 	case WB_WRITEBACK_IDLE: return "idle";
 	case WB_WRITEBACK_RUNNING: return "running";
 	case WB_WRITEBACK_PAUSED: return "paused";
+	case WB_WRITEBACK_WAITING: return "waiting";
+	}
+	g_assert_not_reached();
+}
+
+const char *wb_backing_load_source_name(const struct wb_backing_load *load)
+{
+	switch (load->source) {
+	case WB_LOAD_UNKNOWN: return "unknown";
+	case WB_LOAD_OF_DISK: return "disk";
+	case WB_LOAD_OWN: return "own";
 	}
 	g_assert_not_reached();
 }

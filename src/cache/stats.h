@@ -74,8 +74,21 @@ struct wb_stats_ranges {
 enum wb_writeback_state {
 	WB_WRITEBACK_IDLE, WB_WRITEBACK_RUNNING,
 	WB_WRITEBACK_PAUSED,		/* after an error, until the next try */
+	WB_WRITEBACK_WAITING,		/* there is something, but it may not yet */
 };
 const char *wb_writeback_state_name(enum wb_writeback_state state);
+
+/* Of the disk under the backing, in the second before the last sample. */
+struct wb_backing_load {
+	enum { WB_LOAD_UNKNOWN,
+	       WB_LOAD_OF_DISK,		/* all I/O on `disk` */
+	       WB_LOAD_OWN,		/* only what goes through the mount is known */
+	} source;
+	char disk[32];
+	unsigned busy_percent;		/* with anybody's I/O */
+	unsigned others_percent;	/* with others' than writeback's, as far as known */
+};
+const char *wb_backing_load_source_name(const struct wb_backing_load *load);
 
 /* Whether the filesystem of a sparse backing has room for what it does not have
  * yet; told by wb_cache_set_backing_space(). */
@@ -111,6 +124,8 @@ struct wb_stats_snapshot {
 	struct wb_stats_ranges bad_ranges;	/* newest data cannot be read */
 	struct wb_stats_ranges refused_ranges;	/* the backing does not take it */
 	enum wb_writeback_state writeback_state;
+	char writeback_reason[96];	/* for people: why it runs, or waits */
+	struct wb_backing_load backing_load;
 	uint64_t retry_in_ms;		/* of writeback, after errors */
 	uint64_t waiting_requests;	/* for room, now */
 	struct wb_backing_space backing_space;

@@ -8,6 +8,11 @@
 const struct wb_tunable wb_tunables_table[] = {
 	{ FIELD(allow_writeback), .type = WB_TUNABLE_ON_OFF, .argument = "on|off",
 	  .summary = "write back while there is space left" },
+	{ FIELD(writeback_modulator), .type = WB_TUNABLE_ON_OFF, .argument = "on|off",
+	  .summary = "write back only while others leave the backing's disk time" },
+	{ FIELD(writeback_threshold), .type = WB_TUNABLE_NUMBER, .argument = "PERCENT",
+	  .unit = "percent", .maximum = 100,
+	  .summary = "above that, others are busy for writeback_modulator" },
 	{ FIELD(sync_interval_s), .type = WB_TUNABLE_NUMBER, .argument = "SECONDS",
 	  .unit = "seconds", .maximum = 86400,
 	  .summary = "make data durable that is older; 0 = never" },

@@ -191,6 +191,7 @@ static void backing_read_done(struct wb_io *io, int error)
 	struct wb_edge *edge = (struct wb_edge *)((char *)io - offsetof(struct wb_edge, io));
 	struct wb_request *request = edge->request;
 
+	wb_request_left_backing(request);
 	edge->error = error;
 	edge->has_backing = !error;
 	if (wb_request_io_ended(request))
@@ -217,7 +218,7 @@ static void submit_backing_read(struct wb_request *request, struct wb_edge *edge
 	edge->raw_mask = edge->missing;
 	wb_io_prepare(&edge->io, WB_IO_READ, WB_IO_CLASS_USER_WRITE, offset, edge->raw, length,
 		      backing_read_done);
-	wb_store_submit(path->backing_store, &edge->io);
+	wb_request_submit_to_backing(request, &edge->io);
 }
 
 /* Submits a read for each edge that `wants` one. WAITS, or DONE when there was

@@ -38,6 +38,8 @@ struct wb_writeback *wb_writeback_new(const struct wb_writeback_deps *deps, GErr
 	writeback->blocks = g_new0(struct wb_batch_block, writeback->batch_blocks);
 	writeback->carry_blocks = g_new0(struct wb_carry_block, deps->geometry.segment_blocks);
 	writeback->refused = wb_refused_new();
+	wb_busy_meter_init(&writeback->meter, deps->clock);
+	wb_busy_meter_init(&writeback->reads_meter, deps->clock);
 	writeback->zero_piece_bytes = WB_ZERO_PIECE_BYTES_MIN;
 	for (unsigned i = 0; i < WB_WRITEBACK_DEPTH; i++) {
 		writeback->ios[i].writeback = writeback;
@@ -55,6 +57,8 @@ void wb_writeback_free(struct wb_writeback *writeback)
 	g_assert(writeback->stage == WB_BATCH_IDLE);
 	munmap(writeback->memory, memory_bytes(writeback));
 	wb_refused_free(writeback->refused);
+	wb_busy_meter_clear(&writeback->meter);
+	wb_busy_meter_clear(&writeback->reads_meter);
 	g_free(writeback->carry_blocks);
 	g_free(writeback->iovs);
 	g_free(writeback->blocks);
@@ -102,6 +106,12 @@ struct wb_refused *wb_writeback_refused(struct wb_writeback *writeback)
 	return writeback->refused;
 }
 
+struct wb_busy_times wb_writeback_busy(struct wb_writeback *writeback, struct wb_busy_times *reads)
+{
+	*reads = wb_busy_meter_read(&writeback->reads_meter);
+	return wb_busy_meter_read(&writeback->meter);
+}
+
 uint64_t wb_writeback_paused_until_ns(struct wb_writeback *writeback)
 {
 	return atomic_load(&writeback->failures) > 0 ?
@@ -129,6 +139,11 @@ void wb_batch_io_done(struct wb_io *io, int error)
 	struct wb_writeback *writeback = batch_io->writeback;
 
 	atomic_fetch_add(&writeback->completions, 1);
+	if (batch_io->is_at_backing) {
+		wb_busy_meter_end(&writeback->meter);
+		if (io->op == WB_IO_READ)
+			wb_busy_meter_end(&writeback->reads_meter);
+	}
 	batch_io->error = error;
 	atomic_store(&batch_io->has_ended, true);
 	/* From here on the worker may use it again. */
@@ -144,11 +159,21 @@ struct wb_batch_io *wb_batch_take_io(struct wb_writeback *writeback)
 
 		if (!io->is_used) {
 			io->is_used = true;
+			io->is_at_backing = false;
 			atomic_store(&io->has_ended, false);
 			return io;
 		}
 	}
 	return NULL;
+}
+
+void wb_batch_submit_to_backing(struct wb_writeback *writeback, struct wb_batch_io *io)
+{
+	io->is_at_backing = true;
+	wb_busy_meter_begin(&writeback->meter);
+	if (io->io.op == WB_IO_READ)
+		wb_busy_meter_begin(&writeback->reads_meter);
+	wb_store_submit(writeback->deps.backing_store, &io->io);
 }
 
 bool wb_batch_has_io(const struct wb_writeback *writeback)
@@ -319,7 +344,10 @@ static void commit(struct wb_writeback *writeback)
 	if (!writeback->error || WB_MUTANT(backing_error_ignored)) {
 		finish_zeros(writeback);
 		count = mark_clean(writeback);
-		wb_refused_taken_are_done(writeback->refused);
+		/* Of a batch that was cut short nobody knows which were tried: they
+		 * are due again. */
+		if (!writeback->is_cut_short)
+			wb_refused_taken_are_done(writeback->refused);
 		count_bad_tries(writeback);
 	} else if (writeback->found_new_bad) {
 		writeback->bad_tries = 1;
@@ -343,6 +371,7 @@ void wb_batch_reset(struct wb_writeback *writeback)
 	writeback->was_refused_new = false;
 	writeback->was_refused_unknown = false;
 	writeback->has_written = false;
+	writeback->is_cut_short = false;
 	writeback->is_carrying = false;
 	writeback->next = 0;
 }
@@ -384,9 +413,12 @@ bool wb_writeback_step(struct wb_writeback *writeback, enum wb_writeback_wish wi
 {
 	enum wb_batch_stage stage;
 
-	/* A stop does not wait until the last bad sector is found. */
-	if (wish == WB_WRITEBACK_OFF)
+	/* A stop does not wait until the last bad sector is found, and others who
+	 * need the disk not for all of a batch. */
+	if (wish == WB_WRITEBACK_OFF) {
 		writeback->may_split = false;
+		writeback->is_cut_short = true;
+	}
 	if (writeback->is_abandoned && writeback->stage != WB_BATCH_IDLE) {
 		wb_batch_collect(writeback, drop);
 		if (wb_batch_has_io(writeback))

@@ -29,6 +29,7 @@
 
 #include "cache/backing_flush.h"
 #include "cache/block_map.h"
+#include "cache/busy_meter.h"
 #include "cache/extent_table.h"
 #include "cache/flush.h"
 
@@ -49,7 +50,7 @@ struct wb_writeback_deps {
 };
 
 enum wb_writeback_wish {
-	WB_WRITEBACK_OFF,	/* finish the batch under way, begin none */
+	WB_WRITEBACK_OFF,	/* begin no batch and no write; end the one under way */
 	WB_WRITEBACK_CLOSED,	/* whole segments behind the head */
 	WB_WRITEBACK_ALL,	/* everything: drain, or no room is left */
 };
@@ -81,6 +82,9 @@ void wb_writeback_retry_now(struct wb_writeback *writeback);
 struct wb_refused *wb_writeback_refused(struct wb_writeback *writeback);
 /* The end of the pause after the last failures, which may be past; 0: none. */
 uint64_t wb_writeback_paused_until_ns(struct wb_writeback *writeback);
+
+/* How long this engine has had I/O at the backing, and of that, reads. Any thread. */
+struct wb_busy_times wb_writeback_busy(struct wb_writeback *writeback, struct wb_busy_times *reads);
 
 /*
  * When all that is left in the oldest segment cannot be written to the backing

@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
+#include "cache/busy_meter.h"
 #include "cache/limits.h"
 #include "cache/refused.h"
 #include "cache/writeback.h"
@@ -25,6 +26,7 @@ enum wb_batch_stage {
 struct wb_batch_io {
 	struct wb_writeback *writeback;
 	bool is_used;			/* worker only */
+	bool is_at_backing;		/* constant from submit to done */
 	atomic_bool has_ended;
 	int error;
 	size_t first_block, block_count;	/* of the batch */
@@ -50,6 +52,8 @@ struct wb_writeback {
 	struct wb_batch_block *blocks;
 	struct wb_carry_block *carry_blocks;	/* of one segment */
 	struct wb_refused *refused;
+	struct wb_busy_meter meter;	/* of the backing, by this engine's I/O */
+	struct wb_busy_meter reads_meter;	/* of it, reads */
 
 	/* worker only */
 	_Atomic enum wb_batch_stage stage;	/* read by others as a hint */
@@ -80,6 +84,7 @@ struct wb_writeback {
 	bool was_refused_new;		/* blocks that had not failed before */
 	bool was_refused_unknown;	/* and cannot be remembered */
 	bool has_written;		/* something went well: to be flushed */
+	bool is_cut_short;		/* writes no more; the rest stays dirty */
 	bool is_carrying;		/* the blocks go to the head of the log */
 	const struct wb_carry *carry;
 	uint64_t carry_at_ns;		/* not before */
@@ -100,6 +105,8 @@ struct wb_writeback {
 struct wb_batch_io *wb_batch_take_io(struct wb_writeback *writeback);
 /* Something is in flight, or ended and not collected. */
 bool wb_batch_has_io(const struct wb_writeback *writeback);
+/* What is set in io->io, to the backing. */
+void wb_batch_submit_to_backing(struct wb_writeback *writeback, struct wb_batch_io *io);
 /* done() of all of it: counts down and kicks. */
 void wb_batch_io_done(struct wb_io *io, int error);
 /* Gives what has ended to `ended`; TRUE when there was any. */

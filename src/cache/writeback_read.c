@@ -168,7 +168,7 @@ bool wb_batch_merge_step(struct wb_writeback *writeback)
 		io->first_block = writeback->next;
 		wb_io_prepare(&io->io, WB_IO_READ, WB_IO_CLASS_WRITEBACK,
 			      block->address * BLOCK, io->scratch, BLOCK, wb_batch_io_done);
-		wb_store_submit(writeback->deps.backing_store, &io->io);
+		wb_batch_submit_to_backing(writeback, io);
 		any = true;
 	}
 	if (!wb_batch_has_io(writeback)) {

@@ -44,7 +44,7 @@ void wb_batch_submit_again(struct wb_writeback *writeback, struct wb_batch_io *i
 {
 	io->is_used = true;
 	atomic_store(&io->has_ended, false);
-	wb_store_submit(writeback->deps.backing_store, &io->io);
+	wb_batch_submit_to_backing(writeback, io);
 }
 
 /* The piece of the extent that is next. */
@@ -110,10 +110,13 @@ static void write_ended(struct wb_writeback *writeback, struct wb_batch_io *io)
 }
 
 /* A disk that refuses everything may take seconds for each try. */
-static void give_up_if_hopeless(struct wb_writeback *writeback)
+static bool is_hopeless(const struct wb_writeback *writeback)
 {
-	if (writeback->has_written || writeback->refusals < WB_BATCH_REFUSALS_MAX)
-		return;
+	return !writeback->has_written && writeback->refusals >= WB_BATCH_REFUSALS_MAX;
+}
+
+static void leave_out_rest(struct wb_writeback *writeback)
+{
 	for (; writeback->next < writeback->block_count; writeback->next++)
 		writeback->blocks[writeback->next].is_left_out = true;
 }
@@ -135,6 +138,9 @@ static void begin_flush(struct wb_writeback *writeback)
 		return;
 	writeback->stage = WB_BATCH_FLUSH;
 	io = wb_batch_take_io(writeback);
+	io->is_at_backing = true;
+	io->io.op = WB_IO_FLUSH;
+	wb_busy_meter_begin(&writeback->meter);
 	io->flush_waiter.purpose = WB_FLUSH_FOR_BATCH;
 	io->flush_waiter.done = flush_done;
 	wb_backing_flush_batch(writeback->deps.backing_flush, &io->flush_waiter);
@@ -146,7 +152,8 @@ bool wb_batch_write_step(struct wb_writeback *writeback)
 	struct wb_write_extent extent;
 	struct wb_batch_io *io;
 
-	give_up_if_hopeless(writeback);
+	if (is_hopeless(writeback) || writeback->is_cut_short)
+		leave_out_rest(writeback);
 	while (writeback->next < writeback->block_count && (io = wb_batch_take_io(writeback))) {
 		if (!wb_writeback_plan_write(writeback->blocks, writeback->block_count,
 					     &writeback->next, &writeback->next_sector,
@@ -159,7 +166,7 @@ bool wb_batch_write_step(struct wb_writeback *writeback)
 		io->sector_count = extent.sector_count;
 		wb_isolation_begin(&io->isolation, extent.count);
 		prepare_write(writeback, io);
-		wb_store_submit(writeback->deps.backing_store, &io->io);
+		wb_batch_submit_to_backing(writeback, io);
 		any = true;
 	}
 	if (!wb_batch_has_io(writeback) && writeback->next >= writeback->block_count) {

@@ -109,7 +109,7 @@ static bool zero_piece(struct wb_writeback *writeback, const struct wb_extent *e
 	wb_isolation_begin(&io->isolation, count);
 	prepare_zero(writeback, io);
 	writeback->zeros_in_flight++;
-	wb_store_submit(writeback->deps.backing_store, &io->io);
+	wb_batch_submit_to_backing(writeback, io);
 	writeback->next_zero = extent->first + count;
 	return true;
 }
@@ -144,7 +144,8 @@ bool wb_batch_zero_step(struct wb_writeback *writeback)
 		if (!wb_batch_next_zero(writeback, writeback->next_zero, &extent)) {
 			writeback->has_zeros = false;
 			writeback->next_zero = UINT64_MAX;
-		} else if (wb_clock_now_ns(writeback->deps.clock) > writeback->zeros_until_ns ||
+		} else if (writeback->is_cut_short ||
+			   wb_clock_now_ns(writeback->deps.clock) > writeback->zeros_until_ns ||
 			   (WB_MUTANT(punch_after_writes) && writeback->block_count > 0)) {
 			writeback->has_zeros = false;
 		} else if (!zero_piece(writeback, &extent)) {

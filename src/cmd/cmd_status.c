@@ -155,6 +155,9 @@ static void problem_lines(JsonNode *stats)
 		       (double)wb_client_number(stats, "writeback_retry_ms") / 1000.0,
 		       wb_client_number(stats, "waiting_requests") ?
 		       "; writers wait for room in the cache" : "");
+	else if (has_cache(stats))
+		printf("%-18s %s: %s\n", "writeback", wb_client_text(stats, "writeback_state"),
+		       wb_client_text(stats, "writeback_reason"));
 }
 
 static void space_line(JsonNode *stats)

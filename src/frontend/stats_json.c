@@ -139,6 +139,17 @@ static JsonArray *ranges_array(const struct wb_stats_ranges *ranges)
 	return array;
 }
 
+static JsonObject *load_object(const struct wb_backing_load *load)
+{
+	JsonObject *object = json_object_new();
+
+	json_object_set_string_member(object, "source", wb_backing_load_source_name(load));
+	set_text(object, "disk", load->disk);
+	set_number(object, "busy_percent", load->busy_percent);
+	set_number(object, "others_percent", load->others_percent);
+	return object;
+}
+
 static void add_problems(JsonObject *root, const struct wb_stats_snapshot *s)
 {
 	JsonObject *space = json_object_new();
@@ -147,6 +158,7 @@ static void add_problems(JsonObject *root, const struct wb_stats_snapshot *s)
 	json_object_set_array_member(root, "bad_ranges", ranges_array(&s->bad_ranges));
 	json_object_set_string_member(root, "writeback_state",
 				      wb_writeback_state_name(s->writeback_state));
+	set_text(root, "writeback_reason", s->writeback_reason);
 	set_number(root, "writeback_retry_ms", s->retry_in_ms);
 	set_number(root, "writeback_error_blocks", s->refused_ranges.blocks);
 	json_object_set_array_member(root, "writeback_error_ranges",
@@ -156,6 +168,7 @@ static void add_problems(JsonObject *root, const struct wb_stats_snapshot *s)
 	set_number(space, "free_bytes", s->backing_space.free_bytes);
 	set_number(space, "needed_bytes", s->backing_space.needed_bytes);
 	json_object_set_object_member(root, "backing_space", space);
+	json_object_set_object_member(root, "backing_load", load_object(&s->backing_load));
 }
 
 static void add_counters(JsonObject *root, const struct wb_stats_snapshot *s)

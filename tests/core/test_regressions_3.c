@@ -168,10 +168,14 @@ Test(regressions_3, a_full_ring_gets_over_three_bad_places_in_a_row)
 {
 	struct wb_sim_params params = { .segment_count = 12, .backing_fill = 9,
 					.image_bytes = 200 * BLOCK, .no_writeback = true };
+	/* The ring is nearly full, so that writeback would not ask for leave. */
+	struct wb_fault no_writes = { .op = WB_IO_WRITE, .io_class = WB_FAULT_ANY,
+				      .count = WB_FAULT_FOR_EVER };
 	uint64_t n = 0, place;
 
 	wb_sim_init(&sim, &params);
 	cr_assert(wb_sim_open(&sim, NULL));
+	wb_store_faulty_add(sim.backing_disk.faulty, &no_writes);
 	for (; wb_log_ready_count(sim.cache->path.log) > WB_RESERVE_DATA + 1; n++) {
 		fill(n * 15, 1, 15);
 		cr_assert_eq(wb_sim_sync(&sim), 0);
@@ -182,6 +186,7 @@ Test(regressions_3, a_full_ring_gets_over_three_bad_places_in_a_row)
 	fill(n * 15, 2, 15);
 	cr_expect_eq(wb_sim_sync(&sim), -EIO);
 	cr_assert_eq(wb_log_ready_count(sim.cache->path.log), 0);
+	wb_store_faulty_clear(sim.backing_disk.faulty);
 	wb_cache_start_drain(sim.cache);
 	pass_minutes(2);
 	cr_assert_eq(stats().state, WB_CACHE_RUNNING, "%s", stats().last_error);

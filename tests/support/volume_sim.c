@@ -130,6 +130,7 @@ bool wb_sim_open(struct wb_sim *sim, GError **error)
 				    sim->params.segment_bytes,
 		.request_count = sim->params.request_count,
 		.tunables = WB_TUNABLES_DEFAULT,
+		.meters_backing = sim->params.meters_backing,
 		.watch = sim->watch,
 	};
 

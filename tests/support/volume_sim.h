@@ -32,6 +32,7 @@ struct wb_sim_params {
 	unsigned request_count;		/* 0: 16 */
 	uint8_t backing_fill;		/* what the backing holds at first */
 	bool no_writeback;
+	bool meters_backing;		/* as in struct wb_cache_config */
 	bool is_uncounted;		/* the disks keep no book (below): faster */
 };
 
