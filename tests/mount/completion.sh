@@ -27,7 +27,7 @@ offers() {
 	piece=${COMP_WORDS[COMP_CWORD]}
 	[[ $piece != [=:]* ]] || piece=''
 	_wbfs "$WBFS" "$piece" "${COMP_WORDS[COMP_CWORD - 1]}"
-	printf '%s\n' "$@" | sed '/^$/d' | sort >"$W/wanted"
+	printf '%s\n' "$@" | sed '/^$/d' | sort -u >"$W/wanted"
 	printf '%s\n' "${COMPREPLY[@]}" | sed '/^$/d' | sort >"$W/offered"
 	diff "$W/wanted" "$W/offered" || fail "this is not what is offered"
 }

@@ -6,6 +6,7 @@
 #	clean_root_make DIRECTORY		needs root, debootstrap and a mirror
 #	clean_root_run DIRECTORY COMMAND...	in it, with /proc, /dev and a /dev/fuse
 #						for everybody, in namespaces of its own
+#	devices=all clean_root_run ...		with the devices of this machine too
 #
 # Where the packages come from is what apt of this machine is set to: MIRROR=URL
 # names another place.
@@ -53,15 +54,23 @@ clean_root_run() {	# directory command...
 	# The shell below is process 1 of the namespace: with it all others end, and
 	# what they have mounted goes too.
 	# shellcheck disable=SC2016
-	unshare --mount --pid --ipc --fork --kill-child --propagation private bash -c '
+	devices=${devices:-few} unshare --mount --pid --ipc --fork --kill-child --propagation private bash -c '
 		root=$1
 		shift
 		mount --bind "$root" "$root"
 		mount -t proc proc "$root/proc"
-		mount -t sysfs -o ro sysfs "$root/sys"
-		mount -t devpts -o newinstance,ptmxmode=0666 devpts "$root/dev/pts"
-		mount -t tmpfs -o mode=1777 tmpfs "$root/dev/shm"
-		ln -sf pts/ptmx "$root/dev/ptmx"
+		if [ "$devices" = all ]; then
+			touch "$root/run/fuse"
+			mount --bind "$root/dev/fuse" "$root/run/fuse"
+			mount --rbind /dev "$root/dev"
+			mount --rbind /sys "$root/sys"
+			mount --bind "$root/run/fuse" "$root/dev/fuse"
+		else
+			mount -t sysfs -o ro sysfs "$root/sys"
+			mount -t devpts -o newinstance,ptmxmode=0666 devpts "$root/dev/pts"
+			mount -t tmpfs -o mode=1777 tmpfs "$root/dev/shm"
+			ln -sf pts/ptmx "$root/dev/ptmx"
+		fi
 		cd "$root"
 		chroot "$root" env -i HOME=/root TERM="${TERM:-dumb}" LC_ALL=C.UTF-8 \
 			PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
