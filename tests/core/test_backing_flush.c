@@ -3,6 +3,7 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 
+#include "base/clock.h"
 #include "cache/backing_flush.h"
 #include "support/store_counting.h"
 #include "support/store_faulty.h"
@@ -26,7 +27,7 @@ static void start(void)
 {
 	faulty = wb_store_faulty_new(wb_store_memory_new(1 << 20, 512, 512));
 	disk = wb_store_counting_new(faulty);
-	wb_message_init(&message);
+	wb_message_init(&message, wb_clock_real());
 	flush = wb_backing_flush_new(&(struct wb_backing_flush_deps){
 		.store = disk, .stats = &stats, .message = &message,
 	});
