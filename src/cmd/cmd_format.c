@@ -9,6 +9,7 @@
 
 #include "cache/create.h"
 #include "cmd/commands.h"
+#include "cmd/configuration_save.h"
 #include "cmd/format_guard.h"
 #include "cmd/identity.h"
 #include "cmd/interrupt.h"
@@ -244,7 +245,7 @@ static int say_failed(const struct format *format, const GError *error)
 	return wb_interrupt_report("no volume was made, and nothing was changed");
 }
 
-int wb_cmd_format(const struct wb_options *options)
+static int format_volume(const struct wb_options *options)
 {
 	g_autoptr(GError) error = NULL;
 	struct format format = { .options = options, .volume = WB_VOLUME_NONE };
@@ -262,4 +263,35 @@ int wb_cmd_format(const struct wb_options *options)
 	wb_identity_clear(&format.old_identity);
 	wb_identity_clear(&format.identity);
 	return status;
+}
+
+/* --- the entry of the configuration --------------------------------------------------------- */
+
+/* An entry that cannot be written is no surprise after a long format. */
+static int format_and_save(const struct wb_options *options)
+{
+	g_autoptr(GError) error = NULL;
+	g_autofree char *path = wb_configuration_save_path(options->config_path, &error);
+	g_autofree char *mount_point = g_canonicalize_filename(options->save_mount_point, NULL);
+	g_autofree char *cache = g_canonicalize_filename(options->cache_path, NULL);
+	g_autofree char *backing = g_canonicalize_filename(options->backing_path, NULL);
+	struct wb_configuration_entry entry = { mount_point, cache, backing, options->force };
+	int status;
+
+	if (!path || !wb_configuration_may_save(path, &entry, &error))
+		return wb_report(error);
+	status = format_volume(options);
+	if (status != WB_EXIT_DONE)
+		return status;
+	if (!wb_configuration_save(path, &entry, &error)) {
+		g_prefix_error(&error, "the volume was made, but its entry was not saved: ");
+		return wb_report(error);
+	}
+	printf("'wbfs mount %s' mounts it: saved in %s\n", mount_point, path);
+	return WB_EXIT_DONE;
+}
+
+int wb_cmd_format(const struct wb_options *options)
+{
+	return options->save_mount_point ? format_and_save(options) : format_volume(options);
 }

@@ -1,17 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <errno.h>
-#include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "cmd/client.h"
 #include "cmd/commands.h"
-#include "cmd/daemon.h"
+#include "cmd/configuration.h"
+#include "cmd/launch.h"
+#include "cmd/mount_request.h"
 #include "cmd/mount_table.h"
 #include "cmd/report.h"
 
@@ -27,6 +24,7 @@ static void refuse_mounted(const char *mount_point, GError **error)
 			mount_point);
 }
 
+/* The absolute path of the directory, or NULL and an error. */
 static char *check_mount_point(const char *path, GError **error)
 {
 	g_autofree char *plain = g_canonicalize_filename(path, NULL);
@@ -51,142 +49,115 @@ static char *check_mount_point(const char *path, GError **error)
 	return NULL;
 }
 
-/* --- the daemon's side ----------------------------------------------------------------- */
+/* --- one --------------------------------------------------------------------------------- */
 
-/* One byte '+', or '-' and a message; then the end of the pipe. */
-static void tell_parent(int fd, const GError *error)
+static bool mount_one(const struct wb_options *options, const char *mount_point,
+		      GError **error)
 {
-	const char *text = error ? error->message : "";
-	FILE *pipe = fdopen(fd, "w");
+	struct wb_configuration *configuration =
+		wb_configuration_load(options->config_path, WB_CONFIGURATION_ALL, error);
+	struct wb_options request;
+	bool ok;
 
-	if (!pipe)
-		return;
-	fprintf(pipe, "%c%s", error ? '-' : '+', text);
-	fclose(pipe);
+	if (!configuration)
+		return false;
+	ok = wb_mount_request_make(&request, options, configuration, mount_point, error) &&
+	     (options->foreground ? wb_launch_in_foreground(&request, error) :
+				    wb_launch_in_background(&request, error));
+	wb_options_clear(&request);
+	wb_configuration_free(configuration);
+	return ok;
 }
 
-static void let_go_of_terminal(void)
-{
-	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+/* --- all of the configuration --------------------------------------------------------------- */
 
-	if (null >= 0) {
-		dup2(null, STDIN_FILENO);
-		dup2(null, STDOUT_FILENO);
-		dup2(null, STDERR_FILENO);
-		close(null);
+static bool is_running(const char *path)
+{
+	g_autofree char *mount_point = wb_mount_table_resolve(path, NULL);
+	g_autofree char *stats = mount_point ? wb_client_read_stats(mount_point, NULL) : NULL;
+
+	return stats != NULL;
+}
+
+enum outcome { MOUNTED, MOUNTED_BEFORE, NOT_WANTED, FAILED };
+
+static enum outcome mount_entry(const struct wb_options *options,
+				const struct wb_configuration *configuration,
+				const char *group, GError **error)
+{
+	g_autofree char *plain = NULL, *mount_point = NULL, *files = NULL;
+	enum outcome outcome = FAILED;
+	struct wb_options request;
+
+	if (!g_path_is_absolute(group)) {
+		files = wb_configuration_describe(configuration);
+		wb_fail(error, "the group [%s] of the configuration (%s) should be a mount point: "
+			"an absolute path", group, files);
+		return FAILED;
 	}
-	if (chdir("/") < 0)
-		g_message("cannot leave the current directory: %s", g_strerror(errno));
+	plain = g_canonicalize_filename(group, NULL);
+	if (!wb_mount_request_make(&request, options, configuration, plain, error))
+		;
+	else if (request.no_auto)
+		outcome = NOT_WANTED;
+	else if (is_running(plain))
+		outcome = MOUNTED_BEFORE;
+	else if ((mount_point = check_mount_point(plain, error)) != NULL) {
+		g_free(request.argument);
+		request.argument = g_steal_pointer(&mount_point);
+		if (wb_launch_in_background(&request, error))
+			outcome = MOUNTED;
+	}
+	wb_options_clear(&request);
+	return outcome;
 }
 
-/* A closed terminal or reader must not end a disk. */
-static void ignore_signals(void)
+static bool mount_and_tell(const struct wb_options *options,
+			   const struct wb_configuration *configuration, const char *group)
 {
-	signal(SIGHUP, SIG_IGN);
-	signal(SIGPIPE, SIG_IGN);
-}
-
-static int be_daemon(const struct wb_options *options, const char *mount_point, int report_fd)
-{
+	static const char *const texts[] = {
+		[MOUNTED] = "mounted",
+		[MOUNTED_BEFORE] = "mounted already",
+		[NOT_WANTED] = "not mounted (noauto)",
+	};
 	g_autoptr(GError) error = NULL;
-	struct wb_daemon *daemon;
+	enum outcome outcome = mount_entry(options, configuration, group, &error);
 
-	setsid();
-	ignore_signals();
-	daemon = wb_daemon_start(options, mount_point, &error);
-	if (daemon) {
-		wb_report_to_syslog();
-		let_go_of_terminal();
-	}
-	tell_parent(report_fd, error);
-	if (!daemon)
-		return WB_EXIT_FAILED;
-	if (wb_daemon_run(daemon, &error))
-		return WB_EXIT_DONE;
-	g_critical("%s", error->message);
-	return WB_EXIT_FAILED;
-}
-
-/* --- the parent's side -------------------------------------------------------------------- */
-
-static GString *read_all(int fd)
-{
-	GString *text = g_string_new(NULL);
-	char piece[1024];
-	ssize_t n;
-
-	while ((n = read(fd, piece, sizeof piece)) > 0 || (n < 0 && errno == EINTR))
-		if (n > 0)
-			g_string_append_len(text, piece, n);
-	return text;
-}
-
-static int report_death(pid_t pid)
-{
-	int status = 0;
-
-	waitpid(pid, &status, 0);
-	if (WIFSIGNALED(status))
-		wb_report_note("the daemon was killed by signal %d (%s) while it started",
-			       WTERMSIG(status), strsignal(WTERMSIG(status)));
+	if (outcome == FAILED)
+		wb_report_note("%s: %s", group, error->message);
 	else
-		wb_report_note("the daemon ended with status %d while it started",
-			       WEXITSTATUS(status));
-	return WB_EXIT_FAILED;
+		printf("%s: %s\n", group, texts[outcome]);
+	return outcome != FAILED;
 }
 
-static int wait_for_daemon(pid_t pid, int report_fd)
-{
-	g_autoptr(GString) text = read_all(report_fd);
-
-	if (!text->len)
-		return report_death(pid);
-	if (text->str[0] == '+')
-		return WB_EXIT_DONE;
-	wb_report_note("%s", text->str + 1);
-	/* When we return, the locks are free. */
-	waitpid(pid, NULL, 0);
-	return WB_EXIT_FAILED;
-}
-
-static int in_background(const struct wb_options *options, const char *mount_point)
-{
-	int fds[2];
-	pid_t pid;
-
-	if (pipe2(fds, O_CLOEXEC) < 0)
-		return perror("wbfs: pipe"), WB_EXIT_FAILED;
-	fflush(NULL);
-	pid = fork();
-	if (pid < 0)
-		return perror("wbfs: fork"), WB_EXIT_FAILED;
-	if (!pid) {
-		close(fds[0]);
-		exit(be_daemon(options, mount_point, fds[1]));
-	}
-	close(fds[1]);
-	return wait_for_daemon(pid, fds[0]);
-}
-
-static int in_foreground(const struct wb_options *options, const char *mount_point)
+static int mount_all(const struct wb_options *options)
 {
 	g_autoptr(GError) error = NULL;
-	struct wb_daemon *daemon;
+	struct wb_configuration *configuration =
+		wb_configuration_load(options->config_path, WB_CONFIGURATION_OWN, &error);
+	g_autoptr(GPtrArray) groups = NULL;
+	int status = WB_EXIT_DONE;
 
-	ignore_signals();
-	daemon = wb_daemon_start(options, mount_point, &error);
-	if (!daemon || !wb_daemon_run(daemon, &error))
+	if (!configuration)
 		return wb_report(error);
-	return WB_EXIT_DONE;
+	groups = wb_configuration_list(configuration);
+	for (unsigned i = 0; i < groups->len; i++)
+		if (!mount_and_tell(options, configuration, groups->pdata[i]))
+			status = WB_EXIT_FAILED;
+	wb_configuration_free(configuration);
+	return status;
 }
 
 int wb_cmd_mount(const struct wb_options *options)
 {
 	g_autoptr(GError) error = NULL;
-	g_autofree char *mount_point = check_mount_point(options->argument, &error);
+	g_autofree char *mount_point = NULL;
 
-	if (!mount_point)
-		return wb_report(error);
-	return options->foreground ? in_foreground(options, mount_point) :
-				     in_background(options, mount_point);
+	if (options->all)
+		return mount_all(options);
+	mount_point = check_mount_point(options->argument, &error);
+	if (mount_point && mount_one(options, mount_point, &error))
+		return WB_EXIT_DONE;
+	wb_report(error);
+	return error->domain == WB_OPTIONS_ERROR ? WB_EXIT_USAGE : WB_EXIT_FAILED;
 }

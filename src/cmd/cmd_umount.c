@@ -8,6 +8,7 @@
 #include "cmd/cache_file.h"
 #include "cmd/client.h"
 #include "cmd/commands.h"
+#include "cmd/each_mount.h"
 #include "cmd/mount_table.h"
 #include "cmd/report.h"
 #include "cmd/unmount.h"
@@ -63,7 +64,7 @@ static bool check_clean(const char *cache_path, GError **error)
 		       "system log", cache_path);
 }
 
-static bool stop(const struct wb_options *options, const char *mount_point, GError **error)
+static bool stop(const char *mount_point, GError **error)
 {
 	g_autoptr(JsonNode) stats = wb_client_get_stats(mount_point, error);
 	const char *cache_path;
@@ -75,7 +76,7 @@ static bool stop(const struct wb_options *options, const char *mount_point, GErr
 	/* Without a cache nothing is left that could tell about it afterwards. */
 	cache_path = wb_client_text_in(stats, "cache", "path");
 	is_read_only = wb_client_bool(stats, "read_only");
-	is_flushed = *cache_path || is_read_only || wb_cmd_flush(options) == WB_EXIT_DONE;
+	is_flushed = *cache_path || is_read_only || wb_flush_one(mount_point) == WB_EXIT_DONE;
 	pidfd = (int)syscall(SYS_pidfd_open, (pid_t)wb_client_number(stats, "worker_pid"), 0);
 	ok = unmount(mount_point, error);
 	if (ok)
@@ -88,14 +89,14 @@ static bool stop(const struct wb_options *options, const char *mount_point, GErr
 	return ok && (!*cache_path || is_read_only || check_clean(cache_path, error));
 }
 
-int wb_cmd_umount(const struct wb_options *options)
+static int umount_one(const char *path)
 {
 	g_autoptr(GError) error = NULL;
-	g_autofree char *mount_point = wb_mount_table_resolve(options->argument, &error);
+	g_autofree char *mount_point = wb_mount_table_resolve(path, &error);
 
 	if (!mount_point)
 		return wb_report(error);
-	if (stop(options, mount_point, &error))
+	if (stop(mount_point, &error))
 		return WB_EXIT_DONE;
 	if (!g_error_matches(error, WB_COMMAND_ERROR, WB_COMMAND_ERROR_DEAD_MOUNT))
 		return wb_report(error);
@@ -105,4 +106,10 @@ int wb_cmd_umount(const struct wb_options *options)
 	wb_report_note("%s was unmounted, but its daemon had died before: the next mount "
 		       "recovers the log", mount_point);
 	return WB_EXIT_DONE;
+}
+
+int wb_cmd_umount(const struct wb_options *options)
+{
+	return options->all ? wb_each_mount(umount_one, "unmounted") :
+			      umount_one(options->argument);
 }

@@ -11,6 +11,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "cmd/file_replace.h"
 #include "cmd/report.h"
 #include "frontend/stats_json.h"
 
@@ -324,26 +325,11 @@ static enum xattr_result write_xattr(const struct wb_disk *disk,
 	return fsync(disk->fd) ? XATTR_FAILED : XATTR_WRITTEN;
 }
 
-static bool sync_directory_of(const char *path)
-{
-	g_autofree char *directory = g_path_get_dirname(path);
-	int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	bool ok = fd >= 0 && !fsync(fd);
-
-	if (fd >= 0)
-		close(fd);
-	return ok;
-}
-
 static bool write_file(const char *path, const struct wb_identity *identity, GError **error)
 {
 	g_autofree char *text = wb_identity_format(identity);
 
-	return g_file_set_contents_full(path, text, -1,
-					G_FILE_SET_CONTENTS_CONSISTENT |
-					G_FILE_SET_CONTENTS_DURABLE, 0600, error) &&
-	       (sync_directory_of(path) ||
-		wb_fail_errno(error, "cannot sync the directory of %s", path));
+	return wb_file_replace(path, text, 0600, error);
 }
 
 static bool remove_xattrs(const struct wb_disk *disk)
@@ -363,7 +349,7 @@ static bool remove_xattrs(const struct wb_disk *disk)
 static bool remove_file(const char *path)
 {
 	if (!unlink(path))
-		return sync_directory_of(path);
+		return wb_file_sync_directory(path);
 	return errno == ENOENT || errno == ENOTDIR;
 }
 

@@ -42,11 +42,17 @@ static const struct mount_option table[] = {
 	{ "defaults", MOUNT_IGNORED, 0, NULL, NULL },
 	{ "_netdev", MOUNT_IGNORED, 0, NULL, NULL },
 	{ "nofail", MOUNT_IGNORED, 0, NULL, NULL },
-	{ "auto", MOUNT_IGNORED, 0, NULL, NULL },
-	{ "noauto", MOUNT_IGNORED, 0, NULL, NULL },
+	{ "auto", MOUNT_FLAG_OFF, offsetof(struct wb_options, no_auto), NULL, NULL },
+	{ "noauto", MOUNT_FLAG, offsetof(struct wb_options, no_auto), NULL, NULL },
 	{ "user", MOUNT_IGNORED, 0, NULL, NULL },
 	{ "nouser", MOUNT_IGNORED, 0, NULL, NULL },
 };
+
+/* For others who read the same line, such as systemd: fstab(5). */
+static bool is_comment(const char *name)
+{
+	return g_str_has_prefix(name, "x-") || g_str_has_prefix(name, "X-");
+}
 
 static const struct mount_option *find_mount_option(const char *name)
 {
@@ -56,26 +62,47 @@ static const struct mount_option *find_mount_option(const char *name)
 	return NULL;
 }
 
-static bool unknown_mount_option(const char *name, GError **error)
+void wb_mount_options_add_names(GPtrArray *names)
 {
-	g_autoptr(GPtrArray) names = g_ptr_array_new();
-
 	for (unsigned i = 0; i < G_N_ELEMENTS(table); i++)
 		g_ptr_array_add(names, (char *)table[i].name);
 	for (unsigned i = 0; i < wb_tunables_count; i++)
 		g_ptr_array_add(names, (char *)wb_tunables_table[i].name);
+}
+
+bool wb_mount_options_has(const char *name)
+{
+	return is_comment(name) || wb_tunable_find(name) || find_mount_option(name);
+}
+
+static bool unknown_mount_option(const char *name, GError **error)
+{
+	g_autoptr(GPtrArray) names = g_ptr_array_new();
+
+	wb_mount_options_add_names(names);
 	return wb_usage_unknown(error, "mount option", "", name, names);
+}
+
+/* A word without a value, or with one of these two. */
+static bool parse_switch(const char *name, const char *value, bool *is_on, GError **error)
+{
+	*is_on = !value || !strcmp(value, "on");
+	return *is_on || !strcmp(value, "off") ||
+	       wb_usage(error, "mount option '%s' takes 'on' or 'off', not '%s'", name, value);
 }
 
 static bool store_mount_option(struct wb_options *options, const struct mount_option *option,
 			       const char *value, GError **error)
 {
 	void *field = (char *)options + option->offset;
+	bool is_on = true;
 
+	if (!option->argument && !parse_switch(option->name, value, &is_on, error))
+		return false;
 	switch (option->type) {
 	case MOUNT_FLAG:
 	case MOUNT_FLAG_OFF:
-		*(bool *)field = option->type == MOUNT_FLAG;
+		*(bool *)field = is_on == (option->type == MOUNT_FLAG);
 		return true;
 	case MOUNT_SIZE:
 		return wb_usage_parse_size(option->name, value, field, error);
@@ -84,8 +111,10 @@ static bool store_mount_option(struct wb_options *options, const struct mount_op
 		*(char **)field = g_strdup(value);
 		return true;
 	case MOUNT_KERNEL:
-		g_string_append_printf(options->kernel_options, "%s%s",
-				       options->kernel_options->len ? "," : "", option->name);
+		if (is_on)
+			g_string_append_printf(options->kernel_options, "%s%s",
+					       options->kernel_options->len ? "," : "",
+					       option->name);
 		return true;
 	case MOUNT_IGNORED:
 		return true;
@@ -103,37 +132,37 @@ static bool store_tunable(struct wb_options *options, const struct wb_tunable *t
 	return wb_usage(error, "mount option %s", reason->message);
 }
 
-static bool parse_one(struct wb_options *options, char *word, GError **error)
+bool wb_mount_options_set(struct wb_options *options, const char *name, const char *value,
+			  GError **error)
 {
-	char *value = strchr(word, '=');
-	const struct wb_tunable *tunable;
-	const struct mount_option *option;
+	const struct wb_tunable *tunable = wb_tunable_find(name);
+	const struct mount_option *option = find_mount_option(name);
 	const char *argument;
 
-	if (value)
-		*value++ = '\0';
-	tunable = wb_tunable_find(word);
-	option = find_mount_option(word);
+	if (is_comment(name))
+		return true;
 	if (!tunable && !option)
-		return unknown_mount_option(word, error);
+		return unknown_mount_option(name, error);
 	argument = tunable ? tunable->argument : option->argument;
 	if (argument && (!value || !*value))
-		return wb_usage(error, "mount option '%s' needs a value: %s=%s", word, word,
+		return wb_usage(error, "mount option '%s' needs a value: %s=%s", name, name,
 				argument);
-	if (tunable)
-		return store_tunable(options, tunable, value, error);
-	if (!argument && value)
-		return wb_usage(error, "mount option '%s' takes no value", word);
-	return store_mount_option(options, option, value, error);
+	return tunable ? store_tunable(options, tunable, value, error) :
+			 store_mount_option(options, option, value, error);
 }
 
 bool wb_mount_options_parse(struct wb_options *options, const char *text, GError **error)
 {
 	g_auto(GStrv) words = g_strsplit(text, ",", -1);
 
-	for (unsigned i = 0; words[i]; i++)
-		if (*words[i] && !parse_one(options, words[i], error))
+	for (unsigned i = 0; words[i]; i++) {
+		char *value = strchr(words[i], '=');
+
+		if (value)
+			*value++ = '\0';
+		if (*words[i] && !wb_mount_options_set(options, words[i], value, error))
 			return false;
+	}
 	return true;
 }
 

@@ -5,21 +5,41 @@
 #include <mntent.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cmd/report.h"
 
-GPtrArray *wb_mount_table_list(void)
+/* FUSE mounts are the user's whose daemon serves them. */
+static bool is_own(const struct mntent *entry)
+{
+	const char *option = hasmntopt(entry, "user_id");
+
+	return !geteuid() || (option && strtoul(option + strlen("user_id="), NULL, 10) ==
+					       geteuid());
+}
+
+static GPtrArray *list_mounts(bool (*is_wanted)(const struct mntent *entry))
 {
 	GPtrArray *list = g_ptr_array_new_with_free_func(g_free);
 	FILE *table = setmntent("/proc/self/mounts", "re");
 	struct mntent *entry;
 
 	while (table && (entry = getmntent(table)))
-		if (!strcmp(entry->mnt_type, WB_MOUNT_TYPE))
+		if (!strcmp(entry->mnt_type, WB_MOUNT_TYPE) && (!is_wanted || is_wanted(entry)))
 			g_ptr_array_add(list, g_strdup(entry->mnt_dir));
 	if (table)
 		endmntent(table);
 	return list;
+}
+
+GPtrArray *wb_mount_table_list(void)
+{
+	return list_mounts(NULL);
+}
+
+GPtrArray *wb_mount_table_list_own(void)
+{
+	return list_mounts(is_own);
 }
 
 bool wb_mount_table_has(const char *mount_point)

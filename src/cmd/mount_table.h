@@ -10,6 +10,8 @@
 
 /* Mount points (char *) of all wbfs mounts, in the order of mounting. */
 GPtrArray *wb_mount_table_list(void);
+/* Those that the caller may stop: his own, for root all. */
+GPtrArray *wb_mount_table_list_own(void);
 bool wb_mount_table_has(const char *mount_point);
 
 /* The mount point as the mount table has it: absolute, links resolved, even

@@ -63,6 +63,8 @@ static bool store_option(struct wb_options *options, const struct wb_option *opt
 		name = g_strdup_printf("option '--%s'", option->name);
 		return wb_usage_parse_size(name, value, field, error);
 	case WB_OPTION_MOUNT_OPTIONS:
+		g_string_append_printf(options->mount_options, "%s%s",
+				       options->mount_options->len ? "," : "", value);
 		return wb_mount_options_parse(options, value, error);
 	}
 	g_assert_not_reached();
@@ -99,16 +101,17 @@ static bool parse_option(struct wb_options *options, enum wb_command_id command,
 	return store_option(options, option, value, error);
 }
 
-static bool check_mount(const struct wb_options *options, GError **error)
+bool wb_options_check_mount(const struct wb_options *options, GError **error)
 {
-	if (!options->cache_path && !options->without_cache)
-		return wb_usage(error, "'wbfs mount' needs --cache PATH, or --without-cache when "
-				"the cache is lost");
 	if (options->cache_path && options->without_cache)
 		return wb_usage(error, "'wbfs mount' takes either --cache or --without-cache");
 	if (options->without_cache && options->force && options->read_only)
 		return wb_usage(error, "'--without-cache' with --force is for writing to the "
 				"backing, and '-o ro' for reading only: give one of them");
+	if (options->all && (options->cache_path || options->backing_path ||
+			     options->without_cache || options->foreground))
+		return wb_usage(error, "'wbfs mount --all' takes cache and backing from the "
+				"configuration, and stays in the background");
 	return true;
 }
 
@@ -125,7 +128,10 @@ static bool check_needed(const struct wb_options *options, enum wb_command_id id
 			return wb_usage(error, "'wbfs %s' needs --%s %s", command->name,
 					option->name, option->argument);
 	}
-	if (command->argument_is_needed && !options->argument)
+	if (options->all && options->argument)
+		return wb_usage(error, "'wbfs %s' takes either a %s or --all", command->name,
+				command->argument);
+	if (command->argument_is_needed && !options->argument && !options->all)
 		return wb_usage(error, "'wbfs %s' needs a %s", command->name,
 				command->argument);
 	return true;
@@ -173,14 +179,20 @@ static bool parse_words(struct wb_options *options, enum wb_command_id command,
 	return true;
 }
 
-bool wb_options_parse(struct wb_options *options, enum wb_command_id *command,
-		      int argc, char *const *argv, GError **error)
+void wb_options_init(struct wb_options *options)
 {
 	*options = (struct wb_options){
 		.tunables = WB_TUNABLES_DEFAULT,
 		.kernel_options = g_string_new(NULL),
 		.more = g_ptr_array_new_with_free_func(g_free),
+		.mount_options = g_string_new(NULL),
 	};
+}
+
+bool wb_options_parse(struct wb_options *options, enum wb_command_id *command,
+		      int argc, char *const *argv, GError **error)
+{
+	wb_options_init(options);
 	if (argc < 2)
 		return wb_usage(error, "no command was given");
 	*command = WB_COMMAND_HELP;
@@ -194,7 +206,8 @@ bool wb_options_parse(struct wb_options *options, enum wb_command_id *command,
 	    !parse_words(options, *command, argc, argv, error))
 		return false;
 	return options->help || (check_needed(options, *command, error) &&
-				 (*command != WB_COMMAND_MOUNT || check_mount(options, error)));
+				 (*command != WB_COMMAND_MOUNT ||
+				  wb_options_check_mount(options, error)));
 }
 
 void wb_options_clear(struct wb_options *options)
@@ -202,10 +215,14 @@ void wb_options_clear(struct wb_options *options)
 	g_free(options->cache_path);
 	g_free(options->backing_path);
 	g_free(options->output_path);
+	g_free(options->config_path);
+	g_free(options->save_mount_point);
 	g_free(options->argument);
 	g_free(options->fsname);
 	g_clear_pointer(&options->more, g_ptr_array_unref);
 	if (options->kernel_options)
 		g_string_free(options->kernel_options, TRUE);
+	if (options->mount_options)
+		g_string_free(options->mount_options, TRUE);
 	*options = (struct wb_options){ 0 };
 }

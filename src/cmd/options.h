@@ -41,6 +41,8 @@ struct wb_options {
 	char *cache_path;
 	char *backing_path;
 	char *output_path;
+	char *config_path;		/* the configuration file, or NULL for the usual ones */
+	char *save_mount_point;		/* of `format --save`, or NULL */
 	uint64_t cache_size_bytes;	/* 0 = not given */
 	uint64_t size_bytes;		/* 0 = not given */
 	uint64_t segment_size_bytes;	/* 0 = not given */
@@ -51,11 +53,14 @@ struct wb_options {
 	bool yes;
 	bool foreground;
 	bool without_cache;
+	bool all;
 	bool json;
 	bool list;
 	bool help;
 	char *argument;			/* mount point, cache, command; or NULL */
 	GPtrArray *more;		/* of char *: the words behind it */
+
+	GString *mount_options;		/* all of -o as it was given, separated by commas */
 
 	/* from -o */
 	uint64_t ram_buffer_bytes;	/* 0 = not given */
@@ -64,6 +69,7 @@ struct wb_options {
 	struct wb_tunables tunables;
 	GString *kernel_options;	/* "nodev,noatime", handed on as they are */
 	char *fsname;			/* or NULL */
+	bool no_auto;			/* not to be mounted by `mount --all` */
 };
 
 struct wb_command {
@@ -87,6 +93,10 @@ enum wb_options_error { WB_OPTIONS_ERROR_USAGE };
  */
 bool wb_options_parse(struct wb_options *options, enum wb_command_id *command,
 		      int argc, char *const *argv, GError **error);
+/* The defaults; to be cleared. wb_options_parse() begins with them too. */
+void wb_options_init(struct wb_options *options);
+/* What is given for a mount does not contradict itself. */
+bool wb_options_check_mount(const struct wb_options *options, GError **error);
 void wb_options_clear(struct wb_options *options);
 
 const struct wb_command *wb_options_command(enum wb_command_id id);

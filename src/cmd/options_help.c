@@ -7,13 +7,16 @@
 static void append_synopsis(GString *text, enum wb_command_id id)
 {
 	const struct wb_command *command = wb_options_command(id);
+	const struct wb_option *all = wb_options_find("all", 3, 0);
+	bool may_be_all = all->commands & (1u << id);
 
 	g_string_append_printf(text, "wbfs %s", command->name);
 	for (unsigned i = 0; i < wb_option_count; i++) {
 		const struct wb_option *option = &wb_option_table[i];
 		bool needed = option->needed_by & (1u << id);
 
-		if (!(option->commands & (1u << id)) || !strcmp(option->name, "help"))
+		if (!(option->commands & (1u << id)) || !strcmp(option->name, "help") ||
+		    option == all)
 			continue;
 		g_string_append(text, needed ? " " : " [");
 		if (option->short_name)
@@ -25,7 +28,9 @@ static void append_synopsis(GString *text, enum wb_command_id id)
 		if (!needed)
 			g_string_append_c(text, ']');
 	}
-	if (command->argument)
+	if (may_be_all)
+		g_string_append_printf(text, " %s|--all", command->argument);
+	else if (command->argument)
 		g_string_append_printf(text, command->argument_is_needed ? " %s" : " [%s]",
 				       command->argument);
 	if (command->more)

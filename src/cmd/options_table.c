@@ -13,8 +13,9 @@ static const struct wb_command commands[WB_COMMAND_COUNT] = {
 	[WB_COMMAND_MOUNT] = { "mount", "MOUNTPOINT", true,
 		"mount a volume; the image is MOUNTPOINT/disk",
 		"Recovers the cache when it was not stopped cleanly. Returns when the image\n"
-		"can be used. Either --cache or, when the cache is lost, --without-cache; that\n"
-		"with --force may be written to, and the cache is refused from then on." },
+		"can be used. What is not given comes from the configuration, wbfs.conf(5). When\n"
+		"the cache is lost: --without-cache; that with --force may be written to, and\n"
+		"the cache is refused from then on." },
 	[WB_COMMAND_UMOUNT] = { "umount", "MOUNTPOINT", true,
 		"stop a mounted volume",
 		"Everything acknowledged is made durable on the cache; dirty data stays there.\n"
@@ -61,7 +62,7 @@ const struct wb_option wb_option_table[] = {
 	  FOR(FORMAT) | FOR(MOUNT), FOR(FORMAT),
 	  "the cache: a file or device on the SSD" },
 	{ "backing", 0, STRING, offsetof(struct wb_options, backing_path), "PATH",
-	  FOR(FORMAT) | FOR(MOUNT) | FOR(CHECK) | FOR(RESCUE), FOR(FORMAT) | FOR(MOUNT),
+	  FOR(FORMAT) | FOR(MOUNT) | FOR(CHECK) | FOR(RESCUE), FOR(FORMAT),
 	  "the backing: an image file or device on the HDD" },
 	{ "cache-size", 0, SIZE, offsetof(struct wb_options, cache_size_bytes), "SIZE",
 	  FOR(FORMAT), 0, "create the cache file with this size" },
@@ -75,6 +76,8 @@ const struct wb_option wb_option_table[] = {
 	{ "force", 0, FLAG, offsetof(struct wb_options, force), NULL,
 	  FOR(FORMAT) | FOR(RESCUE) | FOR(MOUNT), 0,
 	  "do what would be refused; what is overwritten is LOST" },
+	{ "save", 0, STRING, offsetof(struct wb_options, save_mount_point), "MOUNTPOINT",
+	  FOR(FORMAT), 0, "write the volume into the configuration as that of MOUNTPOINT" },
 	{ "output", 0, STRING, offsetof(struct wb_options, output_path), "IMAGE",
 	  FOR(RESCUE), 0, "write a copy of the backing with all dirty data" },
 	{ "in-place", 0, FLAG, offsetof(struct wb_options, in_place), NULL,
@@ -85,6 +88,11 @@ const struct wb_option wb_option_table[] = {
 	  FOR(CHECK), 0, "do not ask" },
 	{ "without-cache", 0, FLAG, offsetof(struct wb_options, without_cache), NULL,
 	  FOR(MOUNT), 0, "the cache is lost: show the backing alone, to be read only" },
+	{ "all", 'a', FLAG, offsetof(struct wb_options, all), NULL,
+	  FOR(MOUNT) | FOR(UMOUNT) | FOR(FLUSH), 0,
+	  "every volume of the configuration; to stop or flush, every mounted one" },
+	{ "config", 0, STRING, offsetof(struct wb_options, config_path), "PATH",
+	  FOR(MOUNT) | FOR(FORMAT), 0, "use this configuration file, and no other" },
 	{ "foreground", 'f', FLAG, offsetof(struct wb_options, foreground), NULL,
 	  FOR(MOUNT), 0, "stay in the foreground, messages to standard error" },
 	{ "options", 'o', MOUNT_OPTIONS, 0, "OPTIONS",

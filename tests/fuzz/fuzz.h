@@ -19,6 +19,7 @@ int wb_fuzz_superblock(const uint8_t *data, size_t size);
 int wb_fuzz_record(const uint8_t *data, size_t size);
 int wb_fuzz_image(const uint8_t *data, size_t size);
 int wb_fuzz_command_line(const uint8_t *data, size_t size);
+int wb_fuzz_configuration(const uint8_t *data, size_t size);
 int wb_fuzz_control(const uint8_t *data, size_t size);
 #endif
 

@@ -29,10 +29,11 @@ static void check_parsed(const struct wb_options *options, enum wb_command_id co
 	g_assert(strstr(help, wb_options_command(command)->name));
 	if (options->help || command == WB_COMMAND_HELP)
 		return;
-	if (command == WB_COMMAND_MOUNT || command == WB_COMMAND_FORMAT)
+	if (command == WB_COMMAND_FORMAT)
 		g_assert(options->cache_path && options->backing_path);
 	if (wb_options_command(command)->argument_is_needed)
-		g_assert(options->argument && *options->argument);
+		g_assert(options->all || (options->argument && *options->argument));
+	g_assert(!options->all || !options->argument);
 }
 
 int WB_FUZZ_TARGET(command_line)(const uint8_t *data, size_t size)

@@ -35,6 +35,13 @@ static const struct {
 	{ "read", "2{ \"state\" : \"running\", \"dirty_blocks\" : 7, \"a\" : true,"
 		  " \"segments\" : { \"dirty_blocks\" : 8, \"state\" : \"x\" } }" },
 	{ "read_odd", "2{ \"state\" : null, \"dirty_blocks\" : -1.5e9, \"cache\" : [ 1, {} ] }" },
+}, configurations[] = {
+	{ "two", "# the volumes\n\n[/mnt/a]\ncache = /ssd/a\nbacking=/hdd/a\n"
+		 "options=noatime,ram_buffer=16M\nsync_interval_s = 7\n# the other\n[/mnt/b/]\n"
+		 "cache=/ssd/b\nbacking=/hdd/b\nauto=off\nallow_other=on\nx-note=a;b\n" },
+	{ "saved", "[/mnt/saved]\ncache=/ssd/other\nbacking=/hdd/other\nfsname=\\s\\t\\\\\n" },
+	{ "wrong", "[/mnt/a]\ncahce=/ssd/a\nbacking=hdd\nallow_writeback=maybe\n[b]\ncache[de]=/c" },
+	{ "broken", "cache=/ssd/a\n[/mnt/a\nbacking" },
 };
 
 /* Bytes of both superblocks and of record headers that no program writes,
@@ -186,5 +193,8 @@ int main(int argc, char **argv)
 		write_text(argv[2], "command_line", command_lines[i].name, command_lines[i].text);
 	for (unsigned i = 0; i < G_N_ELEMENTS(controls); i++)
 		write_text(argv[2], "control", controls[i].name, controls[i].text);
+	for (unsigned i = 0; i < G_N_ELEMENTS(configurations); i++)
+		write_text(argv[2], "configuration", configurations[i].name,
+			   configurations[i].text);
 	return 0;
 }

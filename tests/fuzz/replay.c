@@ -22,7 +22,7 @@ static const struct target {
 } targets[] = {
 	{ "superblock", wb_fuzz_superblock }, { "record", wb_fuzz_record },
 	{ "image", wb_fuzz_image }, { "command_line", wb_fuzz_command_line },
-	{ "control", wb_fuzz_control },
+	{ "configuration", wb_fuzz_configuration }, { "control", wb_fuzz_control },
 };
 
 static int test_count;

@@ -26,7 +26,9 @@ mount_it=("$WBFS" mount --cache "$CACHE" --backing "$BACKING")
 
 case_is "a mount point must be a directory that is there"
 says 1 'does not exist' -- "${mount_it[@]}" "$W/none"
-says 1 'not a directory' -- "${mount_it[@]}" "$CACHE"
+says 1 'is not a directory' -- "${mount_it[@]}" "$CACHE"
+ln -s loop "$W/loop"
+says 1 'cannot be looked at' -- "${mount_it[@]}" "$W/loop"
 
 case_is "cache and backing must be there, and two"
 mkdir "$MNT"

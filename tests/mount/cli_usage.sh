@@ -45,7 +45,8 @@ gives 2 "did you mean 'umount'" -- help unmount
 gives 2 "did you mean '--help'" -- --hepl
 gives 2 "did you mean '--json'" -- status --jsn
 gives 2 '--cache PATH' -- format --backing b
-gives 2 '--backing PATH' -- mount --cache c m
+gives 2 '--backing PATH' -- mount --cache c /
+gives 2 'takes either a MOUNTPOINT or --all' -- umount --all m
 gives 2 'MOUNTPOINT' -- mount --cache c --backing b
 gives 2 'MOUNTPOINT' -- umount
 gives 2 'MOUNTPOINT' -- flush

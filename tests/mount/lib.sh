@@ -21,6 +21,7 @@ test_name=$(basename "$0" .sh)
 
 exec 3>&1 1>&2
 export LC_ALL=C
+export WBFS_CONFIG=		# no volume of this machine is ours
 unset TAR_OPTIONS GREP_OPTIONS 2>/dev/null || :
 
 # --- TAP -----------------------------------------------------------------------
@@ -85,6 +86,23 @@ needs() {
 		*) command -v "$need" >/dev/null || skip_all "$need is not installed" ;;
 		esac
 	done
+}
+
+# The rest of the test runs in a mount namespace of its own, so that nothing it
+# mounts or unmounts is seen outside. To be called before `start`, as root. What
+# other tests have mounted is let go of there at once: a copy would keep their
+# daemons and loop devices.
+private_mounts() {
+	[ -z "${WBFS_PRIVATE_MOUNTS:-}" ] || return 0
+	needs root unshare
+	export WBFS_PRIVATE_MOUNTS=yes
+	exec 1>&3 3>&-
+	exec unshare --mount --propagation private "$BASH" -c '
+		awk "\$3 ~ /^fuse/ || \$1 ~ /^\/dev\/loop/ { print \$2 }" /proc/self/mounts | tac |
+			while read -r directory; do
+				umount -l "$(printf %b "$directory")" 2>/dev/null
+			done
+		exec "$@"' private "$BASH" "$0" "$@"
 }
 
 find_wbfs() {

@@ -5,7 +5,7 @@
 # for.
 . "$(dirname "$0")/lib.sh"
 
-needs fuse jq setfattr
+needs fuse jq setfattr strace
 start
 
 case_is "format: sizes that do not fit"
@@ -55,6 +55,9 @@ cp "$W/b" "$W/b5"
 mkdir "$W/b5.wbfs-id"
 says 1 'cannot read the mark of the backing: ' -- \
 	"$WBFS" mount --cache "$W/c" --backing "$W/b5" "$MNT"
+says 1 'cannot read the attribute user.wbfs.uuid: Input/output error' -- \
+	strace -f -qq -o "$W/trace" -e inject=fgetxattr:error=EIO \
+	"$WBFS" mount --cache "$W/c" --backing "$W/b" "$MNT"
 
 case_is "what is not there, and what is none"
 says 1 "cannot open cache $W/none: No such file" -- "$WBFS" check "$W/none"

@@ -152,9 +152,27 @@ Test(options, mount_takes_either_a_cache_or_none)
 	wb_options_clear(&options);
 }
 
-Test(options, mount_without_saying_whether_there_is_a_cache_is_refused)
+Test(options, what_mount_lacks_may_stand_in_the_configuration)
 {
-	refuse(ARGS("mount", "--backing", "b", "m"), "--cache PATH", "--without-cache");
+	take(ARGS("mount", "/mnt/wb", "-o", "noatime", "-ofsname=a"));
+	cr_assert_null(options.cache_path);
+	cr_assert_str_eq(options.mount_options->str, "noatime,fsname=a");
+}
+
+Test(options, all_stands_in_place_of_a_mount_point)
+{
+	take(ARGS("mount", "--all", "-o", "noatime"));
+	cr_assert(options.all);
+	tear_down();
+	take(ARGS("umount", "-a"));
+	tear_down();
+	refuse(ARGS("umount", "--all", "m"), "takes either a MOUNTPOINT or --all", "umount");
+	tear_down();
+	refuse(ARGS("mount", "--all", "--cache", "c"), "--all", "from the configuration");
+	tear_down();
+	refuse(ARGS("mount", "--all", "-f"), "--all", "background");
+	tear_down();
+	refuse(ARGS("drain", "--all"), "unknown option", "--all");
 }
 
 Test(options, mount_with_and_without_a_cache_at_once_is_refused)
@@ -163,9 +181,15 @@ Test(options, mount_with_and_without_a_cache_at_once_is_refused)
 	       "either");
 }
 
-Test(options, mount_without_a_cache_needs_a_backing)
+Test(options, words_of_fstab_and_comments_are_taken)
 {
-	refuse(ARGS("mount", "--without-cache", "m"), "--backing", "needs");
+	take(ARGS("mount", "m", "-o", "rw,_netdev,nofail,noauto,user,x-systemd.automount,"
+		  "x-gvfs-name=a,X-mount.mkdir"));
+	cr_assert_str_eq(options.kernel_options->str, "");
+	cr_assert(options.no_auto);
+	tear_down();
+	take(ARGS("mount", "m", "-o", "noauto,auto"));
+	cr_assert_not(options.no_auto);
 }
 
 Test(options, a_missing_argument_is_asked_for)
@@ -197,7 +221,14 @@ Test(options, numbers_and_switches_of_mount_are_checked)
 	tear_down();
 	refuse(ARGS("mount", "-o", "sync_interval_s", "m"), "sync_interval_s", "SECONDS");
 	tear_down();
-	refuse(ARGS("mount", "-o", "allow_other=1", "m"), "allow_other", "no value");
+	refuse(ARGS("mount", "-o", "allow_other=1", "m"), "allow_other", "takes 'on' or 'off'");
+}
+
+Test(options, a_word_of_mount_can_be_taken_back)
+{
+	take(ARGS("mount", "m", "-o", "allow_other,noatime=off,nodev=on,allow_other=off"));
+	cr_assert_not(options.allow_other);
+	cr_assert_str_eq(options.kernel_options->str, "nodev");
 }
 
 Test(options, version_and_help_stand_in_place_of_a_command)
@@ -227,7 +258,7 @@ Test(options, help_names_every_command_and_every_option_of_it)
 	cr_assert(strstr(text, "[--segment-size SIZE] [--no-zero] [--force]"), "%s", text);
 	g_free(text);
 	text = wb_options_help_command(WB_COMMAND_MOUNT);
-	cr_assert(strstr(text, "[-f] [-o OPTIONS] MOUNTPOINT"), "%s", text);
+	cr_assert(strstr(text, "[-f] [-o OPTIONS] MOUNTPOINT|--all"), "%s", text);
 	cr_assert(strstr(text, "ram_buffer=SIZE"), "%s", text);
 	g_free(text);
 }

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "cmd/launch.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "cmd/daemon.h"
+#include "cmd/report.h"
+
+/* --- the daemon's side ----------------------------------------------------------------- */
+
+/* One byte '+', or '-' and a message; then the end of the pipe. */
+static void tell_parent(int fd, const GError *error)
+{
+	const char *text = error ? error->message : "";
+	FILE *pipe = fdopen(fd, "w");
+
+	if (!pipe)
+		return;
+	fprintf(pipe, "%c%s", error ? '-' : '+', text);
+	fclose(pipe);
+}
+
+static void let_go_of_terminal(void)
+{
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	if (null >= 0) {
+		dup2(null, STDIN_FILENO);
+		dup2(null, STDOUT_FILENO);
+		dup2(null, STDERR_FILENO);
+		close(null);
+	}
+	if (chdir("/") < 0)
+		g_message("cannot leave the current directory: %s", g_strerror(errno));
+}
+
+/* A closed terminal or reader must not end a disk. */
+static void ignore_signals(void)
+{
+	signal(SIGHUP, SIG_IGN);
+	signal(SIGPIPE, SIG_IGN);
+}
+
+static int be_daemon(const struct wb_options *options, int report_fd)
+{
+	g_autoptr(GError) error = NULL;
+	struct wb_daemon *daemon;
+
+	setsid();
+	ignore_signals();
+	daemon = wb_daemon_start(options, options->argument, &error);
+	if (daemon) {
+		wb_report_to_syslog();
+		let_go_of_terminal();
+	}
+	tell_parent(report_fd, error);
+	if (!daemon)
+		return WB_EXIT_FAILED;
+	if (wb_daemon_run(daemon, &error))
+		return WB_EXIT_DONE;
+	g_critical("%s", error->message);
+	return WB_EXIT_FAILED;
+}
+
+/* --- the parent's side -------------------------------------------------------------------- */
+
+static GString *read_all(int fd)
+{
+	GString *text = g_string_new(NULL);
+	char piece[1024];
+	ssize_t n;
+
+	while ((n = read(fd, piece, sizeof piece)) > 0 || (n < 0 && errno == EINTR))
+		if (n > 0)
+			g_string_append_len(text, piece, n);
+	return text;
+}
+
+static bool report_death(pid_t pid, GError **error)
+{
+	int status = 0;
+
+	waitpid(pid, &status, 0);
+	if (WIFSIGNALED(status))
+		return wb_fail(error, "the daemon was killed by signal %d (%s) while it started",
+			       WTERMSIG(status), strsignal(WTERMSIG(status)));
+	return wb_fail(error, "the daemon ended with status %d while it started",
+		       WEXITSTATUS(status));
+}
+
+static bool wait_for_daemon(pid_t pid, int report_fd, GError **error)
+{
+	g_autoptr(GString) text = read_all(report_fd);
+
+	if (!text->len)
+		return report_death(pid, error);
+	if (text->str[0] == '+')
+		return true;
+	/* When we return, the locks are free. */
+	waitpid(pid, NULL, 0);
+	return wb_fail(error, "%s", text->str + 1);
+}
+
+bool wb_launch_in_background(const struct wb_options *options, GError **error)
+{
+	int fds[2];
+	pid_t pid;
+	bool ok;
+
+	if (pipe2(fds, O_CLOEXEC) < 0)
+		return wb_fail_errno(error, "pipe");
+	fflush(NULL);
+	pid = fork();
+	if (!pid) {
+		close(fds[0]);
+		exit(be_daemon(options, fds[1]));
+	}
+	close(fds[1]);
+	ok = pid < 0 ? wb_fail_errno(error, "fork") : wait_for_daemon(pid, fds[0], error);
+	close(fds[0]);
+	return ok;
+}
+
+bool wb_launch_in_foreground(const struct wb_options *options, GError **error)
+{
+	struct wb_daemon *daemon;
+
+	ignore_signals();
+	daemon = wb_daemon_start(options, options->argument, error);
+	return daemon && wb_daemon_run(daemon, error);
+}
