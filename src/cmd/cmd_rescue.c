@@ -424,7 +424,7 @@ static int say_failed(const struct rescue *r, const GError *error)
 	if (!wb_interrupt_is_asked())
 		return wb_report(error);
 	if (!r->is_begun)
-		return wb_interrupt_report("nothing was changed");
+		return wb_interrupt_report("the rescue had not begun; nothing was changed");
 	if (r->options->in_place)
 		return wb_interrupt_report("backing %s has a part of the dirty data of %s, which "
 					   "was not changed: run it again, or mount the two",
