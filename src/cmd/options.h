@@ -110,9 +110,10 @@ char *wb_options_help_all(void);
 char *wb_options_help_command(enum wb_command_id id);
 
 /* Every command, option, -o name and tunable, one per line, with what it takes:
- * "command umount MOUNTPOINT", "option --options -o OPTIONS mount" (all commands
- * that have it), "mount-option allow_other -", "tunable allow_writeback on|off".
- * For shell completion, and for the test of the man pages. */
+ * "command set MOUNTPOINT NAME=VALUE" (the last as often as wanted), "option
+ * --options -o OPTIONS mount" (all commands that have it), "mount-option
+ * allow_other -", "tunable allow_writeback on|off". For shell completion, and for
+ * the test of the man pages. */
 char *wb_options_list(void);
 
 #endif

@@ -96,8 +96,9 @@ char *wb_options_list(void)
 	for (unsigned i = 0; i < WB_COMMAND_COUNT; i++) {
 		const struct wb_command *command = wb_options_command(i);
 
-		g_string_append_printf(text, "command %s %s\n", command->name,
-				       command->argument ? command->argument : "-");
+		g_string_append_printf(text, "command %s %s%s%s\n", command->name,
+				       command->argument ? command->argument : "-",
+				       command->more ? " " : "", command->more ? command->more : "");
 	}
 	for (unsigned i = 0; i < wb_option_count; i++)
 		append_option(text, &wb_option_table[i]);

@@ -101,6 +101,15 @@ for command in umount status flush drain scrub; do
 	asks_for filenames
 done
 offers "wbfs umount -- $MNT1" "$MNT1"
+
+case_is "tunables are offered behind the mount point, as often as wanted, and their values"
+mapfile -t tunables < <("$WBFS" set "$MNT1" | sed 's/=.*/=/')
+offers "wbfs set $MNT1 " "${tunables[@]}"
+asks_for nospace
+offers "wbfs set $MNT1 sync_interval_s=1 allow_writeb" allow_writeback=
+offers "wbfs set $MNT1 sync_interval_s=1 allow_writeback=" on off
+offers "wbfs set $MNT1 allow_writeback=of" off
+asks_for ''
 volume_umount
 MNT=$MNT1
 umount "$MNT"
