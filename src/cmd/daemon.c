@@ -11,6 +11,7 @@
 #include "cache/recovery.h"
 #include "cmd/cache_loss.h"
 #include "cmd/commands.h"
+#include "cmd/disk_load.h"
 #include "cmd/mark_keeper.h"
 #include "cmd/process.h"
 #include "cmd/report.h"
@@ -30,6 +31,7 @@ struct wb_daemon {
 	struct wb_cache *cache;
 	struct wb_mark_keeper keeper;
 	struct wb_space_watch space_watch;
+	struct wb_disk_load disk_load;
 	bool is_in_background;
 	struct wb_mount_facts facts;
 	struct wb_fuse *fuse;
@@ -128,6 +130,9 @@ static bool open_cache(struct wb_daemon *daemon, const struct wb_options *option
 		.tunables = options->tunables,
 	};
 
+	wb_disk_load_find(&daemon->disk_load, NULL, &daemon->volume.backing.st,
+			  &daemon->volume.cache.st);
+	config.meters_backing = !wb_disk_load_is_known(&daemon->disk_load);
 	wb_mark_keeper_fill_watch(&daemon->keeper, &config.watch);
 	config.watch.is_forced = options->force;
 	daemon->cache = wb_cache_open(&config, error);
@@ -219,6 +224,7 @@ static gboolean on_tick(gpointer arg)
 	wb_cache_tick(daemon->cache);
 	wb_mark_keeper_tick(&daemon->keeper);
 	wb_space_watch_tick(&daemon->space_watch);
+	wb_disk_load_tick(&daemon->disk_load, daemon->cache);
 	return G_SOURCE_CONTINUE;
 }
 
@@ -262,6 +268,7 @@ static void daemon_free(struct wb_daemon *daemon)
 	wb_store_close(daemon->backing_store);
 	wb_store_close(daemon->cache_store);
 	wb_mark_keeper_clear(&daemon->keeper);
+	wb_disk_load_clear(&daemon->disk_load);
 	wb_volume_close(&daemon->volume);
 	g_free(daemon->mount_point);
 	g_free(daemon);
