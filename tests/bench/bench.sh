@@ -54,6 +54,18 @@ machine() {
 		  libfuse: $libfuse, fio: $fio, disk: $disk}'
 }
 
+# Time of all processors so far: that of a hypervisor's other guests, and all of it.
+stolen_ticks() {
+	awk '$1 == "cpu" { print $9, $2 + $3 + $4 + $5 + $6 + $7 + $8 + $9 }' /proc/stat
+}
+
+doubts_print() {
+	awk '{ sum += $1 } END { if (NR && sum / NR > 10) printf "(other programs kept the machine %d %% busy between the measurements: do not believe it)\n", sum / NR }' "$W/others"
+	stolen_ticks | awk -v before="$stolen_before" '{ split(before, b, " ")
+		percent = ($1 - b[1]) * 100 / ($2 - b[2])
+		if (percent > 2) printf "(the hypervisor gave %d %% of the time to others)\n", percent }'
+}
+
 # --- results -----------------------------------------------------------------------
 
 results_write() {	# rows as JSON
@@ -85,7 +97,7 @@ table_print() {	# rows as JSON
 	jq -r -L "$bench_dir" --argjson rows "$1" 'include "table";
 		(.machine | machine), "", (.rows |= map(select(.name | IN($rows[].name))) | table)' <"$W/bench.json" |
 		columns >&3
-	awk '{ sum += $1 } END { if (NR && sum / NR > 10) printf "(others kept the machine %d %% busy between the measurements: do not believe it)\n", sum / NR }' "$W/others" >&3
+	doubts_print >&3
 	[ "$PROFILE" = full ] || echo "($PROFILE: few pairs, short runs)" >&3
 }
 
@@ -102,9 +114,12 @@ fi
 start
 : >"$W/samples"
 : >"$W/others"
+stolen_before=$(stolen_ticks)
 for group in $(jq -r 'map(.group) | reduce .[] as $g ([]; if index($g) then . else . + [$g] end) | .[]' <<<"$rows"); do
 	echo "$group" >&2
+	began=$SECONDS
 	"group_$group"
+	results_write "$rows"	# what there is stays when a later one fails
+	echo "$group took $((SECONDS - began)) s" >&2
 done
-results_write "$rows"
 table_print "$rows"

@@ -12,11 +12,11 @@ random_writes=(--rw=randwrite --bs=4k)
 
 group_rw_qd1() {
 	volumes_mount $quiet
-	alternate write_qd1 null wbfs
+	twice_as_often alternate write_qd1 null wbfs
 }
 write_qd1() {
 	drained "$1"
-	measure "$1" "${random_writes[@]}" "${whole[@]}" --iodepth=1 --io_size="$(amount 256)"
+	measure "$1" "${random_writes[@]}" "${whole[@]}" --iodepth=1 --io_size="$(amount 48)"
 }
 
 group_rw_qd32() {
@@ -25,7 +25,7 @@ group_rw_qd32() {
 }
 write_qd32() {
 	drained "$1"
-	measure "$1" "${random_writes[@]}" "${whole[@]}" --iodepth=32 --io_size="$(amount 1024)"
+	measure "$1" "${random_writes[@]}" "${whole[@]}" --iodepth=32 --io_size="$(amount 640)"
 }
 
 group_rw_2x32() {
@@ -35,7 +35,7 @@ group_rw_2x32() {
 write_2x32() {
 	drained "$1"
 	measure "$1" "${random_writes[@]}" "${whole[@]}" --iodepth=32 --numjobs=2 \
-		--io_size="$(amount 512)"
+		--io_size="$(amount 320)"
 }
 
 group_rw_loop() {
@@ -46,17 +46,17 @@ group_rw_loop() {
 }
 write_loop() {
 	drained "$1"
-	measure "$1" "${random_writes[@]}" "${whole[@]}" --iodepth=32 --io_size="$(amount 768)"
+	measure "$1" "${random_writes[@]}" "${whole[@]}" --iodepth=32 --io_size="$(amount 384)"
 }
 
 group_sync() {
 	volumes_mount $quiet
-	alternate write_sync raw wbfs
+	alternate write_sync null raw wbfs
 }
 write_sync() {
 	drained "$1"
 	measure "$1" "${random_writes[@]}" "${whole[@]}" --ioengine=psync --fdatasync=1 \
-		--io_size="$(amount 40)"
+		--io_size="$(amount 24)"
 }
 
 group_dsync() {
@@ -67,7 +67,7 @@ write_dsync() {
 	local jobs=${1#*:jobs}
 	drained "$1"
 	measure "$1" "${random_writes[@]}" "${whole[@]}" --iodepth=1 --sync=dsync --numjobs="$jobs" \
-		--io_size="$(amount $((jobs == 1 ? 40 : 20)))"
+		--io_size="$(amount $((jobs == 1 ? 24 : 8)))"
 }
 
 group_sw_1m() {
@@ -83,7 +83,7 @@ write_1m() {
 # keeps the log streaming at half of what the SSD takes.
 group_stream() {
 	volumes_mount $quiet
-	pair=0
+	pair=1
 	measure raw --rw=write --bs=1m --iodepth=8 --size="${image_mib}m" --io_size="$(amount 1024)"
 	stream_rate=$(median_of stream raw mb_s | awk -v part=$stream_part '{ print int($1 / part) }')
 	alternate write_stream wbfs:idle wbfs:stream
@@ -103,7 +103,7 @@ write_stream() {
 			sleep 0.02
 		done
 	fi
-	measure "$1" "${random_writes[@]}" "${whole[@]}" --iodepth=1 --io_size="$(amount 64)"
+	measure "$1" "${random_writes[@]}" "${whole[@]}" --iodepth=1 --io_size="$(amount 48)"
 	[ -n "$JOB" ] || return 0
 	is_alive "$JOB" || fail "the stream ended before the measurement"
 	kill -INT "$JOB"
@@ -132,7 +132,7 @@ group_rr_ram() {
 	alternate read_ram null wbfs
 }
 read_ram() {
-	measure "$1" "${random_reads[@]}" --size=32m --iodepth=32 --io_size="$(amount 1024)"
+	measure "$1" "${random_reads[@]}" --size=32m --iodepth=32 --io_size="$(amount 640)"
 }
 
 # Mounted anew, nothing is in RAM.
@@ -154,7 +154,7 @@ group_rr_ssd_qd1() {
 }
 read_ssd_qd1() {
 	read_from_ssd "$1" "${random_reads[@]}" --size="$((image_mib / 2))m" --iodepth=1 \
-		--io_size="$(amount 80)"
+		--io_size="$(amount 40)"
 }
 
 group_rr_ssd_qd32() {
@@ -163,7 +163,7 @@ group_rr_ssd_qd32() {
 }
 read_ssd_qd32() {
 	read_from_ssd "$1" "${random_reads[@]}" --size="$((image_mib / 2))m" --iodepth=32 \
-		--io_size="$(amount 400)"
+		--io_size="$(amount 256)"
 }
 
 group_sr_1m() {
@@ -191,6 +191,6 @@ group_rr_miss() {
 }
 read_miss() {
 	measure "$1" "${random_reads[@]}" --size="$((image_mib / 2))m" --iodepth=32 \
-		--io_size="$(amount 400)"
+		--io_size="$(amount 256)"
 	sample_is_from "$1" read_backing_bytes
 }

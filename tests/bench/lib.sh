@@ -21,7 +21,7 @@ profile() {
 	PAIRS=${PAIRS:-$default_pairs}
 	stream_part=2
 	[ "$1" != tiny ] || stream_part=16
-	set_mib=$((image_mib / 4))	# working set of random I/O
+	set_mib=$((image_mib / 8))	# working set of random writes: what each drain has to write
 }
 
 amount() {	# MiB at full length: for --io_size
@@ -50,7 +50,7 @@ worlds_make() {	# once: all that most rows need
 		mkdir -p "$W/$name"
 		volume_use "$name"
 		file_fill "$BACKING" "$image_mib"
-		volume_format --cache-size "${cache_mib}M"
+		volume_format --cache-size "${cache_mib}M" 2>"$W/said" || { cat "$W/said"; fail "format"; }
 	done
 	null_start "$((image_mib << 20))"
 }
@@ -123,7 +123,7 @@ is_volume() { [[ $1 == wbfs* || $1 == base* ]]; }
 drained() {	# side
 	is_volume "$1" || return 0
 	volume_use "${1%%:*}"
-	"$WBFS" drain "$MNT" >/dev/null
+	"$WBFS" drain "$MNT" >"$W/said" 2>&1 || { cat "$W/said"; fail "drain $MNT"; }
 }
 
 # --- one measurement ---------------------------------------------------------------
@@ -206,6 +206,15 @@ sample() {	# side JSON
 	jq -r '"  \(.group) \(.pair): \(.side) \(del(.group, .pair, .side) | to_entries
 		| map("\(.key) \(.value | if type == "number" then . * 1000 | round / 1000 else . end)")
 		| join(" "))"' <"$W/sample" >&2
+}
+
+# Where single runs differ most (who wakes on which processor), many short ones say more
+# than few long ones.
+twice_as_often() {
+	local pairs=$PAIRS
+	PAIRS=$((pairs * 2))
+	"$@"
+	PAIRS=$pairs
 }
 
 # Every side once for each pair. Each goes first, and last, equally often: what drifts

@@ -44,6 +44,12 @@ def limit_of($row; $samples):
    | select($values | length > 0) | {side: $side, median: ([$values[]] | median)}]
   | min_by(.median);
 
+# One request at a time pays for the transport and for the disk, one after the other:
+# what a daemon reaches that adds nothing and overlaps nothing, as the ratio of the row.
+def serial_ratio($row; $limit; $samples):
+  [$row.serial[]? as $side | [$samples | values($side; $row.metric)[]] | median // empty]
+  | if length < 2 or $limit == null then null else 1 / (map(1 / .) | add) / $limit.median end;
+
 def is_met($row):
   if $row.at_least then . >= $row.at_least
   elif $row.at_most then . <= $row.at_most
@@ -72,6 +78,8 @@ def result($row; $samples):
        ratios($own; $base) as $r
        | {against_base: {median: ($r | median), interval: ($r | median_interval)}}
      else {} end)
+  + (serial_ratio($row; $limit; $samples) as $ratio
+     | if $ratio then {serial_ratio: $ratio} else {} end)
   + ([$samples[] | select(.side == $row.side) | .note // empty] | if length > 0 then {note: last} else {} end);
 
 def all_results($rows):

@@ -18,7 +18,7 @@ def short:
 
 def unit: {iops: "/s", mb_s: "MB/s", cpu_us: "us", p99_us: "us", seconds: "s", bytes: "bytes"}[.] // .;
 
-def figure: if . == null then "-" elif . < 10 then digits(2) else short end;
+def figure: if . == null then "-" elif . < 10 then digits(3) else short end;
 
 def target: if .at_least then ">= \(.at_least)" elif .at_most then "<= \(.at_most)" else "-" end;
 
@@ -26,7 +26,10 @@ def verdict: if .met == true then "met" elif .met == false then "MISSED" else "-
 
 def against: if .limit then .limit else "-" end;
 
-def sides: (if .note then "; \(.note)" else "" end) as $note | .metric as $metric
+def notes: (if .note then "; \(.note)" else "" end)
+  + (if .serial_ratio then "; transport, then disk: \(.serial_ratio | figure)" else "" end);
+
+def sides: notes as $note | .metric as $metric
   | [.sides | to_entries[] | "\(.key) \(.value | short)"] | join(", ") + " " + ($metric | unit) + $note;
 
 def base: if .against_base then "x \(.against_base.median | figure) [\(.against_base.interval.low | figure) .. \(.against_base.interval.high | figure)]" else "" end;

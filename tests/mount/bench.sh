@@ -52,6 +52,11 @@ results "$row, \"at_least\": 0.85}"
 result_is '.[0].limit == "raw" and .[0].figures == [0.9, 1, 0.8] and .[0].median == 0.9'
 result_is '.[0].met and .[0].sides.null == 300 and (.[0] | has("against_base") | not)'
 
+case_is "transport and disk one after the other: what adds nothing reaches that"
+{ samples g null 30 40 50; samples g raw 10 10 10; samples g wbfs 5 5 5; } >"$W/serial"
+jq -se -L "$bench" --argjson row "$row, \"serial\": [\"null\", \"raw\"]}" 'include "statistics";
+	all_results([$row])[0] | .serial_ratio == 0.8 and .median == 0.5' <"$W/serial"
+
 case_is "a target is met or missed as it counts"
 results "$row, \"at_least\": 0.95}"
 result_is '.[0].met == false'
