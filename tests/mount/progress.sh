@@ -163,6 +163,14 @@ ends_with 0
 bar_fits 90 'applying dirty data ['
 same_bytes "$W/data" "$W/image" $((16 << 20))
 rm "$W/image"
+disks fail cache read none delay 50
+on_terminal 90 "$WBFS" rescue "$CACHE" --output "$W/image"
+wait_for 'reading the log' "$W/screen"
+printf '\003' >&8
+ends_with 130
+drawings | grep -q 'interrupted: the rescue had not begun; nothing was changed'
+[ ! -e "$W/image" ] || fail "an image was begun"
+disks heal cache
 disks fail cache read none delay 5
 on_terminal 90 "$WBFS" rescue "$CACHE" --output "$W/image"
 wait_for 'applying dirty data' "$W/screen"

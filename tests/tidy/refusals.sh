@@ -158,7 +158,6 @@ cannot get random bytes	getrandom() does not fail
 cannot leave the current directory	chdir("/") does not fail
 is a mount whose daemon is gone	the kernel keeps the attributes of the mount point for long
 the daemon was killed by signal	only within the moments of its start
-the rescue had not begun	an interrupt within the moments of its start
 cannot give %s back to its owner	root may give it
 the daemon ended with status	it says first why it ends
 cannot empty %s	a file that was just opened for writing can be made empty
