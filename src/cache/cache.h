@@ -105,6 +105,9 @@ struct wb_cache *wb_cache_open_bare(const struct wb_cache_config *config,
 
 enum wb_close_mode {
 	WB_CLOSE_CLEAN,		/* everything durable on the cache, marked clean */
+	WB_CLOSE_DETACH,	/* and, when nothing is dirty, marked as detached: it is
+				 * never opened again, so that the backing may be used
+				 * alone; -EBUSY: closed cleanly, but something is */
 	WB_CLOSE_ABANDON,	/* tests: stop as a crash would, write nothing more;
 				 * I/O in flight has been answered by the store */
 };
@@ -114,6 +117,12 @@ int wb_cache_close(struct wb_cache *cache, enum wb_close_mode mode);
 
 /* What opening did about the backing that a person should know, or NULL. */
 const char *wb_cache_opening_note(const struct wb_cache *cache);
+
+/* FALSE and an error (WB_CACHE_ERROR_NOT_A_CACHE) for the superblock of a cache that
+ * was detached. wb_cache_open() asks too; this is for who asks before. */
+struct wb_superblock;
+gboolean wb_cache_is_attached(const char *cache_label, const struct wb_superblock *superblock,
+			      GError **error);
 
 #define WB_CACHE_ERROR (wb_cache_error_quark())
 GQuark wb_cache_error_quark(void);

@@ -134,9 +134,10 @@ static void describe_backing(struct wb_cache *cache, uint64_t dirty_left)
 	superblock->mark_epoch = MAX(superblock->mark_epoch, cache->marked_epoch);
 }
 
-static int close_clean(struct wb_cache *cache)
+static int close_clean(struct wb_cache *cache, enum wb_close_mode mode)
 {
 	uint64_t dirty_left;
+	bool is_detached;
 	int error;
 
 	/* The disk may have healed, and there will be no later try. */
@@ -155,10 +156,13 @@ static int close_clean(struct wb_cache *cache)
 		wb_flush_try_again(cache->path.flush);
 	dirty_left = wb_segment_table_dirty(cache->path.segments);
 	describe_backing(cache, dirty_left);
+	is_detached = mode == WB_CLOSE_DETACH && dirty_left == 0;
+	if (is_detached)
+		wb_recorder_superblock(cache->recorder)->incompat |= WB_INCOMPAT_DETACHED;
 	error = wb_reclaim_record_sync(cache->reclaim, WB_STATE_CLEAN);
 	if (!error && cache->config.watch.stopped)
 		cache->config.watch.stopped(cache->config.watch.arg, dirty_left == 0);
-	return error;
+	return !error && mode == WB_CLOSE_DETACH && !is_detached ? -EBUSY : error;
 }
 
 static int close_bare(struct wb_cache *cache, enum wb_close_mode mode)
@@ -166,7 +170,7 @@ static int close_bare(struct wb_cache *cache, enum wb_close_mode mode)
 	bool is_manual = cache->config.worker_mode == WB_WORKER_MANUAL;
 	int error = 0;
 
-	if (mode == WB_CLOSE_CLEAN) {
+	if (mode != WB_CLOSE_ABANDON) {
 		error = sync_all(cache);
 	} else {
 		atomic_store(&cache->path.is_abandoned, true);
@@ -199,8 +203,8 @@ int wb_cache_close(struct wb_cache *cache, enum wb_close_mode mode)
 		error = close_bare(cache, mode);
 	} else if (cache->path.is_read_only) {
 		close_read_only(cache, mode);
-	} else if (mode == WB_CLOSE_CLEAN) {
-		error = close_clean(cache);
+	} else if (mode != WB_CLOSE_ABANDON) {
+		error = close_clean(cache, mode);
 	} else {
 		/* Requests first: the news of the others would wake them. */
 		atomic_store(&cache->path.is_abandoned, true);

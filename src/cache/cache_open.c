@@ -11,6 +11,18 @@
 #include "cache/recovery.h"
 #include "format/endian.h"
 
+gboolean wb_cache_is_attached(const char *cache_label, const struct wb_superblock *superblock,
+			      GError **error)
+{
+	if (!(superblock->incompat & WB_INCOMPAT_DETACHED))
+		return TRUE;
+	g_set_error(error, WB_CACHE_ERROR, WB_CACHE_ERROR_NOT_A_CACHE,
+		    "cache %s was detached from its backing (it was %s), which is complete "
+		    "alone and may have been changed since; `wbfs format` makes a new volume. "
+		    "Nothing was changed", cache_label, superblock->backing_path);
+	return FALSE;
+}
+
 static gboolean check_backing(const struct wb_cache_config *config,
 			      const struct wb_superblock *superblock, GError **error)
 {
@@ -532,7 +544,9 @@ static gboolean open_recovered(struct wb_cache *cache, struct wb_recovery *recov
 	memcpy(cache->uuid, recovery->superblock.uuid, sizeof cache->uuid);
 	cache->opened_epoch = start.epoch;
 	/* All memory first: a volume that cannot be opened is not changed. */
-	if (!check_backing(&cache->config, &recovery->superblock, error) ||
+	if (!wb_cache_is_attached(cache->config.cache_store->label, &recovery->superblock,
+				  error) ||
+	    !check_backing(&cache->config, &recovery->superblock, error) ||
 	    !make_state(cache, recovery, error) ||
 	    !wb_cache_make_requests(cache, WB_BOUNCE_COUNT * WB_BLOCK_BYTES, error) ||
 	    !mark_bad_places(cache, &recovery->superblock, error))

@@ -71,6 +71,8 @@ static void print_volume(const struct wb_recovery *recovery)
 	       s->geometry.backing_bytes, s->backing_path);
 	printf("%" PRIu64 " segments of %" PRIu32 " bytes, epoch %" PRIu64 "\n",
 	       s->geometry.segment_count, s->geometry.segment_bytes, s->epoch);
+	if (s->incompat & WB_INCOMPAT_DETACHED)
+		puts("detached: the backing is complete alone, and no mount takes this cache");
 }
 
 static void print_log(const struct wb_recovery *recovery)

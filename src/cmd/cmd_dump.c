@@ -59,8 +59,9 @@ static void print_identity(const struct wb_superblock *s)
 	number("mark_epoch", s->mark_epoch);
 	number("warm_sequence", s->warm_sequence);
 	number("backing_bytes", s->geometry.backing_bytes);
-	printf("  %-18s compat %#" PRIx64 ", ro_compat %#" PRIx64 ", incompat %#" PRIx64 "\n",
-	       "features", s->compat, s->ro_compat, s->incompat);
+	printf("  %-18s compat %#" PRIx64 ", ro_compat %#" PRIx64 ", incompat %#" PRIx64 "%s\n",
+	       "features", s->compat, s->ro_compat, s->incompat,
+	       s->incompat & WB_INCOMPAT_DETACHED ? " (detached)" : "");
 }
 
 static void print_superblock(const struct wb_superblock *s)

@@ -8,7 +8,6 @@
 #include <unistd.h>
 
 #include "cache/cache.h"
-#include "cache/recovery.h"
 #include "cmd/cache_loss.h"
 #include "cmd/commands.h"
 #include "cmd/disk_load.h"
@@ -67,23 +66,6 @@ static bool open_stores(struct wb_daemon *daemon, GError **error)
 	return true;
 }
 
-/* Without one, recovery says what is wrong, with more words; or finds it after all,
- * on a disk that is just waking up. */
-static bool read_superblock(struct wb_store *cache_store, struct wb_superblock *superblock,
-			    GError **error)
-{
-	struct wb_recovery *recovery;
-
-	if (wb_volume_read_superblock(cache_store, superblock))
-		return true;
-	recovery = wb_recovery_scan(cache_store, NULL, error);
-	if (!recovery)
-		return false;
-	*superblock = recovery->superblock;
-	wb_recovery_free(recovery);
-	return true;
-}
-
 /* The pair is judged before the backing's descriptor goes to its store, because
  * the mark is read through it; and never left unjudged: the cache would take any
  * backing, and mark it. */
@@ -92,7 +74,7 @@ static bool check_pair(struct wb_daemon *daemon, const struct wb_options *option
 {
 	struct wb_superblock *superblock = g_new(struct wb_superblock, 1);
 	struct wb_identity mark = { 0 };
-	bool ok = read_superblock(daemon->cache_store, superblock, error) &&
+	bool ok = wb_volume_find_superblock(daemon->cache_store, superblock, error) &&
 		  wb_volume_check_pair(&daemon->volume, superblock, options->force ?
 				       WB_PAIR_FORCED : WB_PAIR_MARKED, &mark, error);
 

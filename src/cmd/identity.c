@@ -421,7 +421,7 @@ enum wb_mark_kind wb_identity_probe(const struct wb_disk *backing)
 	return WB_MARK_XATTR;
 }
 
-void wb_identity_remove(const struct wb_disk *backing)
+bool wb_identity_remove(const struct wb_disk *backing)
 {
-	(void)remove_others(backing, WB_MARK_NONE);
+	return remove_others(backing, WB_MARK_NONE);
 }

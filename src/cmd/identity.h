@@ -45,8 +45,8 @@ bool wb_identity_write(const struct wb_disk *backing, struct wb_identity *identi
 		       GError **error);
 /* Where wb_identity_write() will probably put it; changes nothing. */
 enum wb_mark_kind wb_identity_probe(const struct wb_disk *backing);
-/* Removes all marks, as far as possible. */
-void wb_identity_remove(const struct wb_disk *backing);
+/* Removes all marks, durably; FALSE (and errno) when one may be left. */
+bool wb_identity_remove(const struct wb_disk *backing);
 void wb_identity_clear(struct wb_identity *identity);
 
 /* Text of a sidecar or state file: the UUID, and on the next lines the path

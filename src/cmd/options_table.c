@@ -47,6 +47,10 @@ static const struct wb_command commands[WB_COMMAND_COUNT] = {
 		"To a copy of the backing (--output) or to the backing itself (--in-place).\n"
 		"The cache is not changed. What cannot be read is listed as ranges of the\n"
 		"image; the exit status is 1 then." },
+	[WB_COMMAND_DETACH] = { "detach", "CACHE", true,
+		"write all of an unmounted cache back, and take the volume apart",
+		"The backing is complete alone afterwards, a plain image without a mark, and the\n"
+		"cache is refused by mounts. It may be interrupted, and given again." },
 	[WB_COMMAND_HELP] = { "help", "COMMAND", false,
 		"explain all commands, or one", NULL },
 };
@@ -62,7 +66,7 @@ const struct wb_option wb_option_table[] = {
 	  FOR(FORMAT) | FOR(MOUNT), FOR(FORMAT),
 	  "the cache: a file or device on the SSD" },
 	{ "backing", 0, STRING, offsetof(struct wb_options, backing_path), "PATH",
-	  FOR(FORMAT) | FOR(MOUNT) | FOR(CHECK) | FOR(RESCUE), FOR(FORMAT),
+	  FOR(FORMAT) | FOR(MOUNT) | FOR(CHECK) | FOR(RESCUE) | FOR(DETACH), FOR(FORMAT),
 	  "the backing: an image file or device on the HDD" },
 	{ "cache-size", 0, SIZE, offsetof(struct wb_options, cache_size_bytes), "SIZE",
 	  FOR(FORMAT), 0, "create the cache file with this size" },

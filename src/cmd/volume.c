@@ -4,12 +4,12 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "cache/cache.h"
+#include "cache/recovery.h"
 #include "cmd/report.h"
 #include "frontend/stats_json.h"
 
-/* Before anything is locked: the second lock would be refused with our own
- * process as the holder. */
-static bool refuse_same(const char *cache_path, const char *backing_path, GError **error)
+bool wb_volume_refuse_same(const char *cache_path, const char *backing_path, GError **error)
 {
 	struct wb_disk cache = WB_DISK_NONE, backing = WB_DISK_NONE;
 
@@ -27,7 +27,7 @@ bool wb_volume_open(struct wb_volume *volume, const char *cache_path,
 		    const char *backing_path, enum wb_disk_access access, GError **error)
 {
 	*volume = (struct wb_volume)WB_VOLUME_NONE;
-	return refuse_same(cache_path, backing_path, error) &&
+	return wb_volume_refuse_same(cache_path, backing_path, error) &&
 	       wb_disk_open(&volume->cache, "cache", cache_path, access, error) &&
 	       wb_disk_open(&volume->backing, "backing", backing_path, access, error);
 }
@@ -61,6 +61,21 @@ bool wb_volume_read_superblock(struct wb_store *cache_store,
 	g_aligned_free(block);
 	g_free(copy);
 	return found;
+}
+
+bool wb_volume_find_superblock(struct wb_store *cache_store, struct wb_superblock *superblock,
+			       GError **error)
+{
+	struct wb_recovery *recovery;
+
+	if (wb_volume_read_superblock(cache_store, superblock))
+		return true;
+	recovery = wb_recovery_scan(cache_store, NULL, error);
+	if (!recovery)
+		return false;
+	*superblock = recovery->superblock;
+	wb_recovery_free(recovery);
+	return true;
 }
 
 static bool refuse_unmarked(const struct wb_volume *volume,
@@ -120,6 +135,8 @@ bool wb_volume_check_pair(const struct wb_volume *volume,
 	struct wb_identity identity;
 	bool ok;
 
+	if (!wb_cache_is_attached(volume->cache.path, superblock, error))
+		return false;
 	if (volume->backing.size_bytes < wanted)
 		return wb_fail(error,
 			       "backing %s has %" PRIu64 " bytes, but cache %s was formatted "

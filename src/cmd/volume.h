@@ -20,11 +20,18 @@ struct wb_volume {
 bool wb_volume_open(struct wb_volume *volume, const char *cache_path,
 		    const char *backing_path, enum wb_disk_access access, GError **error);
 void wb_volume_close(struct wb_volume *volume);
+/* FALSE when both are the same. To be asked before either is locked: our own lock
+ * would look like somebody else's. */
+bool wb_volume_refuse_same(const char *cache_path, const char *backing_path, GError **error);
 
 /* The newest valid superblock of a cache. FALSE without an error when there is
  * none: wb_recovery_scan() or wb_cache_open() say why. */
 bool wb_volume_read_superblock(struct wb_store *cache_store,
 			       struct wb_superblock *superblock);
+/* The same; when there is none, recovery says why, or finds it after all, on a disk
+ * that is just waking up. */
+bool wb_volume_find_superblock(struct wb_store *cache_store, struct wb_superblock *superblock,
+			       GError **error);
 
 enum wb_pair_trust {
 	WB_PAIR_MARKED,		/* the backing must carry the mark */

@@ -44,6 +44,10 @@ typedef struct { uint8_t byte[8]; } wb_le64;
 #define WB_SUPERBLOCK_MAGIC "wbfsSUPR"	/* 8 bytes */
 #define WB_RECORD_MAGIC "wbfsRECD"	/* 8 bytes */
 
+/* incompat: bits that a program must know to use the cache at all */
+#define WB_INCOMPAT_DETACHED (UINT64_C(1) << 0)	/* no volume any more */
+#define WB_INCOMPAT_KNOWN WB_INCOMPAT_DETACHED
+
 /* state_flags of the superblock */
 #define WB_STATE_CLEAN (1u << 0)	/* clean stop: everything is durable */
 

@@ -273,7 +273,7 @@ enum wb_superblock_verdict wb_superblock_decode(const struct wb_superblock_disk 
 	*field = NULL;
 	if (verdict != WB_SUPERBLOCK_VALID)
 		return verdict;
-	if (wb_get_le64(disk->incompat) != 0)
+	if ((wb_get_le64(disk->incompat) & ~WB_INCOMPAT_KNOWN) != 0)
 		return WB_SUPERBLOCK_TOO_NEW;
 	decode_layout(disk, &s);
 	decode_log(disk, &s);

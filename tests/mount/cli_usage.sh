@@ -29,7 +29,7 @@ case_is "help and version are answers, not errors"
 gives 0 'wbfs ' -- --version
 gives 0 'format' 'drain' 'dump' -- help
 gives 0 'umount' -- --help
-for command in format mount umount status set flush drain check dump rescue help; do
+for command in format mount umount status set flush drain check dump rescue detach help; do
 	gives 0 "wbfs $command" -- help $command
 	gives 0 "wbfs $command" -- $command --help
 done

@@ -204,5 +204,21 @@ wait "$JOB"
 grep -q '^sound' "$W/checked"
 
 disks heal cache
+
+case_is "detach draws a bar, and Ctrl-C leaves a volume"
+volume_mount -o allow_writeback=off
+dd if="$W/data" of="$DISK" bs=1M conv=notrunc,fsync status=none
+volume_umount
+disks fail backing write none delay 300
+on_terminal 90 "$WBFS" detach "$CACHE"
+wait_for 'draining [' "$W/screen"
+printf '\003' >&8
+ends_with 130
+bar_fits 90 'draining ['
+drawings | grep -q 'are still a volume, with .* of dirty data left'
+disks heal backing
+says 0 'is complete without its cache' -- "$WBFS" detach "$CACHE"
+same_bytes "$W/data" "$BACKING" $((16 << 20))
+
 disks_stop
 finish
