@@ -80,8 +80,13 @@ offers 'wbfs check /de'
 asks_for default
 offers 'wbfs mount --cache c --backing '
 asks_for default
+export WBFS_CONFIG=$W/wbfs.conf
 offers 'wbfs mount --cache c --backing b /mn'
-asks_for dirnames
+asks_for 'filenames plusdirs'
+printf '%s\n' '# [/mnt/off]' '[/mnt/one]' 'cache=c' '[/mnt/two b]' 'cache=c' >"$WBFS_CONFIG"
+offers 'wbfs mount /mn' /mnt/one '/mnt/two b'
+asks_for 'filenames plusdirs'
+offers 'wbfs format --save /mnt/o' /mnt/one
 offers 'wbfs format --cache-size '
 asks_for ''
 
