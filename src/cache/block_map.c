@@ -4,17 +4,11 @@
 #include <errno.h>
 #include <stdatomic.h>
 #include <string.h>
-#include <sys/mman.h>
 
+#include "base/memory.h"
 #include "base/mutant.h"
 #include "cache/cache.h"
 #include "cache/limits.h"
-
-#define PAGE_BYTES ((size_t)4096)
-#define HUGE_PAGE_BYTES ((size_t)2 << 20)
-#ifndef MADV_POPULATE_WRITE
-#define MADV_POPULATE_WRITE 23
-#endif
 
 /* All of a slot in one cache line: a look-up of a random block misses the
  * processor's cache once for its bucket and once for each slot on the chain. */
@@ -70,32 +64,6 @@ static uint32_t *bucket_of(struct wb_block_map *map, uint64_t address)
 	return &map->buckets[(uint64_t)stripe_index(address) * map->buckets_per_stripe + within];
 }
 
-/* Zeros, populated now and never again on the data path. In huge pages where the
- * system has them: nearly every look-up is of another page. */
-static void *map_memory(size_t bytes)
-{
-	size_t slack = bytes < HUGE_PAGE_BYTES ? 0 : HUGE_PAGE_BYTES;
-	char *memory = mmap(NULL, bytes + slack, PROT_READ | PROT_WRITE,
-			    MAP_PRIVATE | MAP_ANONYMOUS | (slack ? 0 : MAP_POPULATE), -1, 0);
-	size_t before;
-
-	if (memory == MAP_FAILED)
-		return NULL;
-	if (!slack)
-		return memory;
-	before = -(uintptr_t)memory % HUGE_PAGE_BYTES;
-	if (before)
-		munmap(memory, before);
-	memory += before;
-	bytes = (bytes + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES;
-	if (slack > before)
-		munmap(memory + bytes, slack - before);
-	madvise(memory, bytes, MADV_HUGEPAGE);
-	if (madvise(memory, bytes, MADV_POPULATE_WRITE))
-		memset(memory, 0, bytes);	/* Linux before 5.14 */
-	return memory;
-}
-
 struct wb_block_map *wb_block_map_new(const struct wb_geometry *geometry,
 				      struct wb_segment_table *segments, GError **error)
 {
@@ -108,8 +76,8 @@ struct wb_block_map *wb_block_map_new(const struct wb_geometry *geometry,
 	map->buckets_per_stripe = (uint32_t)(slots / (2 * WB_STRIPE_COUNT) + 1);
 	buckets = (size_t)map->buckets_per_stripe * WB_STRIPE_COUNT;
 	map->memory_bytes = slots * sizeof(struct slot_entry) + buckets * sizeof(uint32_t);
-	/* Zero pages mean: all free. */
-	map->memory = map_memory(map->memory_bytes);
+	/* Zeros mean: all free. Nearly every look-up is of another page. */
+	map->memory = wb_memory_map(map->memory_bytes);
 	if (!map->memory) {
 		g_set_error(error, WB_CACHE_ERROR, WB_CACHE_ERROR_LIMIT,
 			    "cannot get %zu MiB of memory for the block map: %s",
@@ -130,7 +98,7 @@ void wb_block_map_free(struct wb_block_map *map)
 		return;
 	for (unsigned i = 0; i < WB_STRIPE_COUNT; i++)
 		wb_lock_clear(&map->stripes[i].lock);
-	munmap(map->memory, map->memory_bytes);
+	wb_memory_unmap(map->memory, map->memory_bytes);
 	g_free(map);
 }
 

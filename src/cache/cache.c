@@ -307,6 +307,12 @@ enum wb_submit_result wb_cache_submit(struct wb_cache *cache, struct wb_request 
 	return wb_request_start(request, error);
 }
 
+void wb_cache_answered(struct wb_cache *cache)
+{
+	if (wb_sync_guess_take(&cache->path.sync_guess) && cache->path.flush)
+		wb_flush_write_early(cache->path.flush);
+}
+
 /* --- the mark on the backing --------------------------------------------------------- */
 
 enum wb_mark_wish wb_cache_mark_wish(struct wb_cache *cache)

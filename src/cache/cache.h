@@ -192,6 +192,10 @@ static inline uint64_t wb_request_span_bytes(uint64_t offset_bytes, uint64_t len
 enum wb_submit_result wb_cache_submit(struct wb_cache *cache,
 				      struct wb_request *request, int *error);
 
+/* A request that finished at once has been answered: the calling thread does now
+ * what the next ones may be glad of. It may wait for the disk a little. */
+void wb_cache_answered(struct wb_cache *cache);
+
 /* --- the rest ------------------------------------------------------------ */
 
 uint64_t wb_cache_image_bytes(const struct wb_cache *cache);

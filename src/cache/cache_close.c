@@ -3,8 +3,8 @@
 #include "cache/cache_private.h"
 
 #include <errno.h>
-#include <sys/mman.h>
 
+#include "base/memory.h"
 #include "cache/backing_check.h"
 
 static bool poll_store(struct wb_store *store)
@@ -253,7 +253,7 @@ void wb_cache_free(struct wb_cache *cache)
 		wb_park_list_clear(&cache->extent_room);
 	}
 	if (cache->bounce_memory)
-		munmap(cache->bounce_memory, cache->bounce_bytes);
+		wb_memory_unmap(cache->bounce_memory, cache->bounce_bytes);
 	g_free(cache->requests);
 	g_free(cache->opening_note);
 	wb_lock_clear(&cache->lock);

@@ -4,8 +4,8 @@
 
 #include <errno.h>
 #include <string.h>
-#include <sys/mman.h>
 
+#include "base/memory.h"
 #include "base/mutant.h"
 #include "cache/backing_check.h"
 #include "cache/recovery.h"
@@ -484,10 +484,8 @@ gboolean wb_cache_make_requests(struct wb_cache *cache, size_t bounce_bytes, GEr
 	unsigned count = MAX(cache->config.request_count, 1);
 
 	cache->bounce_bytes = count * bounce_bytes;
-	cache->bounce_memory = mmap(NULL, cache->bounce_bytes, PROT_READ | PROT_WRITE,
-				    MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-	if (cache->bounce_memory == MAP_FAILED) {
-		cache->bounce_memory = NULL;
+	cache->bounce_memory = wb_memory_map(cache->bounce_bytes);
+	if (!cache->bounce_memory) {
 		g_set_error(error, WB_CACHE_ERROR, WB_CACHE_ERROR_LIMIT,
 			    "cannot get memory for %u requests: %s", count, g_strerror(errno));
 		return FALSE;

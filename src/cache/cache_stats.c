@@ -39,7 +39,7 @@ static void look_at_log(struct wb_cache *cache, struct wb_stats_snapshot *snapsh
 	snapshot->epoch = wb_log_epoch(path->log);
 	if (!path->is_read_only) {
 		snapshot->ram_buffers_total = wb_rambuf_count(path->rambuf);
-		snapshot->ram_buffers_free = wb_rambuf_free_count(path->rambuf);
+		snapshot->ram_buffers_free = wb_flush_available_buffers(path->flush);
 		wb_scrub_get_progress(cache->scrub, &snapshot->scrub);
 	}
 	wb_cache_list_problems(cache, snapshot);

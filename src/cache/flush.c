@@ -5,6 +5,7 @@
 #include <glib.h>
 
 #include "base/mutant.h"
+#include "cache/buffer_keep.h"
 #include "cache/limits.h"
 
 struct wb_flush {
@@ -33,13 +34,12 @@ struct wb_flush {
 	uint64_t company_target;	/* highest of those that wait for it; 0 = none */
 	uint64_t company_until_ns;
 	uint64_t company_ns;		/* see wb_flush_set_company() */
-	uint64_t release_id;		/* first segment whose RAM buffer is kept */
+	struct wb_buffer_keep keep;
 	_Atomic uint32_t failures;	/* in a row; read without the lock too */
 	uint64_t retry_at_ns;
 	uint64_t failing_sequence;	/* lowest record whose write failed; 0 = none */
 	uint32_t place_failures;	/* of it in a row, its place's fault */
 	_Atomic bool wants_relocation;	/* read without the lock too */
-	uint64_t source_id;		/* see wb_flush_relocated(); 0 = none */
 	uint64_t durable_segment;	/* of the last durable record: */
 	uint32_t durable_crc;
 	struct wb_io flush_io;
@@ -65,7 +65,8 @@ struct wb_flush *wb_flush_new(const struct wb_flush_deps *deps, uint64_t first_s
 	wb_lock_init(&flush->lock, WB_RANK_FLUSH);
 	flush->completed = wb_log_durable(deps->log);
 	flush->next_write = flush->completed + 1;
-	flush->release_id = first_segment;
+	wb_buffer_keep_init(&flush->keep, deps->log, deps->segments, deps->rambuf,
+			    first_segment);
 	flush->last_crc = last_crc;
 	flush->durable_segment = first_segment - 1;
 	flush->durable_crc = last_crc;
@@ -130,59 +131,10 @@ static void answer(struct wb_sync_waiter *waiter, int error)
 	}
 }
 
-static bool release_buffer(struct wb_flush *flush, struct wb_segment *segment)
-{
-	/* Asked for before it is closed: the last reader may leave in between. */
-	wb_segment_table_want_unpinned(flush->deps.segments);
-	if (!wb_segment_ram_close(segment))
-		return false;
-	wb_rambuf_give_back(flush->deps.rambuf,
-			    atomic_exchange(&segment->ram_index, WB_NO_RAM_BUFFER));
-	return true;
-}
-
-/* The relocation's source. Whoever looked up a slot of it before that was moved
- * holds a pin, and will ask for RAM: on the SSD there is nothing at that slot.
- * When nobody has a pin, nobody has such a slot, and nobody can get one. */
-static bool release_source_locked(struct wb_flush *flush)
-{
-	struct wb_segment *source = wb_segment_of_id(flush->deps.segments, flush->source_id);
-
-	if (flush->source_id == 0)
-		return false;
-	wb_segment_table_want_unpinned(flush->deps.segments);
-	if (atomic_load(&source->pins) > 0 || !release_buffer(flush, source))
-		return false;
-	flush->source_id = 0;
-	return true;
-}
-
-/* A segment's buffer goes when its last record is durable, the head is beyond
- * it, and nobody copies from it. In the order of ids. */
 static bool release_buffers_locked(struct wb_flush *flush)
 {
-	struct wb_log_head head;
-	uint64_t durable = wb_log_durable(flush->deps.log);
-	bool released = release_source_locked(flush);
-
-	wb_log_get_head(flush->deps.log, &head);
-	for (; flush->release_id < head.segment_id; flush->release_id++) {
-		struct wb_segment *segment =
-			wb_segment_of_id(flush->deps.segments, flush->release_id);
-
-		/* An id that was stepped over, or a source, looked after above. */
-		if (atomic_load(&segment->id) != flush->release_id ||
-		    flush->release_id == flush->source_id ||
-		    segment->ram_index == WB_NO_RAM_BUFFER)
-			continue;
-		if (segment->last_sequence > (WB_MUTANT(buffer_released_early) ?
-					      flush->completed : durable))
-			break;
-		if (!release_buffer(flush, segment))
-			break;
-		released = true;
-	}
-	return released;
+	return wb_buffer_keep_release(&flush->keep, WB_MUTANT(buffer_released_early) ?
+				      flush->completed : wb_log_durable(flush->deps.log));
 }
 
 void wb_flush_release_buffers(struct wb_flush *flush)
@@ -194,6 +146,16 @@ void wb_flush_release_buffers(struct wb_flush *flush)
 	wb_lock_release(&flush->lock);
 	if (released && flush->advanced)
 		flush->advanced(flush->advanced_arg);
+}
+
+uint32_t wb_flush_available_buffers(struct wb_flush *flush)
+{
+	uint32_t count;
+
+	wb_lock_acquire(&flush->lock);
+	count = wb_buffer_keep_available(&flush->keep);
+	wb_lock_release(&flush->lock);
+	return count;
 }
 
 /* Records up to `durable` are safe: their objects are free, their tail counts,
@@ -548,12 +510,14 @@ static bool somebody_waits_below(const struct wb_flush *flush, uint64_t sequence
 	return false;
 }
 
-/* A device flush is due when it answers somebody, or when RAM buffers that
- * only wait for one run short. */
+/* A device flush is due when it answers somebody, or when a quarter of the RAM
+ * buffers only wait for one: another quarter fills while it is under way, and a
+ * writer should never have to wait for both. */
 static bool flush_is_due(const struct wb_flush *flush)
 {
 	uint64_t durable = wb_log_durable(flush->deps.log);
-	uint32_t free_buffers = wb_rambuf_free_count(flush->deps.rambuf);
+	uint32_t total = wb_rambuf_count(flush->deps.rambuf);
+	uint32_t waiting = total - MIN(total, wb_buffer_keep_available(&flush->keep));
 
 	if (flush->flush_in_flight || flush->fua_in_flight || flush->must_rewrite)
 		return false;
@@ -565,7 +529,7 @@ static bool flush_is_due(const struct wb_flush *flush)
 		return true;
 	if (somebody_waits_below(flush, flush->completed))
 		return true;
-	return free_buffers <= wb_rambuf_count(flush->deps.rambuf) / 2 ||
+	return waiting >= MAX(total / 4, 2) ||
 	       flush->completed - durable >= WB_RECORDS_IN_FLIGHT_MAX / 2;
 }
 
@@ -601,6 +565,7 @@ static bool step_locked(struct wb_flush *flush)
 static void run(struct wb_flush *flush, bool may_wait)
 {
 	struct wb_io *waits_for = NULL;
+	bool released = false;
 
 	wb_lock_acquire(&flush->lock);
 	if (flush->is_running) {
@@ -617,8 +582,11 @@ static void run(struct wb_flush *flush, bool may_wait)
 		flush->waits_for = NULL;
 		flush->may_wait = false;
 		flush->is_running = false;
+		released = release_buffers_locked(flush);
 	}
 	wb_lock_release(&flush->lock);
+	if (released && flush->advanced)
+		flush->advanced(flush->advanced_arg);
 	if (waits_for)
 		wb_store_submit(flush->deps.store, waits_for);
 }
@@ -682,10 +650,8 @@ void wb_flush_count_failure(struct wb_flush *flush, int error)
 void wb_flush_relocated(struct wb_flush *flush, uint64_t source_id)
 {
 	wb_lock_acquire(&flush->lock);
-	g_assert(flush->source_id == 0);
 	flush->completed = wb_log_durable(flush->deps.log);
-	/* Both at once: what is left in it is durable, and its buffer would go. */
-	flush->source_id = source_id;
+	/* What is left in it is durable. */
 	wb_segment_of_id(flush->deps.segments, source_id)->last_sequence = flush->completed;
 	flush->next_write = flush->completed + 1;
 	for (uint64_t s = flush->next_write; s <= wb_log_sealed_sequence(flush->deps.log); s++)
@@ -694,7 +660,7 @@ void wb_flush_relocated(struct wb_flush *flush, uint64_t source_id)
 	flush->failing_sequence = flush->place_failures = 0;
 	flush->failures = 0;
 	atomic_store(&flush->wants_relocation, false);
-	release_source_locked(flush);
+	wb_buffer_keep_set_source(&flush->keep, source_id);
 	wb_lock_release(&flush->lock);
 }
 
@@ -703,7 +669,7 @@ bool wb_flush_keeps_source(struct wb_flush *flush)
 	bool keeps;
 
 	wb_lock_acquire(&flush->lock);
-	keeps = flush->source_id != 0;
+	keeps = wb_buffer_keep_has_source(&flush->keep);
 	wb_lock_release(&flush->lock);
 	return keeps;
 }
@@ -786,6 +752,22 @@ void wb_flush_want(struct wb_flush *flush, uint64_t target)
 	flush->sync_target = MAX(flush->sync_target, target);
 	wb_lock_release(&flush->lock);
 	wb_flush_run(flush);
+}
+
+void wb_flush_write_early(struct wb_flush *flush)
+{
+	uint64_t last = wb_log_last_sequence(flush->deps.log);
+	bool is_idle;
+
+	wb_lock_acquire(&flush->lock);
+	/* On an SSD that is busy it would only be in the way. */
+	is_idle = !flush->is_running && flush->failures == 0 && flush->writes_in_flight == 0 &&
+		  !flush->flush_in_flight && wb_log_durable(flush->deps.log) + 1 == last;
+	if (is_idle)
+		flush->sync_target = MAX(flush->sync_target, last);
+	wb_lock_release(&flush->lock);
+	if (is_idle)
+		run(flush, true);
 }
 
 void wb_flush_device(struct wb_flush *flush, struct wb_device_waiter *waiter)

@@ -68,6 +68,9 @@ uint64_t wb_flush_wait_ns(struct wb_flush *flush);	/* 0: nobody waits so */
 int wb_flush_sync(struct wb_flush *flush, struct wb_sync_waiter *waiter);
 /* The same without anybody waiting. */
 void wb_flush_want(struct wb_flush *flush, uint64_t target);
+/* The same, by the caller's thread if one write is enough; nothing where all that
+ * is not durable is on its way already. */
+void wb_flush_write_early(struct wb_flush *flush);
 /*
  * One flush of the device, for writes to it that are not records (superblocks).
  * All flushes go through here, one at a time: the kernel tells an error of a
@@ -115,6 +118,8 @@ bool wb_flush_keeps_source(struct wb_flush *flush);
 void wb_flush_run(struct wb_flush *flush);
 /* Gives back RAM buffers that became free of readers. */
 void wb_flush_release_buffers(struct wb_flush *flush);
+/* Those that are free, or could be at any moment. */
+uint32_t wb_flush_available_buffers(struct wb_flush *flush);
 /* There may be something to do: TRUE when somebody is running and will see to
  * it, else the caller must have wb_flush_run() called. */
 bool wb_flush_note(struct wb_flush *flush);

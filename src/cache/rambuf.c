@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/lock.h"
+#include "base/memory.h"
 #include "cache/cache.h"
 
 #define SPARE_COUNT 1u
@@ -25,12 +26,9 @@ struct wb_rambuf {
 
 static char *map_shared(int fd, size_t bytes)
 {
-	void *memory;
-
 	if (fd < 0 || ftruncate(fd, (off_t)bytes) != 0)
 		return NULL;
-	memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);
-	return memory == MAP_FAILED ? NULL : memory;
+	return wb_memory_map_shared(fd, bytes);
 }
 
 struct wb_rambuf *wb_rambuf_new(uint32_t count, uint32_t segment_bytes, GError **error)
@@ -66,7 +64,7 @@ void wb_rambuf_free(struct wb_rambuf *rambuf)
 {
 	if (!rambuf)
 		return;
-	munmap(rambuf->memory, (size_t)rambuf->count * rambuf->segment_bytes);
+	wb_memory_unmap(rambuf->memory, (size_t)rambuf->count * rambuf->segment_bytes);
 	close(rambuf->memory_fd);
 	wb_lock_clear(&rambuf->lock);
 	g_free(rambuf->free);

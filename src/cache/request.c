@@ -140,9 +140,14 @@ static enum wb_progress run(struct wb_request *request)
 {
 	enum wb_progress progress;
 
-	if (request->pub.op == WB_SYNC)
+	if (request->pub.op == WB_SYNC) {
+		wb_sync_guess_synced(&request->path->sync_guess);
 		return sync_up_to(request, wb_data_path_last(request->path));
+	}
 	progress = run_path(request);
+	if (progress == WB_PROGRESS_DONE && request->pub.op == WB_WRITE &&
+	    !(request->pub.flags & WB_REQUEST_FUA))
+		wb_sync_guess_wrote(&request->path->sync_guess);
 	if (progress == WB_PROGRESS_DONE && !request->error &&
 	    request->pub.flags & WB_REQUEST_FUA && request->sync_target > 0)
 		return sync_up_to(request, request->sync_target);

@@ -24,6 +24,7 @@
 #include "cache/limits.h"
 #include "cache/mark_gate.h"
 #include "cache/park.h"
+#include "cache/sync_guess.h"
 
 /* What all paths share; constant after open. */
 struct wb_data_path {
@@ -51,6 +52,9 @@ struct wb_data_path {
 	/* Somebody waits for room: flush, write back, reclaim. */
 	void (*need_space)(void *arg);
 	void *arg;
+
+	/* atomic */
+	struct wb_sync_guess sync_guess;
 
 	/* WB_CLOSE_ABANDON: requests under way stand still, as after a death. */
 	atomic_bool is_abandoned;

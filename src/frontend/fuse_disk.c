@@ -274,6 +274,7 @@ void wb_fuse_disk_write(struct wb_fuse_disk *disk, fuse_req_t req, const char *d
 		*received = large;
 	}
 	answer(operation, error);
+	wb_cache_answered(disk->cache);
 }
 
 void wb_fuse_disk_sync(struct wb_fuse_disk *disk, fuse_req_t req)

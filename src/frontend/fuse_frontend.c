@@ -13,9 +13,9 @@
 #include "frontend/fuse_loop.h"
 #include "frontend/fuse_tree.h"
 
-#define THREADS_MIN 2u
+#define THREADS_MIN 3u		/* one may be waiting for a sync */
 #define THREADS_MAX 4u
-#define LARGE_BUFFERS 10u	/* beside one for each thread */
+#define LARGE_BUFFERS 9u		/* beside one for each thread */
 #define SMALL_BUFFERS 128u
 #define MAX_BACKGROUND 256u	/* async requests the kernel may have open; 12 if not asked */
 #define CONGESTION_THRESHOLD 192u

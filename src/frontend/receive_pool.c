@@ -3,9 +3,9 @@
 
 #include <stdatomic.h>
 #include <stdint.h>
-#include <sys/mman.h>
 
 #include "base/lock.h"
+#include "base/memory.h"
 
 static const size_t class_bytes[WB_RECEIVE_CLASS_COUNT] = {
 	[WB_RECEIVE_LARGE] = WB_RECEIVE_LARGE_BYTES,
@@ -64,9 +64,8 @@ struct wb_receive_pool *wb_receive_pool_new(unsigned large_count, unsigned small
 		bytes += counts[class] * class_bytes[class];
 		total += counts[class];
 	}
-	memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-		      MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-	if (memory == MAP_FAILED)
+	memory = wb_memory_map(bytes);
+	if (!memory)
 		return NULL;
 	pool = g_new0(struct wb_receive_pool, 1);
 	for (unsigned class = 0; class < WB_RECEIVE_CLASS_COUNT; class++)
@@ -87,7 +86,7 @@ void wb_receive_pool_free(struct wb_receive_pool *pool)
 	g_assert(atomic_load(&pool->large_free_count) == pool->counts[WB_RECEIVE_LARGE]);
 	wb_cond_clear(&pool->large_came_back);
 	wb_lock_clear(&pool->lock);
-	munmap(pool->memory, pool->memory_bytes);
+	wb_memory_unmap(pool->memory, pool->memory_bytes);
 	g_free(pool->buffers);
 	g_free(pool);
 }

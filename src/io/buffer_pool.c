@@ -4,9 +4,9 @@
 #include <errno.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <sys/mman.h>
 
 #include "base/lock.h"
+#include "base/memory.h"
 
 struct pool_class {
 	/* constant after new */
@@ -154,9 +154,8 @@ struct wb_buffer_pool *wb_buffer_pool_new(const struct wb_buffer_class *classes,
 	uint8_t *start;
 
 	/* Populated: no page fault later, when memory may be short. */
-	start = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-	if (start == MAP_FAILED) {
+	start = wb_memory_map(bytes);
+	if (!start) {
 		int saved_errno = errno;
 
 		g_set_error(error, G_FILE_ERROR, g_file_error_from_errno(saved_errno),
@@ -186,7 +185,7 @@ void wb_buffer_pool_free(struct wb_buffer_pool *pool)
 		g_free(pool->classes[i].free_indexes);
 		g_free(pool->classes[i].is_out);
 	}
-	munmap(pool->memory, pool->memory_bytes);
+	wb_memory_unmap(pool->memory, pool->memory_bytes);
 	wb_cond_clear(&pool->is_put);
 	wb_lock_clear(&pool->lock);
 	g_free(pool);

@@ -15,8 +15,8 @@ static struct wb_sim sim;
 /* A volume whose log holds records that were written and never flushed. */
 static void make_volatile_log(uint64_t seed, bool has_failed_flush)
 {
-	struct wb_sim_params params = { .seed = seed, .segment_count = 16,
-					.ram_segments = 12, .no_writeback = true };
+	struct wb_sim_params params = { .seed = seed, .segment_count = 32,
+					.ram_segments = 24, .no_writeback = true };
 
 	wb_sim_init(&sim, &params);
 	cr_assert(wb_sim_open(&sim, NULL));

@@ -410,3 +410,75 @@ Test(sync_timing, the_flush_worker_wakes_by_itself_when_the_wait_is_over)
 	wb_store_close(config.cache_store);
 	wb_store_close(config.backing_store);
 }
+
+/* --- before it is asked for ------------------------------------------------------ */
+
+static uint64_t ssd_writes(void)
+{
+	struct wb_store_counts counts;
+
+	wb_store_counting_get(sim.cache_disk.counting, &counts);
+	return counts.ios[WB_IO_CLASS_LOG][WB_IO_WRITE];
+}
+
+static void write_block(uint64_t block)
+{
+	cr_assert_eq(wb_sim_fill(&sim, block * BLOCK, 1, BLOCK, 0), 0);
+}
+
+Test(sync_timing, a_record_is_on_its_way_before_a_sync_that_comes_regularly)
+{
+	uint64_t before;
+
+	start(21);
+	for (unsigned i = 0; i < 11; i++) {
+		write_block(i);
+		cr_assert_eq(wb_sim_sync(&sim), 0);
+	}
+	before = ssd_writes();
+	write_block(100);
+	cr_assert_eq(ssd_writes(), before + 1, "not begun");
+	wb_sim_settle(&sim);
+	cr_assert_eq(durable(), newest());
+	cr_assert_eq(wb_sim_sync(&sim), 0);
+	cr_assert_eq(ssd_writes(), before + 1, "the sync had something left to write");
+}
+
+Test(sync_timing, writes_that_nobody_syncs_share_their_records)
+{
+	uint64_t before;
+
+	start(22);
+	for (unsigned i = 0; i < 11; i++) {
+		write_block(i);
+		cr_assert_eq(wb_sim_sync(&sim), 0);
+	}
+	before = ssd_writes();
+	for (unsigned i = 0; i < 200; i++)
+		write_block(200 + i);
+	cr_assert_leq(ssd_writes(), before + 1, "more than one wrong guess");
+}
+
+Test(sync_timing, what_is_durable_is_read_from_memory_while_that_is_free)
+{
+	char data[BLOCK];
+
+	start(23);
+	write_block(7);
+	cr_assert_eq(wb_sim_sync(&sim), 0);
+	/* The head goes on, so that nothing but readers needs the buffer. */
+	for (unsigned i = 0; i < 300; i++)
+		write_block(1000 + i);
+	cr_assert_eq(wb_sim_sync(&sim), 0);
+	cr_assert_eq(wb_sim_read(&sim, 7 * BLOCK, data, BLOCK), 0);
+	cr_assert_eq(wb_sim_counter(&sim, WB_STAT_READ_CACHE_BYTES), 0);
+	/* And gives way: more data than there is memory never has to wait for it. */
+	for (unsigned i = 0; i < 1200; i++) {
+		write_block(1000 + i);
+		wb_sim_settle(&sim);
+	}
+	cr_assert_eq(wb_sim_counter(&sim, WB_STAT_PARKED_REQUESTS), 0);
+	cr_assert_eq(wb_sim_sync(&sim), 0);
+	cr_assert_eq(wb_sim_read(&sim, 7 * BLOCK, data, BLOCK), 0);
+	cr_assert_eq(wb_sim_counter(&sim, WB_STAT_READ_CACHE_BYTES), BLOCK);
+}

@@ -324,6 +324,7 @@ void wb_sim_submit(struct wb_sim_op *op)
 		g_assert(!op->is_finished);
 		op->is_finished = true;
 		op->error = error;
+		wb_cache_answered(sim->cache);
 	}
 	look_after(sim, before);
 }

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The large pieces of memory: zeros, brought in at once so that the data path
+ * never waits for a page, and in huge pages where the system has any. That saves
+ * misses of the TLB, and a disk that takes few pieces of memory in one request
+ * can then take whole segments. Start-up only.
+ */
+#ifndef WB_BASE_MEMORY_H
+#define WB_BASE_MEMORY_H
+
+#include <stddef.h>
+
+/* NULL and errno. */
+void *wb_memory_map(size_t bytes);
+/* The first `bytes` of a memfd that is as long; another process can map it too. */
+void *wb_memory_map_shared(int fd, size_t bytes);
+void wb_memory_unmap(void *memory, size_t bytes);
+
+#endif
