@@ -62,7 +62,7 @@ Test(refusals, a_word_that_is_not_understood_is_named_with_what_was_expected)
 		{ "wbfs|mount|m|-o|sync_interval_s=-1",
 		  "mount option 'sync_interval_s' takes a whole number of seconds from 0 to 86400, "
 		  "not '-1'" },
-		{ "wbfs|mount|m|-o|allow_other=on", "mount option 'allow_other' takes no value" },
+		{ "wbfs|mount|m|-o|allow_other=1", "mount option 'allow_other' takes 'on' or 'off', not '1'" },
 		{ "wbfs|mount|m|-o|ram_buffer", "mount option 'ram_buffer' needs a value: "
 		  "ram_buffer=SIZE" },
 		{ "wbfs|mount|m|-o|fast", "unknown mount option 'fast'" },
