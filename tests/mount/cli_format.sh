@@ -101,7 +101,12 @@ volume_umount
 format --no-zero --cache c2 --backing b --cache-size 32M
 same_bytes "$W/data" b 100000 || fail "formatting changed the backing"
 
-case_is "a backing whose other cache is gone is kept, until it is forced"
+case_is "a backing whose other cache, a dirty one, is gone is kept, until it is forced"
+CACHE=$W/d/c2
+volume_mount -o allow_writeback=off
+dd if="$W/data" of="$DISK" bs=100000 conv=notrunc,fsync status=none
+volume_umount
+CACHE=$W/d/c
 rm c2
 refused 'belongs to volume' '--force' -- --cache c --backing b
 # A new file in its place is not it: the real one may be on a disk that is away.
