@@ -3,6 +3,8 @@
 
 #include <json-glib/json-glib.h>
 
+#include "base/lock.h"
+
 void wb_uuid_format(const uint8_t uuid[16], char text[WB_UUID_TEXT_BYTES])
 {
 	static const char digits[] = "0123456789abcdef";
@@ -177,6 +179,27 @@ static void add_counters(JsonObject *root, const struct wb_stats_snapshot *s)
 		set_number(root, wb_stat_name(i), s->counter[i]);
 }
 
+/* Of the whole process, also of locks that no cache knows. */
+static void add_lock_waits(JsonObject *root)
+{
+	JsonArray *array = json_array_new();
+
+	for (unsigned rank = 0; rank < WB_RANK_COUNT; rank++) {
+		struct wb_lock_waits waits;
+		JsonObject *object;
+
+		wb_lock_get_waits(rank, &waits);
+		if (waits.count == 0)
+			continue;
+		object = json_object_new();
+		json_object_set_string_member(object, "lock", wb_lock_rank_name(rank));
+		set_number(object, "count", waits.count);
+		set_number(object, "ns", waits.ns);
+		json_array_add_object_element(array, object);
+	}
+	json_object_set_array_member(root, "lock_waits", array);
+}
+
 static void append_object(GString *text, JsonObject *root)
 {
 	g_autoptr(JsonGenerator) generator = json_generator_new();
@@ -203,6 +226,7 @@ void wb_stats_json_append(GString *text, const struct wb_mount_facts *facts,
 	add_verbs(root, snapshot);
 	add_scrub(root, snapshot);
 	add_counters(root, snapshot);
+	add_lock_waits(root);
 	append_object(text, root);
 	json_object_unref(root);
 }

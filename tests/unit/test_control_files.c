@@ -3,6 +3,7 @@
 #include <json-glib/json-glib.h>
 #include <string.h>
 
+#include "base/lock.h"
 #include "frontend/control_files.h"
 #include "frontend/stats_json.h"
 
@@ -76,6 +77,43 @@ Test(control_files, stats_json_has_the_state_and_every_counter_under_its_name)
 	for (unsigned i = 0; i < WB_STAT_COUNT; i++)
 		cr_assert_eq(json_object_get_int_member(stats, wb_stat_name(i)), 1000 + i, "%s",
 			     wb_stat_name(i));
+	json_object_unref(stats);
+}
+
+static gpointer acquire_main(gpointer lock)
+{
+	wb_lock_acquire(lock);
+	wb_lock_release(lock);
+	return NULL;
+}
+
+Test(control_files, stats_json_says_which_locks_were_waited_for)
+{
+	struct wb_stats_snapshot snapshot = { 0 };
+	struct wb_lock_waits waits;
+	JsonObject *stats, *object;
+	struct wb_lock lock;
+	JsonArray *array;
+	GThread *other;
+
+	wb_lock_init(&lock, WB_RANK_STORE);
+	wb_lock_acquire(&lock);
+	other = g_thread_new("acquire", acquire_main, &lock);
+	do {
+		g_thread_yield();
+		wb_lock_get_waits(WB_RANK_STORE, &waits);
+	} while (waits.count == 0);
+	wb_lock_release(&lock);
+	g_thread_join(other);
+	wb_lock_clear(&lock);
+
+	stats = stats_of(&snapshot, &facts);
+	array = json_object_get_array_member(stats, "lock_waits");
+	cr_assert_eq(json_array_get_length(array), 1);
+	object = json_array_get_object_element(array, 0);
+	cr_assert_str_eq(json_object_get_string_member(object, "lock"), "store");
+	cr_assert_eq(json_object_get_int_member(object, "count"), 1);
+	cr_assert_gt(json_object_get_int_member(object, "ns"), 0);
 	json_object_unref(stats);
 }
 
