@@ -33,13 +33,14 @@ big_fill() {	# from, to: MiB of the image, in full segments
 	sync -d "$DISK"
 }
 
-attach() {	# side: how long mounting takes
+attach() {	# side: how long mounting takes, until the image can be used
 	local before after
-	WBFS=${program[${1%%:*}]}
 	before=$(date +%s%N)
-	volume_mount -o $quiet
+	"${program[${1%%:*}]}" mount --cache "$CACHE" --backing "$BACKING" -o $quiet "$MNT"
 	after=$(date +%s%N)
-	WBFS=${program[wbfs]}
+	own_mounts+=("$MNT")
+	WORKER=$(stat_of worker_pid)
+	own_workers+=("$WORKER")
 	sample "$1" "{\"seconds\": $((after - before))e-9, \"segments\": $(stat_of segments.dirty)}"
 }
 

@@ -178,11 +178,13 @@ measure() {	# side FIO_OPTION...
 		     + share("read_backing_bytes"; "read_bytes")
 		     + share("ssd_bytes_written"; "written_bytes")
 		     + share("backing_bytes_written"; "written_bytes")
+		     + (def waits($c): [$c[0].lock_waits[]?.count] | add // 0;
+			{lock_waits: ((waits($b) - waits($a)) / $ios)})
 		   end)' <"$W/fio.json")"
 }
 
 # The program's own counters: samples carry how many bytes of each kind there were for
-# each byte of the user.
+# each byte of the user, and how many waits for locks for each request.
 counters_take() {	# side file
 	echo '{}' >"$2"
 	! is_volume "$1" || cat "$W/${1%%:*}/mnt/.wbfs/stats.json" >"$2"
