@@ -89,7 +89,7 @@ static bool stop(const char *mount_point, GError **error)
 	return ok && (!*cache_path || is_read_only || check_clean(cache_path, error));
 }
 
-static int umount_one(const char *path)
+int wb_umount_one(const char *path)
 {
 	g_autoptr(GError) error = NULL;
 	g_autofree char *mount_point = wb_mount_table_resolve(path, &error);
@@ -110,6 +110,6 @@ static int umount_one(const char *path)
 
 int wb_cmd_umount(const struct wb_options *options)
 {
-	return options->all ? wb_each_mount(umount_one, "unmounted") :
-			      umount_one(options->argument);
+	return options->all ? wb_each_mount(wb_umount_one, "unmounted") :
+			      wb_umount_one(options->argument);
 }

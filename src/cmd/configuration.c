@@ -211,38 +211,38 @@ char *wb_configuration_describe(const struct wb_configuration *configuration)
 
 /* --- an entry --------------------------------------------------------------------------- */
 
-static bool set_path(char **field, const char *key, const char *value, GError **error)
-{
-	if (!g_path_is_absolute(value))
-		return wb_usage(error, "key '%s' takes an absolute path, not '%s'", key, value);
-	g_free(*field);
-	*field = g_strdup(value);
-	return true;
-}
-
 static bool unknown_key(const char *key, GError **error)
 {
 	g_autoptr(GPtrArray) names = g_ptr_array_new();
 
-	g_ptr_array_add(names, (char *)"cache");
-	g_ptr_array_add(names, (char *)"backing");
 	g_ptr_array_add(names, (char *)"options");
 	wb_mount_options_add_names(names);
 	return wb_usage_unknown(error, "key", "", key, names);
 }
 
-static bool apply_key(struct wb_options *options, const char *key, const char *value,
-		      GError **error)
+static bool set_key(struct wb_options *options, const char *key, const char *value,
+		    GError **error)
 {
-	if (!strcmp(key, "cache"))
-		return set_path(&options->cache_path, key, value, error);
-	if (!strcmp(key, "backing"))
-		return set_path(&options->backing_path, key, value, error);
 	if (!strcmp(key, "options"))
 		return wb_mount_options_parse(options, value, error);
 	if (!wb_mount_options_has(key))
 		return unknown_key(key, error);
 	return wb_mount_options_set(options, key, value, error);
+}
+
+/* A relative path would mean another file for each directory that one is in. */
+static bool check_absolute(const char *path, GError **error)
+{
+	return !path || g_path_is_absolute(path) ||
+	       wb_usage(error, "an absolute path is needed, not '%s'", path);
+}
+
+static bool apply_key(struct wb_options *options, const char *key, const char *value,
+		      GError **error)
+{
+	return set_key(options, key, value, error) &&
+	       check_absolute(options->cache_path, error) &&
+	       check_absolute(options->backing_path, error);
 }
 
 static bool apply_one(const struct file *file, const char *group, const char *key,

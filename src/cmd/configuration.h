@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * wbfs.conf(5): which volume belongs to a mount point, and its options. One group
- * for each mount point; a key is `cache`, `backing`, `options` or the name of any
- * mount option, so that a new mount option is a key at once. Read as a whole;
+ * for each mount point; a key is `options` or the name of any mount option, `cache`
+ * and `backing` among them, so that a new mount option is a key at once. Read as a whole;
  * nothing is kept open. Any thread. Writing is in configuration_save.
  */
 #ifndef WB_CMD_CONFIGURATION_H

@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "cmd/commands.h"
+#include "cmd/mount_helper.h"
 #include "cmd/interrupt.h"
 #include "cmd/report.h"
 
@@ -40,6 +41,8 @@ int main(int argc, char **argv)
 	int status;
 
 	wb_report_to_stderr();
+	if (wb_mount_helper_run(argc, argv, &status))
+		return status;
 	if (wb_options_parse(&options, &command, argc, argv, &error)) {
 		status = run(&options, command);
 	} else {

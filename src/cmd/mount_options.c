@@ -22,6 +22,10 @@ struct mount_option {
 
 /* Besides the tunables, which are mount options too. */
 static const struct mount_option table[] = {
+	{ "cache", MOUNT_TEXT, offsetof(struct wb_options, cache_path), "PATH",
+	  "the cache, as --cache: for fstab and the configuration" },
+	{ "backing", MOUNT_TEXT, offsetof(struct wb_options, backing_path), "PATH",
+	  "the backing, likewise" },
 	{ "ram_buffer", MOUNT_SIZE, offsetof(struct wb_options, ram_buffer_bytes), "SIZE",
 	  "memory for data on its way to the cache (64M)" },
 	{ "allow_other", MOUNT_FLAG, offsetof(struct wb_options, allow_other), NULL,
@@ -46,6 +50,11 @@ static const struct mount_option table[] = {
 	{ "noauto", MOUNT_FLAG, offsetof(struct wb_options, no_auto), NULL, NULL },
 	{ "user", MOUNT_IGNORED, 0, NULL, NULL },
 	{ "nouser", MOUNT_IGNORED, 0, NULL, NULL },
+	{ "users", MOUNT_IGNORED, 0, NULL, NULL },
+	{ "owner", MOUNT_IGNORED, 0, NULL, NULL },
+	{ "group", MOUNT_IGNORED, 0, NULL, NULL },
+	{ "relatime", MOUNT_IGNORED, 0, NULL, NULL },
+	{ "async", MOUNT_IGNORED, 0, NULL, NULL },
 };
 
 /* For others who read the same line, such as systemd: fstab(5). */

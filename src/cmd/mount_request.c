@@ -15,14 +15,18 @@ static void override(char **field, const char *value)
 static bool apply_command_line(struct wb_options *request,
 			       const struct wb_options *command_line, GError **error)
 {
+	if (!wb_mount_options_parse(request, command_line->mount_options->str, error))
+		return false;
+	/* Of options and the words of -o the last one counts, which is known there. */
 	override(&request->cache_path, command_line->cache_path);
 	override(&request->backing_path, command_line->backing_path);
-	if (command_line->without_cache)
+	override(&request->fsname, command_line->fsname);
+	if (command_line->without_cache && !command_line->cache_path)
 		g_clear_pointer(&request->cache_path, g_free);
 	request->without_cache = command_line->without_cache;
 	request->force = command_line->force;
 	request->foreground = command_line->foreground;
-	return wb_mount_options_parse(request, command_line->mount_options->str, error);
+	return true;
 }
 
 static bool check_whole(const struct wb_options *request,

@@ -16,14 +16,13 @@ static void apply(struct wb_configuration *configuration, const char *group)
 	struct wb_options options;
 
 	wb_options_init(&options);
-	if (!wb_configuration_apply(configuration, group, &options, &error)) {
+	if (wb_configuration_apply(configuration, group, &options, &error)) {
+		g_assert(!options.cache_path || g_path_is_absolute(options.cache_path));
+		g_assert(!options.backing_path || g_path_is_absolute(options.backing_path));
+	} else {
 		g_assert(error && error->domain == WB_COMMAND_ERROR);
 		g_assert(g_str_has_prefix(error->message, "fuzz, ["));
 	}
-	if (options.cache_path)
-		g_assert(g_path_is_absolute(options.cache_path));
-	if (options.backing_path)
-		g_assert(g_path_is_absolute(options.backing_path));
 	wb_options_clear(&options);
 }
 

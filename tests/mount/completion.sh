@@ -49,7 +49,8 @@ done
 offers 'wbfs help ' "${commands[@]}"
 mapfile -t options < <("$WBFS" help mount | sed -n 's/^      \([a-z_]*=\?\).*/\1/p' | grep -v '^and$'
 	"$WBFS" help mount | sed -n 's/^      and as in mount(8): //p' | tr -d ' ' | tr ',' '\n'
-	printf '%s\n' rw defaults _netdev nofail auto noauto user nouser)
+	printf '%s\n' rw defaults _netdev nofail auto noauto user nouser \
+		users owner group relatime async)
 offers 'wbfs mount -o ' "${options[@]}"
 asks_for nospace
 

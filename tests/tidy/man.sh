@@ -72,7 +72,8 @@ section "$page" DESCRIPTION | sed -n 's/^\.It Cm //p' | sort >"$work/said.comman
 section "$page" DESCRIPTION | grep '^\.It Fl' | grep -o 'Fl Fl [a-z-]*' |
 	sed 's/Fl Fl /--/' | sort >"$work/said.option"
 section "$page" 'MOUNT OPTIONS' | grep '^\.It Cm' |
-	sed 's/^\.It Cm //; s/ Ns =.*//' | tr ' ' '\n' | grep -v '^,$' | sort >"$work/said.mount-option"
+	sed 's/^\.It Cm //; s/ Ns = Ns Ar [a-z]*//g; s/ Ns =.*//; s/, Cm /, /g' | tr ' ' '\n' |
+	grep -v '^,$' | sort >"$work/said.mount-option"
 for kind in command option mount-option; do
 	awk -v kind=$kind '$1 == kind { print $2 }' "$work/options" | sort >"$work/is.$kind"
 done

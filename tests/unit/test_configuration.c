@@ -55,6 +55,8 @@ static void refuse(const char *line, const char *word, const char *other)
 	cr_assert(strstr(error->message, word), "no \"%s\" in: %s", word, error->message);
 	cr_assert(strstr(error->message, other), "no \"%s\" in: %s", other, error->message);
 	g_clear_error(&error);
+	wb_options_clear(&options);
+	wb_options_init(&options);
 }
 
 /* --- what is read -------------------------------------------------------------------- */
@@ -152,8 +154,9 @@ Test(configuration, a_wrong_key_or_value_is_named_with_its_place)
 {
 	refuse("cahce=/c", "cahce: unknown key 'cahce'", "did you mean 'cache'?");
 	refuse("sync_intervals=3", "sync_intervals", "'sync_interval_s'");
-	refuse("cache=ssd/c", "cache: key 'cache' takes an absolute path", "'ssd/c'");
-	refuse("backing=", "backing: key 'backing'", "not ''");
+	refuse("cache=ssd/c", "cache: an absolute path is needed", "'ssd/c'");
+	refuse("options=noatime,backing=b", "options: an absolute path", "not 'b'");
+	refuse("backing=", "backing: mount option 'backing' needs a value", "backing=PATH");
 	refuse("allow_writeback=maybe", "'on' or 'off'", "'maybe'");
 	refuse("allow_other=1", "takes 'on' or 'off'", "'1'");
 	refuse("sync_interval_s=soon", "a whole number", "'soon'");
@@ -340,7 +343,7 @@ Test(configuration, a_name_that_cannot_be_read_again_is_not_saved)
 	refuse_save("", &odd, "file, [/mnt/wb], backing: ");
 	refuse_save("[/mnt/wb]\nnonsense=1\n", &entry, "file, [/mnt/wb], nonsense: unknown key");
 	refuse_save("[/mnt/wb\n", &entry, "file is no configuration file");
-	refuse_save("", &blanks, "takes an absolute path");
+	refuse_save("", &blanks, "an absolute path is needed");
 }
 
 Test(configuration, a_file_is_replaced_as_a_whole_through_a_link_with_its_mode)
