@@ -12,6 +12,7 @@
 #include "cmd/commands.h"
 #include "cmd/disk_load.h"
 #include "cmd/mark_keeper.h"
+#include "cmd/notify.h"
 #include "cmd/process.h"
 #include "cmd/report.h"
 #include "cmd/space_watch.h"
@@ -302,10 +303,20 @@ struct wb_daemon *wb_daemon_start(const struct wb_options *options, const char *
 
 /* --- run and end ------------------------------------------------------------------- */
 
+/* Only one that was begun in the foreground is what the manager has started. */
+static void tell_manager(const struct wb_daemon *daemon, const char *lines)
+{
+	g_autofree char *text = g_strdup_printf("%s %s", lines, daemon->mount_point);
+
+	if (!daemon->is_in_background)
+		wb_notify(text);
+}
+
 static bool finish(struct wb_daemon *daemon, GError **error)
 {
 	int result;
 
+	tell_manager(daemon, "STOPPING=1\nSTATUS=Stopping");
 	wb_mark_keeper_end(&daemon->keeper);
 	wb_fuse_finish(daemon->fuse);
 	result = wb_cache_close(daemon->cache, WB_CLOSE_CLEAN);
@@ -324,6 +335,7 @@ static bool finish(struct wb_daemon *daemon, GError **error)
 
 bool wb_daemon_run(struct wb_daemon *daemon, GError **error)
 {
+	tell_manager(daemon, "READY=1\nSTATUS=Serving");
 	/* Standard error was where the mount was asked for; this is the syslog. */
 	if (daemon->is_in_background && wb_cache_opening_note(daemon->cache))
 		g_warning("%s", wb_cache_opening_note(daemon->cache));
