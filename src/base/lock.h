@@ -18,6 +18,7 @@
 enum wb_lock_rank {
 	WB_RANK_NONE = 0,
 	WB_RANK_FRONTEND,	/* control files, mount state */
+	WB_RANK_SETTING,	/* who sets tunables */
 	WB_RANK_CACHE,		/* cache.c: drain waiters, life cycle */
 	WB_RANK_WRITEBACK,	/* one writeback step at a time */
 	WB_RANK_FLUSH,		/* one flush step at a time */

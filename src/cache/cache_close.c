@@ -256,6 +256,7 @@ void wb_cache_free(struct wb_cache *cache)
 		wb_memory_unmap(cache->bounce_memory, cache->bounce_bytes);
 	g_free(cache->requests);
 	g_free(cache->opening_note);
+	wb_lock_clear(&cache->setting_lock);
 	wb_lock_clear(&cache->lock);
 	wb_lock_clear(&cache->pool_lock);
 	wb_busy_meter_clear(&cache->backing_meter);

@@ -440,6 +440,7 @@ static gboolean make_engines(struct wb_cache *cache, const struct wb_log_start *
 		.tail = &cache->tail, .cache_store = path->cache_store,
 		.backing_store = path->backing_store, .clock = cache->config.clock,
 		.stats = &cache->stats, .message = &cache->message,
+		.batch_bytes = (uint64_t)cache->config.tunables.writeback_batch << 20,
 	};
 
 	wb_tail_init(&cache->tail, (struct wb_tail_position){
@@ -576,8 +577,10 @@ struct wb_cache *wb_cache_new(const struct wb_cache_config *config)
 	struct wb_cache *cache = g_new0(struct wb_cache, 1);
 
 	cache->config = *config;
+	cache->tunables = config->tunables;
 	cache->path.is_read_only = config->access == WB_CACHE_READ_ONLY;
 	cache->last_sync_ns = cache->last_recording_ns = wb_clock_now_ns(config->clock);
+	wb_lock_init(&cache->setting_lock, WB_RANK_SETTING);
 	wb_lock_init(&cache->lock, WB_RANK_CACHE);
 	wb_lock_init(&cache->pool_lock, WB_RANK_POOL);
 	wb_message_init(&cache->message, config->clock);

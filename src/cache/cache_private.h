@@ -48,6 +48,8 @@ struct wb_cache {
 	struct wb_lock pool_lock;
 	struct wb_request *free_requests;	/* under pool_lock */
 
+	struct wb_lock setting_lock;	/* one at a time sets tunables */
+
 	struct wb_lock lock;
 	/* under lock */
 	struct wb_verb drain, flush_verb;

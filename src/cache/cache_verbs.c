@@ -31,13 +31,34 @@ static void tell_workers(struct wb_cache *cache)
 		wb_worker_kick(cache->flush_worker);
 }
 
-void wb_cache_set_tunables(struct wb_cache *cache, const struct wb_tunables *tunables)
+/* What takes memory comes first, and may fail. Under the setting lock. */
+static bool make_room(struct wb_cache *cache, const struct wb_tunables *tunables,
+		      GError **error)
+{
+	if (!cache->writeback || tunables->writeback_batch == cache->tunables.writeback_batch)
+		return true;
+	return wb_writeback_set_batch(cache->writeback,
+				      (uint64_t)tunables->writeback_batch << 20, error);
+}
+
+static void take_over(struct wb_cache *cache, const struct wb_tunables *tunables)
 {
 	wb_lock_acquire(&cache->lock);
 	cache->tunables = *tunables;
 	apply_locked(cache);
 	wb_lock_release(&cache->lock);
 	tell_workers(cache);
+}
+
+void wb_cache_set_tunables(struct wb_cache *cache, const struct wb_tunables *tunables)
+{
+	struct wb_tunables taken = *tunables;
+
+	wb_lock_acquire(&cache->setting_lock);
+	if (!make_room(cache, tunables, NULL))
+		taken.writeback_batch = cache->tunables.writeback_batch;
+	take_over(cache, &taken);
+	wb_lock_release(&cache->setting_lock);
 }
 
 void wb_cache_get_tunables(struct wb_cache *cache, struct wb_tunables *tunables)
@@ -51,16 +72,18 @@ bool wb_cache_set_tunable(struct wb_cache *cache, const struct wb_tunable *tunab
 			  const char *text, GError **error)
 {
 	g_autoptr(GError) reason = NULL;
+	struct wb_tunables tunables;
 	bool ok;
 
-	wb_lock_acquire(&cache->lock);
-	ok = wb_tunable_parse(tunable, text, &cache->tunables, &reason);
+	wb_lock_acquire(&cache->setting_lock);
+	tunables = cache->tunables;
+	ok = wb_tunable_parse(tunable, text, &tunables, &reason) &&
+	     make_room(cache, &tunables, &reason);
 	if (ok)
-		apply_locked(cache);
-	wb_lock_release(&cache->lock);
+		take_over(cache, &tunables);
+	wb_lock_release(&cache->setting_lock);
 	if (ok) {
 		wb_message_note(&cache->message, "%s set to %s", tunable->name, text);
-		tell_workers(cache);
 		return true;
 	}
 	wb_cache_add_event(cache, WB_EVENT_REFUSED, "%s", reason->message);

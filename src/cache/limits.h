@@ -30,7 +30,6 @@
 
 #define WB_READ_RUNS_MAX 32u		/* I/Os of one read piece */
 
-#define WB_BATCH_BLOCKS 2048u		/* one writeback batch: 8 MiB of RAM */
 #define WB_WRITEBACK_DEPTH 32u
 #define WB_WRITEBACK_GAP_BLOCKS 16u	/* read over, in the log, rather than seek */
 #define WB_WRITEBACK_JOIN_BLOCKS 1024u	/* longest single write to the backing */

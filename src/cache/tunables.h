@@ -19,6 +19,7 @@ struct wb_tunables {
 	bool allow_writeback;
 	bool writeback_modulator;
 	uint32_t writeback_threshold;	/* percent that others may use the disk */
+	uint32_t writeback_batch;	/* MiB, in RAM */
 	uint32_t sync_interval_s;	/* age of unsynced data; 0 = no limit */
 	uint32_t barrier_deadline_ms;	/* of a write that has to be durable; 0 = none */
 	uint32_t superblock_interval_s;	/* the tail on the SSD; 0 = never */
@@ -27,7 +28,7 @@ struct wb_tunables {
 
 #define WB_TUNABLES_DEFAULT \
 	{ .allow_writeback = true, .writeback_modulator = true, .writeback_threshold = 70, \
-	  .sync_interval_s = 5, .superblock_interval_s = 60, .scrub_rate_mib_s = 64 }
+	  .writeback_batch = 8, .sync_interval_s = 5, .superblock_interval_s = 60, .scrub_rate_mib_s = 64 }
 
 enum wb_tunable_type {
 	WB_TUNABLE_ON_OFF,		/* bool */

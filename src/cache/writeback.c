@@ -2,7 +2,6 @@
 #include "cache/writeback.h"
 
 #include <errno.h>
-#include <sys/mman.h>
 
 #include "base/mutant.h"
 #include "cache/cache.h"
@@ -11,31 +10,19 @@
 
 #define BLOCK WB_BLOCK_BYTES
 
-static size_t memory_bytes(const struct wb_writeback *writeback)
-{
-	return ((size_t)writeback->batch_blocks + WB_WRITEBACK_DEPTH) * BLOCK;
-}
-
 struct wb_writeback *wb_writeback_new(const struct wb_writeback_deps *deps, GError **error)
 {
-	struct wb_writeback *writeback = g_new0(struct wb_writeback, 1);
-	size_t bytes;
+	struct wb_batch_room *room = wb_batch_room_new(&deps->geometry, deps->batch_bytes,
+						       error);
+	struct wb_writeback *writeback;
 
-	writeback->deps = *deps;
-	/* No more than there can be. */
-	writeback->batch_blocks = MIN(WB_BATCH_BLOCKS, deps->geometry.slot_count);
-	bytes = memory_bytes(writeback);
-	writeback->memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-				 MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-	if (writeback->memory == MAP_FAILED) {
-		g_set_error(error, WB_CACHE_ERROR, WB_CACHE_ERROR_LIMIT,
-			    "cannot get %zu MiB of memory for writeback: %s", bytes >> 20,
-			    g_strerror(errno));
-		g_free(writeback);
+	if (!room)
 		return NULL;
-	}
+	writeback = g_new0(struct wb_writeback, 1);
+	writeback->deps = *deps;
+	writeback->room = room;
+	writeback->scratch = g_aligned_alloc0(WB_WRITEBACK_DEPTH, BLOCK, BLOCK);
 	writeback->iovs = g_new0(struct iovec, WB_WRITEBACK_DEPTH * WB_WRITEBACK_JOIN_BLOCKS);
-	writeback->blocks = g_new0(struct wb_batch_block, writeback->batch_blocks);
 	writeback->carry_blocks = g_new0(struct wb_carry_block, deps->geometry.segment_blocks);
 	writeback->refused = wb_refused_new();
 	wb_busy_meter_init(&writeback->meter, deps->clock);
@@ -43,8 +30,7 @@ struct wb_writeback *wb_writeback_new(const struct wb_writeback_deps *deps, GErr
 	writeback->zero_piece_bytes = WB_ZERO_PIECE_BYTES_MIN;
 	for (unsigned i = 0; i < WB_WRITEBACK_DEPTH; i++) {
 		writeback->ios[i].writeback = writeback;
-		writeback->ios[i].scratch = writeback->memory +
-					    ((size_t)writeback->batch_blocks + i) * BLOCK;
+		writeback->ios[i].scratch = writeback->scratch + (size_t)i * BLOCK;
 		writeback->ios[i].iov = writeback->iovs + i * WB_WRITEBACK_JOIN_BLOCKS;
 	}
 	return writeback;
@@ -55,13 +41,14 @@ void wb_writeback_free(struct wb_writeback *writeback)
 	if (!writeback)
 		return;
 	g_assert(writeback->stage == WB_BATCH_IDLE);
-	munmap(writeback->memory, memory_bytes(writeback));
+	wb_batch_room_free(writeback->room);
+	wb_batch_room_free(writeback->next_room);
+	g_aligned_free(writeback->scratch);
 	wb_refused_free(writeback->refused);
 	wb_busy_meter_clear(&writeback->meter);
 	wb_busy_meter_clear(&writeback->reads_meter);
 	g_free(writeback->carry_blocks);
 	g_free(writeback->iovs);
-	g_free(writeback->blocks);
 	g_free(writeback);
 }
 
@@ -187,7 +174,7 @@ bool wb_batch_has_io(const struct wb_writeback *writeback)
 
 char *wb_batch_memory(struct wb_writeback *writeback, uint32_t buffer_block)
 {
-	return writeback->memory + (size_t)buffer_block * BLOCK;
+	return writeback->room->data + (size_t)buffer_block * BLOCK;
 }
 
 /* Ended I/O is looked at by `ended`, on the worker. */
@@ -269,7 +256,7 @@ static size_t mark_clean(struct wb_writeback *writeback)
 	size_t count = 0;
 
 	for (size_t i = 0; i < writeback->block_count; i++) {
-		const struct wb_batch_block *block = &writeback->blocks[i];
+		const struct wb_batch_block *block = &writeback->room->blocks[i];
 
 		/* A newer version may have taken the map's place: that one is
 		 * dirty and keeps its state. */
@@ -385,6 +372,7 @@ static bool begin(struct wb_writeback *writeback, enum wb_writeback_wish wish)
 	if (writeback->failures > 0 &&
 	    wb_clock_now_ns(writeback->deps.clock) < writeback->retry_at_ns)
 		return false;
+	wb_batch_take_room(writeback);
 	if (!wb_batch_select(writeback, wish)) {
 		/* What is left is not durable yet, or nothing is. */
 		if (wish == WB_WRITEBACK_ALL)

@@ -19,7 +19,8 @@
  * and is tried again after a pause that grows (`refused`); the rest goes on. A
  * failed FLUSH leaves every block of the batch dirty.
  *
- * Memory: WB_BATCH_BLOCKS blocks of data and 40 bytes for each.
+ * Memory: that of a batch, of the size that was set, and 32 bytes for each of its
+ * blocks; half a MiB besides.
  * Threads: step() on one worker; completions only count down and kick it.
  */
 #ifndef WB_CACHE_WRITEBACK_H
@@ -44,6 +45,7 @@ struct wb_writeback_deps {
 	struct wb_flush *flush;
 	struct wb_backing_flush *backing_flush;
 	struct wb_store *cache_store, *backing_store;
+	uint64_t batch_bytes;		/* at first: see wb_writeback_set_batch() */
 	struct wb_clock *clock;
 	struct wb_stats *stats;
 	struct wb_message *message;
@@ -63,6 +65,10 @@ void wb_writeback_free(struct wb_writeback *writeback);
  * extent table. */
 void wb_writeback_set_callbacks(struct wb_writeback *writeback, void (*kick)(void *arg),
 				void (*zeros_done)(void *arg), void *arg);
+
+/* The most that one batch takes, from the next one on. Takes the memory: FALSE and
+ * an error when there is none, and the size stays. One thread at a time. */
+bool wb_writeback_set_batch(struct wb_writeback *writeback, uint64_t bytes, GError **error);
 
 /* TRUE when something was done. */
 bool wb_writeback_step(struct wb_writeback *writeback, enum wb_writeback_wish wish);

@@ -16,7 +16,7 @@
 #include "cache/writeback.h"
 #include "cache/writeback_plan.h"
 
-#define WB_SEGMENTS_PER_BATCH_MAX 64u
+#define WB_SEGMENTS_PER_BATCH_MIN 64u	/* that it may pin */
 
 enum wb_batch_stage {
 	WB_BATCH_IDLE, WB_BATCH_ZERO, WB_BATCH_READ, WB_BATCH_MERGE, WB_BATCH_WRITE,
@@ -40,16 +40,23 @@ struct wb_batch_io {
 	struct wb_backing_waiter flush_waiter;
 };
 
+/* The memory of a batch; another one is taken between batches. */
+struct wb_batch_room {
+	size_t bytes;
+	uint32_t block_count, segment_count;
+	char *data;			/* block_count blocks */
+	struct wb_batch_block *blocks;
+	struct wb_segment **pinned;	/* segment_count of them */
+};
+
 struct wb_writeback {
 	/* constant after new */
 	struct wb_writeback_deps deps;
 	void (*kick)(void *arg);
 	void (*zeros_done)(void *arg);
 	void *arg;
-	uint32_t batch_blocks;
-	char *memory;			/* batch_blocks blocks, then scratch */
+	char *scratch;			/* a block for each I/O */
 	struct iovec *iovs;
-	struct wb_batch_block *blocks;
 	struct wb_carry_block *carry_blocks;	/* of one segment */
 	struct wb_refused *refused;
 	struct wb_busy_meter meter;	/* of the backing, by this engine's I/O */
@@ -60,7 +67,7 @@ struct wb_writeback {
 	size_t block_count;
 	uint32_t buffer_used;		/* blocks */
 	uint64_t durable;		/* when the batch was selected */
-	struct wb_segment *pinned[WB_SEGMENTS_PER_BATCH_MAX];
+	struct wb_batch_room *room;
 	unsigned pinned_count;
 	size_t next;			/* next block of the stage */
 	unsigned next_sector;
@@ -90,6 +97,7 @@ struct wb_writeback {
 	uint64_t carry_at_ns;		/* not before */
 	int error;			/* of the batch: a flush failed */
 	uint64_t flush_failures;	/* of the backing, before its first write */
+	_Atomic(struct wb_batch_room *) next_room;	/* for the next batch, or NULL */
 	_Atomic uint64_t retry_at_ns;
 	atomic_bool is_pause_over;
 	atomic_bool is_abandoned;
@@ -117,6 +125,13 @@ void wb_batch_note_error(struct wb_writeback *writeback, const struct wb_batch_i
 char *wb_batch_memory(struct wb_writeback *writeback, uint32_t buffer_block);
 void wb_batch_set_state(struct wb_writeback *writeback, const struct wb_batch_block *block,
 			enum wb_slot_state state);
+
+/* writeback_room.c: NULL and an error when there is no memory. */
+struct wb_batch_room *wb_batch_room_new(const struct wb_geometry *geometry, uint64_t bytes,
+					GError **error);
+void wb_batch_room_free(struct wb_batch_room *room);
+/* Between batches: the size that was set meanwhile. */
+void wb_batch_take_room(struct wb_writeback *writeback);
 
 /* writeback_select.c: FALSE when there is nothing to do. */
 bool wb_batch_select(struct wb_writeback *writeback, enum wb_writeback_wish wish);

@@ -93,8 +93,8 @@ bool wb_writeback_begin_carry(struct wb_writeback *writeback, const struct wb_ca
 	writeback->buffer_used = 0;
 	writeback->has_bad = false;
 	writeback->is_carrying = true;
-	writeback->pinned[writeback->pinned_count++] = wb_segment_of_id(segments, id);
-	wb_segment_pin(writeback->pinned[0]);
+	writeback->room->pinned[writeback->pinned_count++] = wb_segment_of_id(segments, id);
+	wb_segment_pin(writeback->room->pinned[0]);
 	wb_batch_take_segment(writeback, id, writeback->deps.geometry.segment_blocks, is_held);
 	writeback->stage = WB_BATCH_READ;
 	return true;
@@ -106,7 +106,7 @@ bool wb_batch_carry_step(struct wb_writeback *writeback)
 	size_t count = 0;
 
 	for (size_t i = 0; i < writeback->block_count; i++) {
-		const struct wb_batch_block *block = &writeback->blocks[i];
+		const struct wb_batch_block *block = &writeback->room->blocks[i];
 
 		if (!block->is_left_out)
 			blocks[count++] = (struct wb_carry_block){

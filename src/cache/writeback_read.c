@@ -51,9 +51,9 @@ static void read_ended(struct wb_writeback *writeback, struct wb_batch_io *io)
 {
 	for (size_t i = io->first_block; i < io->first_block + io->block_count; i++) {
 		if (io->error)
-			mark_bad(writeback, &writeback->blocks[i]);
+			mark_bad(writeback, &writeback->room->blocks[i]);
 		else
-			check_block(writeback, &writeback->blocks[i]);
+			check_block(writeback, &writeback->room->blocks[i]);
 	}
 	if (!io->error)
 		return;
@@ -66,14 +66,14 @@ static void read_ended(struct wb_writeback *writeback, struct wb_batch_io *io)
 static bool copy_from_ram(struct wb_writeback *writeback, size_t from, size_t count)
 {
 	struct wb_segment *segment =
-		wb_segment_of_slot(writeback->deps.segments, writeback->blocks[from].slot);
+		wb_segment_of_slot(writeback->deps.segments, writeback->room->blocks[from].slot);
 	uint32_t ram_index;
 
 	if (!wb_segment_try_ram_pin(segment))
 		return false;
 	ram_index = segment->ram_index;
 	for (size_t i = from; i < from + count; i++) {
-		struct wb_batch_block *block = &writeback->blocks[i];
+		struct wb_batch_block *block = &writeback->room->blocks[i];
 
 		memcpy(wb_batch_memory(writeback, block->buffer_block),
 		       wb_rambuf_block(writeback->deps.rambuf, ram_index,
@@ -82,7 +82,7 @@ static bool copy_from_ram(struct wb_writeback *writeback, size_t from, size_t co
 	}
 	wb_segment_ram_unpin(writeback->deps.segments, segment);
 	for (size_t i = from; i < from + count; i++)
-		check_block(writeback, &writeback->blocks[i]);
+		check_block(writeback, &writeback->room->blocks[i]);
 	return true;
 }
 
@@ -94,12 +94,12 @@ bool wb_batch_read_step(struct wb_writeback *writeback)
 
 	while (writeback->next < writeback->block_count &&
 	       (io = wb_batch_take_io(writeback))) {
-		const struct wb_batch_block *block = &writeback->blocks[writeback->next];
+		const struct wb_batch_block *block = &writeback->room->blocks[writeback->next];
 		uint32_t span;
 		/* After a failure one by one, to tell the bad ones. */
 		size_t most = writeback->has_bad ? writeback->next + 1 :
 						   writeback->block_count;
-		size_t count = wb_writeback_plan_read(writeback->blocks, most,
+		size_t count = wb_writeback_plan_read(writeback->room->blocks, most,
 						      writeback->next, WB_WRITEBACK_GAP_BLOCKS,
 						      g->segment_blocks, &span);
 
@@ -120,7 +120,7 @@ bool wb_batch_read_step(struct wb_writeback *writeback)
 		writeback->next += count;
 	}
 	if (!wb_batch_has_io(writeback) && writeback->next == writeback->block_count) {
-		wb_writeback_plan_sort(writeback->blocks, writeback->block_count);
+		wb_writeback_plan_sort(writeback->room->blocks, writeback->block_count);
 		writeback->stage = writeback->is_carrying ? WB_BATCH_CARRY : WB_BATCH_MERGE;
 		writeback->next = 0;
 		return true;
@@ -132,7 +132,7 @@ bool wb_batch_read_step(struct wb_writeback *writeback)
 
 static void merge_ended(struct wb_writeback *writeback, struct wb_batch_io *io)
 {
-	struct wb_batch_block *block = &writeback->blocks[io->first_block];
+	struct wb_batch_block *block = &writeback->room->blocks[io->first_block];
 	char *data = wb_batch_memory(writeback, block->buffer_block);
 
 	if (io->error) {
@@ -158,7 +158,7 @@ bool wb_batch_merge_step(struct wb_writeback *writeback)
 	struct wb_batch_io *io;
 
 	for (; is_needed && writeback->next < writeback->block_count; writeback->next++) {
-		const struct wb_batch_block *block = &writeback->blocks[writeback->next];
+		const struct wb_batch_block *block = &writeback->room->blocks[writeback->next];
 
 		if (block->is_left_out || block->mask == block->full_mask)
 			continue;

@@ -51,7 +51,7 @@ bool wb_batch_take_segment(struct wb_writeback *writeback, uint64_t id, uint32_t
 	uint32_t last_slot = WB_NO_SLOT;
 
 	for (uint32_t i = 0; i < limit; i++) {
-		struct wb_batch_block *block = &writeback->blocks[writeback->block_count];
+		struct wb_batch_block *block = &writeback->room->blocks[writeback->block_count];
 		struct wb_mapping mapping;
 		uint32_t step = 1;
 
@@ -61,7 +61,7 @@ bool wb_batch_take_segment(struct wb_writeback *writeback, uint64_t id, uint32_t
 		if (last_slot != WB_NO_SLOT &&
 		    first + i - last_slot - 1 <= WB_WRITEBACK_GAP_BLOCKS)
 			step = first + i - last_slot;
-		if (writeback->buffer_used + step > writeback->batch_blocks)
+		if (writeback->buffer_used + step > writeback->room->block_count)
 			return false;
 		writeback->buffer_used += step;
 		*block = (struct wb_batch_block){
@@ -80,7 +80,7 @@ void wb_batch_unpin_all(struct wb_writeback *writeback)
 {
 	while (writeback->pinned_count > 0)
 		wb_segment_unpin(writeback->deps.segments,
-				 writeback->pinned[--writeback->pinned_count]);
+				 writeback->room->pinned[--writeback->pinned_count]);
 }
 
 /* Nothing that a drain could still do something about. */
@@ -108,7 +108,7 @@ static bool select_blocks(struct wb_writeback *writeback, enum wb_writeback_wish
 	wb_log_get_head(writeback->deps.log, &head);
 	/* No more ids than places can be in use, whatever a superblock says. */
 	last = MIN(head.segment_id, id + writeback->deps.geometry.segment_count);
-	for (; id <= last && writeback->pinned_count < WB_SEGMENTS_PER_BATCH_MAX; id++) {
+	for (; id <= last && writeback->pinned_count < writeback->room->segment_count; id++) {
 		struct wb_segment *segment = wb_segment_of_id(writeback->deps.segments, id);
 		uint32_t limit = blocks_to_take(writeback, id, &head);
 		size_t before = writeback->block_count;
@@ -119,12 +119,12 @@ static bool select_blocks(struct wb_writeback *writeback, enum wb_writeback_wish
 			continue;
 		wb_segment_pin(segment);
 		if (!wb_batch_take_segment(writeback, id, limit, is_wanted)) {
-			writeback->pinned[writeback->pinned_count++] = segment;
+			writeback->room->pinned[writeback->pinned_count++] = segment;
 			break;
 		}
 		/* Segments full of what must wait leave room for the others. */
 		if (writeback->block_count > before)
-			writeback->pinned[writeback->pinned_count++] = segment;
+			writeback->room->pinned[writeback->pinned_count++] = segment;
 		else
 			wb_segment_unpin(writeback->deps.segments, segment);
 	}

@@ -51,7 +51,7 @@ void wb_batch_submit_again(struct wb_writeback *writeback, struct wb_batch_io *i
 static void prepare_write(struct wb_writeback *writeback, struct wb_batch_io *io)
 {
 	const struct wb_batch_block *block =
-		&writeback->blocks[io->first_block + io->isolation.at];
+		&writeback->room->blocks[io->first_block + io->isolation.at];
 	uint64_t count = io->isolation.piece;
 	uint64_t offset = block->address * BLOCK, length = count * BLOCK;
 
@@ -100,7 +100,7 @@ static void write_ended(struct wb_writeback *writeback, struct wb_batch_io *io)
 			wb_batch_submit_again(writeback, io);
 			return;
 		}
-		leave_out(writeback, &writeback->blocks[io->first_block + io->isolation.at],
+		leave_out(writeback, &writeback->room->blocks[io->first_block + io->isolation.at],
 			  io->isolation.piece, io->error);
 	}
 	if (wb_isolation_next(&io->isolation)) {
@@ -118,7 +118,7 @@ static bool is_hopeless(const struct wb_writeback *writeback)
 static void leave_out_rest(struct wb_writeback *writeback)
 {
 	for (; writeback->next < writeback->block_count; writeback->next++)
-		writeback->blocks[writeback->next].is_left_out = true;
+		writeback->room->blocks[writeback->next].is_left_out = true;
 }
 
 static void flush_done(struct wb_backing_waiter *waiter, int error)
@@ -155,7 +155,7 @@ bool wb_batch_write_step(struct wb_writeback *writeback)
 	if (is_hopeless(writeback) || writeback->is_cut_short)
 		leave_out_rest(writeback);
 	while (writeback->next < writeback->block_count && (io = wb_batch_take_io(writeback))) {
-		if (!wb_writeback_plan_write(writeback->blocks, writeback->block_count,
+		if (!wb_writeback_plan_write(writeback->room->blocks, writeback->block_count,
 					     &writeback->next, &writeback->next_sector,
 					     WB_WRITEBACK_JOIN_BLOCKS, &extent)) {
 			io->is_used = false;

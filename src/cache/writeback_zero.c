@@ -121,7 +121,7 @@ static void leave_out_held(struct wb_writeback *writeback)
 	if (WB_MUTANT(punch_after_writes))
 		return;
 	for (size_t i = 0; i < writeback->block_count; i++) {
-		struct wb_batch_block *block = &writeback->blocks[i];
+		struct wb_batch_block *block = &writeback->room->blocks[i];
 		uint64_t until;
 
 		if ((block->address >= writeback->next_zero ||
