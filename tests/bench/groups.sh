@@ -80,7 +80,8 @@ write_1m() {
 }
 
 # One writer at a time that waits for each answer, alone, or beside another one that
-# keeps the log streaming at half of what the SSD takes.
+# keeps the log streaming at half of what the SSD takes. It writes the same range over
+# and over, so that the log never runs out of places whose data is superseded.
 group_stream() {
 	volumes_mount $quiet
 	pair=1
@@ -96,8 +97,8 @@ write_stream() {
 		before=$(stat_of ssd_bytes_written)
 		run_in_background fio --name=stream --filename="$DISK" --direct=1 --ioengine=io_uring \
 			--rw=write --bs=1m --iodepth=4 --offset="${set_mib}m" --size="${set_mib}m" \
-			--io_size="$((cache_mib * 3 / 4))m" --rate="${stream_rate}m" \
-			--allow_file_create=0 --output=/dev/null
+			--time_based --runtime=600 --rate="${stream_rate}m" --allow_file_create=0 \
+			--output=/dev/null
 		until [ "$(stat_of ssd_bytes_written)" -gt $((before + (64 << 20))) ]; do
 			is_alive "$JOB" || fail "the stream ended early"
 			sleep 0.02
@@ -135,12 +136,18 @@ read_ram() {
 	measure "$1" "${random_reads[@]}" --size=32m --iodepth=32 --io_size="$(amount 640)"
 }
 
-# Mounted anew, nothing is in RAM.
+# The log begins at the start of the ring: there lies what is read. Mounted anew,
+# nothing of it is in RAM.
 ssd_reads_prepare() {	# MiB
-	volumes_mount $quiet
+	local at
+	volumes_empty $quiet
 	pair=0
 	put_in_cache "$1"
+	volume_use wbfs
+	"$WBFS" umount "$MNT"
+	at=$(ring_offset "$CACHE")
 	volumes_remount
+	raw_reads "$W/wbfs/cache" "$at"
 }
 
 read_from_ssd() {	# side fio_option...
@@ -151,6 +158,7 @@ read_from_ssd() {	# side fio_option...
 group_rr_ssd_qd1() {
 	ssd_reads_prepare $((image_mib / 2))
 	alternate read_ssd_qd1 null raw wbfs
+	raw_reads_end
 }
 read_ssd_qd1() {
 	read_from_ssd "$1" "${random_reads[@]}" --size="$((image_mib / 2))m" --iodepth=1 \
@@ -160,6 +168,7 @@ read_ssd_qd1() {
 group_rr_ssd_qd32() {
 	ssd_reads_prepare $((image_mib / 2))
 	alternate read_ssd_qd32 null raw wbfs
+	raw_reads_end
 }
 read_ssd_qd32() {
 	read_from_ssd "$1" "${random_reads[@]}" --size="$((image_mib / 2))m" --iodepth=32 \
@@ -169,25 +178,18 @@ read_ssd_qd32() {
 group_sr_1m() {
 	ssd_reads_prepare $((image_mib / 2))
 	alternate read_1m null raw wbfs
+	raw_reads_end
 }
 read_1m() {
 	read_from_ssd "$1" --rw=read --bs=1m --size="$((image_mib / 2))m" --iodepth=8 \
 		--io_size="$(amount 2048)"
 }
 
-# A cache that was just formatted has none of the image.
 group_rr_miss() {
-	local name
-	volumes_mount $quiet
-	for name in "${volumes[@]}"; do
-		volume_use "$name"
-		"$WBFS" drain "$MNT"
-		"$WBFS" umount "$MNT"
-		mounted_with[$name]=''
-		volume_format --force --no-zero
-	done
-	volumes_mount $quiet
+	volumes_empty $quiet
+	raw_reads "$W/wbfs/backing" 0
 	alternate read_miss null raw wbfs
+	raw_reads_end
 }
 read_miss() {
 	measure "$1" "${random_reads[@]}" --size="$((image_mib / 2))m" --iodepth=32 \

@@ -74,7 +74,7 @@ group_attach_lone() {
 	big_make $((lone_mib * 2 + 64)) "$lone_mib"
 	fio_json "$DISK" --ioengine=psync --fdatasync=1 --rw=write --bs=4k --size="$((lone_mib / 2))m"
 	big_kill
-	ring_offset=$("$WBFS" dump "$CACHE" | awk '$1 == "ring_offset" { at = $2 } END { print at }')
+	lone_offset=$(ring_offset "$CACHE")
 	alternate attach_or_read raw wbfs
 	big_remove
 }
@@ -83,7 +83,7 @@ attach_or_read() {
 		attach_killed "$1"
 		return
 	fi
-	fio_json "$CACHE" --rw=read --bs=1m --iodepth=8 --offset="$ring_offset" --size="${lone_mib}m"
+	fio_json "$CACHE" --rw=read --bs=1m --iodepth=8 --offset="$lone_offset" --size="${lone_mib}m"
 	sample raw "$(jq -c '{seconds: (.jobs[0].read.runtime / 1000)}' <"$W/fio.json")"
 }
 
@@ -120,17 +120,25 @@ core() {	# case of bench_core
 
 # --- in the long run ---------------------------------------------------------------
 
-# The cache is full before what is measured begins, so that each write has to wait
-# for what it displaces.
+# An image four times as large as the cache, which is full before what is measured
+# begins: each write has to wait for what it displaces.
 group_sustained() {
-	local pairs=$PAIRS
-	volumes_mount allow_writeback=on
-	PAIRS=1
-	alternate write_sustained wbfs
-	PAIRS=$pairs
+	local side
+	pair=1
+	for side in "${volumes[@]}"; do
+		mkdir -p "$W/big"
+		program[big]=${program[$side]}
+		volume_use big
+		file_fill "$BACKING" "$image_mib"
+		volume_format --cache-size "$((image_mib / 4))M" 2>"$W/said"
+		volume_mount -o allow_writeback=on
+		through=big
+		write_sustained "$side"
+		through=file
+		big_remove
+	done
 }
 write_sustained() {
-	drained "$1"
 	measure "$1" "${random_writes[@]}" --size="${image_mib}m" --iodepth=32 --time_based \
 		--ramp_time="$((20 * percent / 100))s" --runtime="$((20 * percent / 100 + 1))s"
 	sample_note '"\(.ssd_bytes_written * 100 | round / 100) bytes to the SSD and " +

@@ -44,7 +44,7 @@ worlds_make() {	# once: all that most rows need
 	local name
 	[ ! -e "$W/raw" ] || return 0
 	echo "preparing files of $image_mib MiB and caches of $cache_mib MiB" >&2
-	RAW=$W/raw
+	RAW=$W/raw raw_file=$W/raw raw_offset=0
 	file_fill "$RAW" "$image_mib"
 	for name in "${volumes[@]}"; do
 		mkdir -p "$W/$name"
@@ -88,16 +88,48 @@ volumes_remount() {
 	volumes_mount "$options"
 }
 
-# What a side's I/O goes to: `through` is the file or a loop device over it.
+# New caches that have nothing of the image, over the same backings.
+volumes_empty() {	# mount options
+	local name
+	volumes_mount "$1"
+	for name in "${volumes[@]}"; do
+		drained "$name"
+		"$WBFS" umount "$MNT"
+		mounted_with[$name]=''
+		volume_format --force --no-zero
+	done
+	volumes_mount "$1"
+}
+
+# What a side's I/O goes to: `through` is the file, a loop device over it, or the file
+# of the volume `big` in its place. `raw` reads the very places that the program reads,
+# while raw_file and raw_offset say so: what was written lately, or lies elsewhere, may
+# come faster from the same disk.
 through=file
 declare -A loop_of
 file_of() {	# side
 	case $through:$1 in
 	loop:*) echo "${loop_of[${1%%:*}]}" ;;
-	*:raw*) echo "$RAW" ;;
+	*:raw*) echo "$raw_file" ;;
 	*:null*) echo "$NULL_MNT/disk" ;;
-	*) echo "$W/${1%%:*}/mnt/disk" ;;
+	*) echo "$(volume_of "$1")/mnt/disk" ;;
 	esac
+}
+
+volume_of() {	# side: its directory
+	case $through in
+	big) echo "$W/big" ;;
+	*) echo "$W/${1%%:*}" ;;
+	esac
+}
+
+raw_reads() {	# file offset: until raw_reads_end
+	raw_file=$1 raw_offset=$2
+}
+raw_reads_end() { raw_file=$RAW raw_offset=0; }
+
+ring_offset() {	# cache
+	"$WBFS" dump "$1" | awk '$1 == "ring_offset" { at = $2 } END { print at }'
 }
 
 loops_attach() {
@@ -157,6 +189,7 @@ measure() {	# side FIO_OPTION...
 	local side=$1 file before after
 	shift
 	file=$(file_of "$side")
+	[[ $side != raw* ]] || set -- "$@" --offset="$raw_offset"
 	counters_take "$side" "$W/counters_before"
 	before=$(busy_ticks)
 	fio_json "$file" "$@"
@@ -187,7 +220,7 @@ measure() {	# side FIO_OPTION...
 # each byte of the user, and how many waits for locks for each request.
 counters_take() {	# side file
 	echo '{}' >"$2"
-	! is_volume "$1" || cat "$W/${1%%:*}/mnt/.wbfs/stats.json" >"$2"
+	! is_volume "$1" || cat "$(volume_of "$1")/mnt/.wbfs/stats.json" >"$2"
 }
 
 sample_note() {	# jq expression over the last sample
