@@ -19,6 +19,7 @@
 #include "cmd/unmount.h"
 #include "cmd/volume.h"
 #include "frontend/fuse_frontend.h"
+#include "frontend/stats_json.h"
 #include "io/store_uring.h"
 
 #define TICK_MS 250u
@@ -79,6 +80,12 @@ static bool check_pair(struct wb_daemon *daemon, const struct wb_options *option
 		  wb_volume_check_pair(&daemon->volume, superblock, options->force ?
 				       WB_PAIR_FORCED : WB_PAIR_MARKED, &mark, error);
 
+	if (ok) {
+		char uuid[WB_UUID_TEXT_BYTES];
+
+		wb_uuid_format(superblock->uuid, uuid);
+		wb_report_set_volume(daemon->mount_point, uuid);
+	}
 	ok = ok && wb_mark_keeper_init(&daemon->keeper, &daemon->volume.backing, &mark, error);
 	wb_identity_clear(&mark);
 	g_free(superblock);
@@ -274,6 +281,7 @@ struct wb_daemon *wb_daemon_start(const struct wb_options *options, const char *
 	bool is_open;
 
 	daemon->mount_point = g_strdup(mount_point);
+	wb_report_set_volume(mount_point, NULL);
 	daemon->volume = (struct wb_volume)WB_VOLUME_NONE;
 	daemon->keeper = (struct wb_mark_keeper)WB_MARK_KEEPER_NONE;
 	daemon->is_in_background = !options->foreground;

@@ -57,7 +57,7 @@ static int be_daemon(const struct wb_options *options, int report_fd)
 	ignore_signals();
 	daemon = wb_daemon_start(options, options->argument, &error);
 	if (daemon) {
-		wb_report_to_syslog();
+		wb_report_to_log();
 		let_go_of_terminal();
 	}
 	tell_parent(report_fd, error);

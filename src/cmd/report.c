@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <syslog.h>
 #include <unistd.h>
@@ -40,10 +41,51 @@ bool wb_fail_errno(GError **error, const char *format, ...)
 	return false;
 }
 
+/* --- where it goes ------------------------------------------------------------------- */
+
+/* What the journal is told with each message: atomic, as these come from all threads;
+ * what was set is never freed, because one of them may be reading it. */
+static _Atomic(const char *) volume_mount_point, volume_uuid;
+
+void wb_report_set_volume(const char *mount_point, const char *uuid)
+{
+	atomic_store(&volume_mount_point, g_intern_string(mount_point));
+	atomic_store(&volume_uuid, g_intern_string(uuid));
+}
+
+static void add_field(GLogField *fields, gsize *count, const char *key, const char *value)
+{
+	if (value)
+		fields[(*count)++] = (GLogField){ key, value, -1 };
+}
+
+/* FALSE when there is no journal, or it does not take it. */
+static bool to_journal(int priority, GLogLevelFlags level, const char *text)
+{
+	char priority_text[16];
+	GLogField fields[5];
+	gsize count = 0;
+
+	g_snprintf(priority_text, sizeof priority_text, "%d", priority);
+	add_field(fields, &count, "MESSAGE", text);
+	add_field(fields, &count, "PRIORITY", priority_text);
+	add_field(fields, &count, "SYSLOG_IDENTIFIER", "wbfs");
+	add_field(fields, &count, "WBFS_MOUNT_POINT", atomic_load(&volume_mount_point));
+	add_field(fields, &count, "WBFS_UUID", atomic_load(&volume_uuid));
+	return g_log_writer_journald(level, fields, count, NULL) == G_LOG_WRITER_HANDLED;
+}
+
+/* Standard error may be the journal's stream, as that of a unit is: there the message
+ * goes as fields, of which the stream has none. */
+static void print(int priority, GLogLevelFlags level, const char *text)
+{
+	if (!g_log_writer_is_journald(STDERR_FILENO) || !to_journal(priority, level, text))
+		fprintf(stderr, "wbfs: %s\n", text);
+}
+
 int wb_report(const GError *error)
 {
-	wb_progress_make_room();
-	fprintf(stderr, "wbfs: %s\n", error->message);
+	print(LOG_ERR, G_LOG_LEVEL_CRITICAL, error->message);
 	return WB_EXIT_FAILED;
 }
 
@@ -55,18 +97,7 @@ void wb_report_note(const char *format, ...)
 	va_start(args, format);
 	text = g_strdup_vprintf(format, args);
 	va_end(args);
-	wb_progress_make_room();
-	fprintf(stderr, "wbfs: %s\n", text);
-}
-
-static void to_stderr(const char *domain, GLogLevelFlags level, const char *text, gpointer arg)
-{
-	(void)domain;
-	(void)arg;
-	if (level & (G_LOG_LEVEL_DEBUG | G_LOG_LEVEL_INFO))
-		return;
-	wb_progress_make_room();
-	fprintf(stderr, "wbfs: %s\n", text);
+	print(LOG_NOTICE, G_LOG_LEVEL_MESSAGE, text);
 }
 
 static int syslog_priority(GLogLevelFlags level)
@@ -78,11 +109,20 @@ static int syslog_priority(GLogLevelFlags level)
 	return LOG_NOTICE;
 }
 
-static void to_syslog(const char *domain, GLogLevelFlags level, const char *text, gpointer arg)
+static void to_stderr(const char *domain, GLogLevelFlags level, const char *text, gpointer arg)
 {
 	(void)domain;
 	(void)arg;
 	if (!(level & (G_LOG_LEVEL_DEBUG | G_LOG_LEVEL_INFO)))
+		print(syslog_priority(level), level, text);
+}
+
+static void to_log(const char *domain, GLogLevelFlags level, const char *text, gpointer arg)
+{
+	(void)domain;
+	(void)arg;
+	if (!(level & (G_LOG_LEVEL_DEBUG | G_LOG_LEVEL_INFO)) &&
+	    !to_journal(syslog_priority(level), level, text))
 		syslog(syslog_priority(level), "%s", text);
 }
 
@@ -105,8 +145,8 @@ void wb_report_to_stderr(void)
 	g_log_set_default_handler(to_stderr, NULL);
 }
 
-void wb_report_to_syslog(void)
+void wb_report_to_log(void)
 {
 	openlog("wbfs", LOG_PID, LOG_DAEMON);
-	g_log_set_default_handler(to_syslog, NULL);
+	g_log_set_default_handler(to_log, NULL);
 }

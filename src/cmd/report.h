@@ -21,13 +21,18 @@ bool wb_fail(GError **error, const char *format, ...) G_GNUC_PRINTF(2, 3);
 /* The same with ": " and the text of errno behind it. */
 bool wb_fail_errno(GError **error, const char *format, ...) G_GNUC_PRINTF(2, 3);
 
-/* "wbfs: TEXT" on standard error; returns WB_EXIT_FAILED. */
+/* "wbfs: TEXT" on standard error, or, where that is the journal, the text with its
+ * fields; returns WB_EXIT_FAILED. */
 int wb_report(const GError *error);
 void wb_report_note(const char *format, ...) G_GNUC_PRINTF(1, 2);
 
-/* g_message() and the like of all modules go to standard error, or, after
- * wb_report_to_syslog(), to syslog(3) as "wbfs". */
+/* g_message() and the like of all modules go to standard error in the same way, or,
+ * after wb_report_to_log(), to the journal, and to syslog(3) where there is none. */
 void wb_report_to_stderr(void);
-void wb_report_to_syslog(void);
+void wb_report_to_log(void);
+
+/* The fields WBFS_MOUNT_POINT and WBFS_UUID of what the journal gets from now on; NULL
+ * for none. */
+void wb_report_set_volume(const char *mount_point, const char *uuid);
 
 #endif
