@@ -168,22 +168,27 @@ static void count_state(struct wb_block_map *map, uint32_t slot,
 }
 
 /* `sequence`: of what supersedes it, at most. */
-static void unlink_slot(struct wb_block_map *map, uint32_t *link, uint64_t sequence)
+static struct wb_segment *unlink_slot(struct wb_block_map *map, uint32_t *link,
+				      uint64_t sequence)
 {
 	uint32_t slot = *link - 1;
+	struct wb_segment *segment = wb_segment_of_slot(map->segments, slot);
 	enum wb_slot_state state = (enum wb_slot_state)(map->slots[slot].word >> 56);
 
 	*link = map->slots[slot].chain;
 	map->slots[slot].chain = 0;
 	atomic_store(&map->slots[slot].word, 0);
 	if (wb_slot_state_is_dirty(state))
-		wb_segment_is_superseded(wb_segment_of_slot(map->segments, slot), sequence);
+		wb_segment_is_superseded(segment, sequence);
 	count_state(map, slot, state, WB_SLOT_FREE);
+	return segment;
 }
 
-void wb_block_map_put_locked(struct wb_block_map *map, uint64_t address, uint32_t slot,
-			     uint8_t mask, enum wb_slot_state state)
+struct wb_segment *wb_block_map_put_locked(struct wb_block_map *map, uint64_t address,
+					   uint32_t slot, uint8_t mask,
+					   enum wb_slot_state state)
 {
+	struct wb_segment *replaced = NULL;
 	uint32_t *link;
 
 	wb_lock_assert_held(&wb_block_map_stripe(map, address)->lock);
@@ -194,12 +199,13 @@ void wb_block_map_put_locked(struct wb_block_map *map, uint64_t address, uint32_
 	count_state(map, slot, WB_SLOT_FREE, state);
 	link = find_link(map, address);
 	if (*link)
-		unlink_slot(map, link,
-			    wb_segment_of_slot(map->segments, slot)->last_sequence);
+		replaced = unlink_slot(map, link, wb_segment_of_slot(map->segments,
+								     slot)->last_sequence);
 	link = bucket_of(map, address);
 	map->slots[slot].chain = *link;
 	*link = slot + 1;
 	atomic_store(&map->slots[slot].word, word_of(address, mask, state));
+	return replaced;
 }
 
 bool wb_block_map_remove_locked(struct wb_block_map *map, uint64_t address)

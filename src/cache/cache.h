@@ -202,7 +202,13 @@ uint64_t wb_cache_image_bytes(const struct wb_cache *cache);
 bool wb_cache_is_read_only(const struct wb_cache *cache);
 void wb_cache_uuid(const struct wb_cache *cache, uint8_t uuid[16]);
 void wb_cache_get_stats(struct wb_cache *cache, struct wb_stats_snapshot *snapshot);
-/* The counters begin at zero again, for whoever reads them. */
+/* What lies in the ring, from its first place to its last, NUL-terminated: a
+ * character for each segment, or for some neighbours; "" without a cache. */
+void wb_cache_get_ring(struct wb_cache *cache, char cells[WB_RING_CELLS_MAX + 1]);
+/* How long requests took. */
+void wb_cache_get_latencies(struct wb_cache *cache,
+			    struct wb_latency_summary summaries[WB_LATENCY_COUNT]);
+/* Counters and latencies begin at zero again, for whoever reads them. */
 void wb_cache_clear_stats(struct wb_cache *cache);
 /* What happened, oldest first; returns how many there are. */
 unsigned wb_cache_get_events(struct wb_cache *cache, struct wb_event events[WB_EVENTS_MAX]);

@@ -30,6 +30,7 @@ static void make_path(struct wb_cache *cache, enum wb_bare_access access)
 					WB_BLOCK_BYTES;
 	path->backing_store = backing;
 	path->is_read_only = access == WB_BARE_READ_ONLY;
+	path->clock = cache->config.clock;
 	path->stats = &cache->stats;
 	path->message = &cache->message;
 	cache->executor = wb_executor_new("wb-request", cache->config.worker_mode, 2);

@@ -413,6 +413,7 @@ static gboolean make_state(struct wb_cache *cache, const struct wb_recovery *rec
 	path->backing_store = cache->config.backing_store;
 	if (cache->config.meters_backing)
 		path->backing_meter = &cache->backing_meter;
+	path->clock = cache->config.clock;
 	path->stats = &cache->stats;
 	path->message = &cache->message;
 	path->need_space = wb_cache_on_need_space;
@@ -507,6 +508,7 @@ gboolean wb_cache_make_requests(struct wb_cache *cache, size_t bounce_bytes, GEr
 static void wire(struct wb_cache *cache)
 {
 	wb_segment_table_set_unpinned(cache->path.segments, wb_cache_kick_writeback, cache);
+	wb_segment_table_set_clock(cache->path.segments, cache->config.clock);
 	wb_log_set_sealed(cache->path.log, wb_cache_on_sealed, cache);
 	wb_flush_set_advanced(cache->path.flush, wb_cache_on_advanced, cache);
 	wb_flush_set_wait_began(cache->path.flush, wb_cache_on_wait_began, cache);
@@ -541,6 +543,8 @@ static gboolean open_recovered(struct wb_cache *cache, struct wb_recovery *recov
 
 	memcpy(start.uuid, recovery->superblock.uuid, sizeof start.uuid);
 	memcpy(cache->uuid, recovery->superblock.uuid, sizeof cache->uuid);
+	memcpy(cache->found_lifetime, recovery->superblock.counters,
+	       sizeof cache->found_lifetime);
 	cache->opened_epoch = start.epoch;
 	/* All memory first: a volume that cannot be opened is not changed. */
 	if (!wb_cache_is_attached(cache->config.cache_store->label, &recovery->superblock,
@@ -579,7 +583,8 @@ struct wb_cache *wb_cache_new(const struct wb_cache_config *config)
 	cache->config = *config;
 	cache->tunables = config->tunables;
 	cache->path.is_read_only = config->access == WB_CACHE_READ_ONLY;
-	cache->last_sync_ns = cache->last_recording_ns = wb_clock_now_ns(config->clock);
+	cache->opened_ns = wb_clock_now_ns(config->clock);
+	cache->last_sync_ns = cache->last_recording_ns = cache->opened_ns;
 	wb_lock_init(&cache->setting_lock, WB_RANK_SETTING);
 	wb_lock_init(&cache->lock, WB_RANK_CACHE);
 	wb_lock_init(&cache->pool_lock, WB_RANK_POOL);

@@ -5,6 +5,7 @@
 
 #include "cache/carry.h"
 #include "cache/modulator.h"
+#include "cache/rate.h"
 #include "cache/reclaim.h"
 #include "cache/relocate.h"
 #include "cache/request.h"
@@ -24,6 +25,8 @@ struct wb_cache {
 	uint8_t uuid[16];
 	uint64_t opened_epoch;		/* relocations go beyond it */
 	uint64_t recovered_records, recovered_dirty_blocks;
+	uint64_t found_lifetime[WB_LIFETIME_COUNT];	/* of the superblocks */
+	uint64_t opened_ns;
 	struct wb_data_path path;
 	struct wb_tail tail;
 	struct wb_stats stats;
@@ -65,6 +68,7 @@ struct wb_cache {
 	struct wb_modulator modulator;
 	struct wb_backing_load backing_load;	/* of its last sample */
 	struct wb_busy_times own_busy, own_reads, user_busy;	/* up to that */
+	struct wb_rate writeback_rate;		/* in blocks */
 	struct wb_tunables tunables;	/* what the atomic ones below come from */
 
 	/* the timer: what the events know of */
@@ -102,7 +106,8 @@ void wb_cache_describe_writeback(struct wb_cache *cache, struct wb_stats_snapsho
 /* cache_problems.c: what is wrong with the data, into the snapshot. */
 void wb_cache_list_problems(struct wb_cache *cache, struct wb_stats_snapshot *snapshot);
 
-/* cache_stats.c: changes of state that nobody announces become events. Timer. */
+/* cache_stats.c: changes of state that nobody announces become events, and rates
+ * are measured. Timer. */
 void wb_cache_note_changes(struct wb_cache *cache);
 
 /* Steps of the two workers (arg: the cache). */

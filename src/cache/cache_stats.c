@@ -4,18 +4,37 @@
 
 #include <string.h>
 
+#define SECOND_NS UINT64_C(1000000000)
+
+/* Data of an earlier mount has no time: it is as old as this one at least. */
+static void look_at_oldest(struct wb_cache *cache, const struct wb_segment *oldest,
+			   struct wb_stats_snapshot *snapshot)
+{
+	uint64_t now = wb_clock_now_ns(cache->config.clock);
+	uint64_t since = MAX(atomic_load(&oldest->dirty_since_ns), cache->opened_ns);
+
+	snapshot->oldest_dirty_s = (MAX(now, since) - since) / SECOND_NS;
+}
+
 static void count_segments(struct wb_cache *cache, struct wb_stats_snapshot *snapshot)
 {
+	const struct wb_segment *oldest = NULL;
+
 	snapshot->segments_total = cache->path.geometry.segment_count;
 	for (uint64_t place = 0; place < snapshot->segments_total; place++) {
 		struct wb_segment *segment = wb_segment_at(cache->path.segments, place);
 
 		snapshot->bad_segments += segment->is_bad;
-		if (atomic_load(&segment->dirty_count) > 0)
+		if (atomic_load(&segment->dirty_count) > 0) {
 			snapshot->segments_dirty++;
-		else if (!segment->is_bad)
+			if (!oldest || atomic_load(&segment->id) < atomic_load(&oldest->id))
+				oldest = segment;
+		} else if (!segment->is_bad) {
 			snapshot->segments_free++;
+		}
 	}
+	if (oldest)
+		look_at_oldest(cache, oldest, snapshot);
 }
 
 static void look_at_log(struct wb_cache *cache, struct wb_stats_snapshot *snapshot)
@@ -58,9 +77,37 @@ static enum wb_cache_state state_of(struct wb_cache *cache)
 		       WB_CACHE_FAILED : WB_CACHE_RUNNING;
 }
 
-static uint64_t counter_of(struct wb_cache *cache, enum wb_stat which)
+/* Read under the lock, in which the samples are taken: neither is below them. */
+static double rate_locked(struct wb_cache *cache)
 {
-	return atomic_load_explicit(&cache->stats.counter[which], memory_order_relaxed);
+	uint64_t now = wb_clock_now_ns(cache->config.clock);
+
+	return wb_rate_per_second(&cache->writeback_rate, now,
+				  wb_stats_sum(&cache->stats, WB_STAT_WRITEBACK_BLOCKS));
+}
+
+static void look_at_rate(struct wb_cache *cache, struct wb_stats_snapshot *snapshot)
+{
+	double rate;
+
+	wb_lock_acquire(&cache->lock);
+	rate = rate_locked(cache);
+	wb_lock_release(&cache->lock);
+	snapshot->writeback_bytes_per_s = (uint64_t)(rate * WB_BLOCK_BYTES);
+	if (snapshot->dirty_blocks == 0)
+		snapshot->clean_in_s = 0;
+	else if (rate > 0)
+		snapshot->clean_in_s = (uint64_t)((double)snapshot->dirty_blocks / rate) + 1;
+	else
+		snapshot->clean_in_s = WB_STATS_UNKNOWN;
+}
+
+static void note_rate(struct wb_cache *cache)
+{
+	wb_lock_acquire(&cache->lock);
+	wb_rate_note(&cache->writeback_rate, wb_clock_now_ns(cache->config.clock),
+		     wb_stats_sum(&cache->stats, WB_STAT_WRITEBACK_BLOCKS));
+	wb_lock_release(&cache->lock);
 }
 
 /* The counters themselves only grow: they are counted into the superblocks. */
@@ -68,8 +115,9 @@ void wb_cache_clear_stats(struct wb_cache *cache)
 {
 	wb_lock_acquire(&cache->lock);
 	for (int i = 0; i < WB_STAT_COUNT; i++)
-		cache->cleared[i] = counter_of(cache, i);
+		cache->cleared[i] = wb_stats_sum(&cache->stats, i);
 	wb_lock_release(&cache->lock);
+	wb_stats_clear_latencies(&cache->stats);
 	wb_message_note(&cache->message, "statistics cleared");
 }
 
@@ -80,7 +128,7 @@ static void look_at_counters(struct wb_cache *cache, struct wb_stats_snapshot *s
 	wb_lock_release(&cache->lock);
 	/* Read after what they were: none is below. */
 	for (int i = 0; i < WB_STAT_COUNT; i++)
-		snapshot->counter[i] = counter_of(cache, i) - snapshot->counter[i];
+		snapshot->counter[i] = wb_stats_sum(&cache->stats, i) - snapshot->counter[i];
 }
 
 void wb_cache_get_stats(struct wb_cache *cache, struct wb_stats_snapshot *snapshot)
@@ -91,6 +139,11 @@ void wb_cache_get_stats(struct wb_cache *cache, struct wb_stats_snapshot *snapsh
 	snapshot->image_bytes = cache->path.geometry.backing_bytes;
 	if (!cache->path.bare)
 		look_at_log(cache, snapshot);
+	look_at_rate(cache, snapshot);
+	if (cache->recorder)
+		wb_recorder_get_lifetime(cache->recorder, snapshot->lifetime);
+	else
+		memcpy(snapshot->lifetime, cache->found_lifetime, sizeof snapshot->lifetime);
 	snapshot->recovered_records = cache->recovered_records;
 	snapshot->recovered_dirty_blocks = cache->recovered_dirty_blocks;
 	wb_message_get(&cache->message, snapshot->last_error);
@@ -124,6 +177,55 @@ void wb_cache_set_backing_space(struct wb_cache *cache, const struct wb_backing_
 				space->free_bytes, space->needed_bytes);
 }
 
+static bool is_filling(const struct wb_segment *segment, const struct wb_log_head *head)
+{
+	return atomic_load(&segment->id) == head->segment_id && head->segment_id > 0 &&
+	       atomic_load(&segment->ram_index) != WB_NO_RAM_BUFFER;
+}
+
+static char cell_of(struct wb_segment *segment, const struct wb_log_head *head)
+{
+	if (is_filling(segment, head))
+		return WB_RING_HEAD;
+	if (segment->is_bad)
+		return WB_RING_BAD;
+	if (atomic_load(&segment->dirty_count) > 0)
+		return WB_RING_DIRTY;
+	return atomic_load(&segment->id) ? WB_RING_CLEAN : WB_RING_FREE;
+}
+
+void wb_cache_get_ring(struct wb_cache *cache, char cells[WB_RING_CELLS_MAX + 1])
+{
+	/* What a cell of several segments shows: the first that one of them is. */
+	static const char order[] = { WB_RING_HEAD, WB_RING_BAD, WB_RING_DIRTY, WB_RING_CLEAN,
+				      WB_RING_FREE };
+	uint64_t total = cache->path.geometry.segment_count;
+	uint64_t count = cache->path.segments ? MIN(total, WB_RING_CELLS_MAX) : 0;
+	struct wb_log_head head = { 0 };
+
+	if (cache->path.log)
+		wb_log_get_head(cache->path.log, &head);
+	for (uint64_t i = 0; i < count; i++) {
+		unsigned best = sizeof order - 1;
+
+		for (uint64_t place = i * total / count; place < (i + 1) * total / count; place++) {
+			char cell = cell_of(wb_segment_at(cache->path.segments, place), &head);
+
+			while (memchr(order, cell, best))
+				best--;
+		}
+		cells[i] = order[best];
+	}
+	cells[count] = '\0';
+}
+
+void wb_cache_get_latencies(struct wb_cache *cache,
+			    struct wb_latency_summary summaries[WB_LATENCY_COUNT])
+{
+	for (unsigned i = 0; i < WB_LATENCY_COUNT; i++)
+		wb_stats_summarise(&cache->stats, i, &summaries[i]);
+}
+
 void wb_cache_note_changes(struct wb_cache *cache)
 {
 	enum wb_cache_state state = state_of(cache);
@@ -136,4 +238,5 @@ void wb_cache_note_changes(struct wb_cache *cache)
 				"writeback pauses after errors" : "writeback goes on");
 	cache->noted_state = state;
 	cache->noted_writeback_failure = is_failing;
+	note_rate(cache);
 }

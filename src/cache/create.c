@@ -115,6 +115,15 @@ static void zero_headers(struct zeroing *z, const struct wb_geometry *g)
 	}
 }
 
+static uint64_t count_zero_bytes(const struct wb_store *store,
+				 const struct wb_create_params *params,
+				 const struct wb_geometry *g)
+{
+	return params->zero_mode == WB_ZERO_ALL ?
+		store->size_bytes - store->size_bytes % store->alignment_bytes :
+		g->segment_count * WB_BLOCK_BYTES;
+}
+
 static int zero_ring(struct wb_store *store, const struct wb_create_params *params,
 		     const struct wb_geometry *g)
 {
@@ -124,9 +133,7 @@ static int zero_ring(struct wb_store *store, const struct wb_create_params *para
 	struct zeroing z = { .store = store, .params = params };
 
 	z.zeros = g_aligned_alloc0(1, PIECE_BYTES, WB_BLOCK_BYTES);
-	z.total_bytes = is_all ?
-		store->size_bytes - store->size_bytes % store->alignment_bytes :
-		g->segment_count * WB_BLOCK_BYTES;
+	z.total_bytes = count_zero_bytes(store, params, g);
 	wb_lock_init(&z.lock, WB_RANK_STORE);
 	wb_cond_init(&z.cond);
 	for (unsigned i = 0; i < depth; i++) {
@@ -203,6 +210,8 @@ static int lay_out(struct wb_store *store, const struct wb_create_params *params
 	int error;
 
 	fill_superblock(&superblock, params, geometry);
+	superblock.counters[WB_COUNTER_SSD_WRITTEN_BYTES] =
+		count_zero_bytes(store, params, geometry);
 	*doing = "destroying the old superblocks";
 	error = destroy_superblocks(store, block);
 	if (!error) {

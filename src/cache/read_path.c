@@ -26,6 +26,7 @@ void wb_read_path_begin(struct wb_request *request)
 	request->read.next_block = request->pub.offset_bytes / BLOCK;
 	request->read.attempts = 0;
 	request->read.is_moving = false;
+	request->read.slowest = WB_LATENCY_READ_RAM;
 }
 
 static uint64_t first_block(const struct wb_request *request)
@@ -255,6 +256,7 @@ static void submit_run(struct wb_request *request, struct wb_read_run *run)
 			      wb_geometry_slot_offset(&path->geometry, run->slot),
 			      run_target(request, run), length, run_done);
 		WB_STAT_ADD(path->stats, WB_STAT_READ_CACHE_BYTES, length);
+		request->read.slowest = MAX(request->read.slowest, WB_LATENCY_READ_CACHE);
 		WB_STAT_ADD(path->stats, WB_STAT_SSD_READ_BYTES, length);
 		wb_store_submit(path->cache_store, &run->io);
 		return;
@@ -264,6 +266,7 @@ static void submit_run(struct wb_request *request, struct wb_read_run *run)
 	wb_io_prepare(&run->io, WB_IO_READ, WB_IO_CLASS_USER_READ, offset,
 		      run_target(request, run), length, run_done);
 	WB_STAT_ADD(path->stats, WB_STAT_READ_BACKING_BYTES, length);
+	request->read.slowest = WB_LATENCY_READ_BACKING;
 	wb_request_submit_to_backing(request, &run->io);
 }
 
@@ -284,11 +287,61 @@ static void release_pins(struct wb_request *request)
 	}
 }
 
+/* --- counting ----------------------------------------------------------------- */
+
+static bool is_whole(const struct wb_request *request, uint32_t index)
+{
+	uint64_t start = (first_block(request) + index) * BLOCK;
+	uint64_t stop = MIN(start + BLOCK, request->path->geometry.backing_bytes);
+
+	return request->pub.offset_bytes <= start &&
+	       request->pub.offset_bytes + request->pub.length_bytes >= stop;
+}
+
+/* Only the first and the last block of a request can be there in part. */
+static uint32_t count_partial(const struct wb_request *request, uint32_t first, uint32_t count)
+{
+	uint32_t last = (uint32_t)(end_block(request) - first_block(request)) - 1;
+	uint32_t partial = 0;
+
+	if (count > 0 && first == 0 && !is_whole(request, 0))
+		partial++;
+	if (last > 0 && first <= last && first + count > last && !is_whole(request, last))
+		partial++;
+	return partial;
+}
+
+/* A piece, as it is read for the first time. A block of which the log has some
+ * sectors is a hit, and what lies below is not counted: the last block of the run
+ * before. */
+static void count_blocks(struct wb_request *request)
+{
+	static const unsigned bits[] = {
+		[WB_SOURCE_RAM] = WB_BLOCK_HIT | WB_BLOCK_RAM, [WB_SOURCE_CACHE] = WB_BLOCK_HIT,
+		[WB_SOURCE_BACKING] = 0, [WB_SOURCE_ZERO] = WB_BLOCK_HIT | WB_BLOCK_RAM,
+	};
+	struct wb_read_work *work = &request->read;
+	struct wb_block_counts counts = { { 0 } };
+
+	for (unsigned i = 0; i < work->run_count; i++) {
+		const struct wb_read_run *run = &work->runs[i];
+		bool is_below = i + 1 < work->run_count && run[1].overlay >= 0;
+		uint32_t count = run->count - is_below;
+		uint32_t partial = count_partial(request, run->first_index, count);
+
+		counts.count[bits[run->source]] += partial;
+		counts.count[bits[run->source] | WB_BLOCK_FULL] += count - partial;
+	}
+	wb_stats_add_blocks(request->path->stats, 0, &counts);
+}
+
 /* Copies what is in memory, starts the rest. */
 static void start_runs(struct wb_request *request)
 {
 	struct wb_read_work *work = &request->read;
 
+	if (work->attempts == 0)
+		count_blocks(request);
 	for (unsigned i = 0; i < work->run_count; i++) {
 		struct wb_read_run *run = &work->runs[i];
 

@@ -8,12 +8,21 @@
 
 #include "base/mutant.h"
 
+/* The order on the disk. */
+G_STATIC_ASSERT((int)WB_LIFETIME_SSD_WRITTEN_BYTES == WB_COUNTER_SSD_WRITTEN_BYTES &&
+		(int)WB_LIFETIME_WRITTEN_BYTES == WB_COUNTER_WRITTEN_BYTES &&
+		(int)WB_LIFETIME_READ_BYTES == WB_COUNTER_READ_BYTES &&
+		(int)WB_LIFETIME_BACKING_WRITTEN_BYTES == WB_COUNTER_BACKING_WRITTEN_BYTES &&
+		(int)WB_LIFETIME_MOUNTS == WB_COUNTER_MOUNTS);
+
 struct wb_recorder {
 	/* constant after new */
 	struct wb_store *store;
 	struct wb_stats *stats;
 	struct wb_message *message;
 	struct wb_flush *flush;		/* set once, before the first start */
+
+	uint64_t lifetime[WB_LIFETIME_COUNT];	/* before this mount, but its number */
 
 	/* of the update in progress, or of whoever starts the next one */
 	struct wb_superblock superblock;
@@ -45,6 +54,8 @@ struct wb_recorder *wb_recorder_new(struct wb_store *store, struct wb_stats *sta
 	recorder->message = message;
 	recorder->superblock = *superblock;
 	recorder->next_copy = first_copy;
+	memcpy(recorder->lifetime, superblock->counters, sizeof recorder->lifetime);
+	recorder->lifetime[WB_LIFETIME_MOUNTS]++;
 	recorder->disk = aligned_alloc(WB_BLOCK_BYTES, WB_BLOCK_BYTES);
 	g_assert(recorder->disk);
 	return recorder;
@@ -63,6 +74,26 @@ struct wb_superblock *wb_recorder_superblock(struct wb_recorder *recorder)
 {
 	g_assert(!wb_recorder_is_busy(recorder));
 	return &recorder->superblock;
+}
+
+void wb_recorder_get_lifetime(struct wb_recorder *recorder, uint64_t lifetime[WB_LIFETIME_COUNT])
+{
+	const struct wb_stats *stats = recorder->stats;
+
+	memcpy(lifetime, recorder->lifetime, sizeof recorder->lifetime);
+	lifetime[WB_LIFETIME_SSD_WRITTEN_BYTES] += wb_stats_sum(stats, WB_STAT_SSD_WRITTEN_BYTES);
+	lifetime[WB_LIFETIME_WRITTEN_BYTES] += wb_stats_sum(stats, WB_STAT_WRITTEN_BYTES);
+	lifetime[WB_LIFETIME_READ_BYTES] += wb_stats_sum(stats, WB_STAT_READ_BYTES);
+	lifetime[WB_LIFETIME_BACKING_WRITTEN_BYTES] +=
+		wb_stats_sum(stats, WB_STAT_BACKING_WRITTEN_BYTES);
+}
+
+/* With what has been counted up to now; counters of a later version stay. */
+static void encode_next(struct wb_recorder *recorder)
+{
+	recorder->superblock.generation++;
+	wb_recorder_get_lifetime(recorder, recorder->superblock.counters);
+	wb_superblock_encode(&recorder->superblock, recorder->disk);
 }
 
 void wb_recorder_set_flush(struct wb_recorder *recorder, struct wb_flush *flush)
@@ -134,8 +165,7 @@ static void written(struct wb_io *io, int error)
 
 static void write_copy(struct wb_recorder *recorder)
 {
-	recorder->superblock.generation++;
-	wb_superblock_encode(&recorder->superblock, recorder->disk);
+	encode_next(recorder);
 	wb_io_prepare(&recorder->io, WB_IO_WRITE, WB_IO_CLASS_LOG,
 		      wb_superblock_offset(recorder->next_copy), recorder->disk,
 		      WB_BLOCK_BYTES, written);
@@ -160,8 +190,9 @@ int wb_recorder_write_sync(struct wb_recorder *recorder)
 
 	g_assert(!atomic_exchange(&recorder->is_busy, true));
 	for (unsigned i = 0; i < WB_SUPERBLOCK_COUNT && !error; i++) {
-		recorder->superblock.generation++;
-		wb_superblock_encode(&recorder->superblock, recorder->disk);
+		encode_next(recorder);
+		WB_STAT_ADD(recorder->stats, WB_STAT_SSD_WRITES, 1);
+		WB_STAT_ADD(recorder->stats, WB_STAT_SSD_WRITTEN_BYTES, WB_BLOCK_BYTES);
 		error = wb_store_write_sync(recorder->store,
 					    wb_superblock_offset(recorder->next_copy),
 					    recorder->disk, WB_BLOCK_BYTES);

@@ -31,6 +31,10 @@ void wb_recorder_set_flush(struct wb_recorder *recorder, struct wb_flush *flush)
  * !wb_recorder_is_busy(), by the one thread that starts updates. */
 struct wb_superblock *wb_recorder_superblock(struct wb_recorder *recorder);
 
+/* What the superblocks count over all mounts, this one up to now included. Any
+ * thread. */
+void wb_recorder_get_lifetime(struct wb_recorder *recorder, uint64_t lifetime[WB_LIFETIME_COUNT]);
+
 struct wb_recorder_callbacks {
 	/* 0: both copies are durable. The recorder is still busy: nobody starts
 	 * the next update meanwhile. */

@@ -362,6 +362,9 @@ static bool move_step(struct wb_relocate *relocate)
 	superseded_by = source->superseded_by;
 	for (uint64_t s = first; s <= last; s++)
 		move_record(relocate, wb_log_record(log, s), ram_index, shift);
+	/* It is as old as it was. */
+	wb_segment_of_id(relocate->deps.segments, relocate->target_id)->dirty_since_ns =
+		source->dirty_since_ns;
 	/* What moved was not durable there, and is not needed there. */
 	source->superseded_by = superseded_by;
 	wb_extent_table_move(relocate->deps.extents, source_id, relocate->cut.sequence,

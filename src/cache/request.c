@@ -44,6 +44,30 @@ static void count(struct wb_request *request)
 	}
 }
 
+static enum wb_latency latency_of(const struct wb_request *request)
+{
+	switch (request->pub.op) {
+	case WB_READ:
+		return request->path->bare ? WB_LATENCY_READ_BACKING : request->read.slowest;
+	case WB_WRITE:
+		return request->pub.flags & WB_REQUEST_FUA ? WB_LATENCY_SYNC : WB_LATENCY_WRITE;
+	case WB_ZERO:
+		return WB_LATENCY_DISCARD;
+	case WB_SYNC:
+		return WB_LATENCY_SYNC;
+	}
+	g_assert_not_reached();
+}
+
+/* Before its submitter hears of it, and may use it again. */
+static void note_end(struct wb_request *request)
+{
+	struct wb_data_path *path = request->path;
+
+	wb_stats_add_latency(path->stats, latency_of(request),
+			     wb_clock_now_ns(path->clock) - request->started_ns);
+}
+
 static void begin(struct wb_request *request)
 {
 	if (request->path->bare) {
@@ -71,6 +95,7 @@ static void synced(struct wb_sync_waiter *waiter, int error)
 		(struct wb_request *)((char *)waiter - offsetof(struct wb_request, waiter));
 
 	request->error = error;
+	note_end(request);
 	request->pub.done(request, error);
 }
 
@@ -158,8 +183,10 @@ void wb_request_run(struct wb_request *request)
 {
 	if (atomic_load(&request->path->is_abandoned))
 		return;
-	if (run(request) == WB_PROGRESS_DONE)
+	if (run(request) == WB_PROGRESS_DONE) {
+		note_end(request);
 		request->pub.done(request, request->error);
+	}
 }
 
 void wb_request_resume(struct wb_request *request)
@@ -235,6 +262,7 @@ static bool range_is_valid(const struct wb_request *request)
 
 enum wb_submit_result wb_request_start(struct wb_request *request, int *error)
 {
+	request->started_ns = wb_clock_now_ns(request->path->clock);
 	request->was_parked = false;
 	request->room_refusals = atomic_load(&request->path->room_refusals);
 	request->is_through_gate = false;
@@ -250,6 +278,7 @@ enum wb_submit_result wb_request_start(struct wb_request *request, int *error)
 	begin(request);
 	if (run(request) == WB_PROGRESS_WAITS)
 		return WB_SUBMIT_PENDING;
+	note_end(request);
 	*error = request->error;
 	return WB_SUBMIT_FINISHED;
 }

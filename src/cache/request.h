@@ -41,6 +41,7 @@ struct wb_data_path {
 	struct wb_bare *bare;		/* without a cache, and without all above */
 	struct wb_store *cache_store, *backing_store;
 	struct wb_busy_meter *backing_meter;	/* users' I/O there; NULL: not wanted */
+	struct wb_clock *clock;
 	struct wb_stats *stats;
 	struct wb_message *message;
 	struct wb_executor *executor;
@@ -96,6 +97,7 @@ struct wb_read_work {
 	unsigned run_count;
 	unsigned overlay_count;
 	unsigned attempts;		/* of the current piece */
+	enum wb_latency slowest;	/* place that was touched */
 	struct wb_read_run runs[WB_READ_RUNS_MAX];
 };
 
@@ -156,6 +158,7 @@ struct wb_request {
 	struct wb_data_path *path;
 	struct wb_request *next_free;
 
+	uint64_t started_ns;
 	bool was_parked;		/* has its turn before newcomers */
 	uint32_t room_refusals;		/* when it began */
 	bool is_through_gate;		/* of the mark; a change is under way */

@@ -11,6 +11,7 @@ struct wb_segment_table {
 	struct wb_segment *segments;
 	void (*unpinned)(void *arg);
 	void *unpinned_arg;
+	struct wb_clock *clock;
 
 	/* atomic */
 	_Atomic uint64_t dirty_total;
@@ -37,6 +38,11 @@ void wb_segment_table_free(struct wb_segment_table *table)
 		return;
 	g_free(table->segments);
 	g_free(table);
+}
+
+void wb_segment_table_set_clock(struct wb_segment_table *table, struct wb_clock *clock)
+{
+	table->clock = clock;
 }
 
 void wb_segment_table_set_unpinned(struct wb_segment_table *table,
@@ -82,7 +88,8 @@ uint64_t wb_segment_table_bad_count(const struct wb_segment_table *table)
 
 void wb_segment_add_dirty(struct wb_segment_table *table, struct wb_segment *segment)
 {
-	atomic_fetch_add(&segment->dirty_count, 1);
+	if (atomic_fetch_add(&segment->dirty_count, 1) == 0 && table->clock)
+		segment->dirty_since_ns = wb_clock_now_ns(table->clock);
 	atomic_fetch_add(&table->dirty_total, 1);
 }
 

@@ -22,6 +22,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/clock.h"
 #include "format/geometry.h"
 #include "format/ondisk.h"
 
@@ -37,6 +38,7 @@ struct wb_segment {
 	_Atomic uint32_t ram_pins;	/* readers of the RAM buffer | WB_RAM_CLOSED */
 	_Atomic uint32_t ram_index;	/* RAM buffer, or WB_NO_RAM_BUFFER */
 	_Atomic uint64_t superseded_by;	/* see wb_segment_is_superseded() */
+	_Atomic uint64_t dirty_since_ns;	/* of dirty data; 0: before there was a clock */
 	atomic_bool is_bad;		/* the place, whatever lies there */
 };
 
@@ -47,6 +49,9 @@ void wb_segment_table_free(struct wb_segment_table *table);
 /* Called with `arg` by whoever drops the last pin that somebody waits for. */
 void wb_segment_table_set_unpinned(struct wb_segment_table *table,
 				   void (*unpinned)(void *arg), void *arg);
+
+/* For dirty_since_ns. */
+void wb_segment_table_set_clock(struct wb_segment_table *table, struct wb_clock *clock);
 
 uint64_t wb_segment_table_count(const struct wb_segment_table *table);
 struct wb_segment *wb_segment_at(struct wb_segment_table *table, uint64_t place);

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Counters of one open cache. The engines add to `struct wb_stats` with
- * relaxed atomics (WB_STAT_ADD); a snapshot adds the state of the ring.
+ * Counters of one open cache, and how long what takes. The engines add to
+ * `struct wb_stats` with relaxed atomics (WB_STAT_ADD), each thread to one of a few
+ * stripes, so that two that work at the same time do not fight for a line of the
+ * processors' caches; a snapshot adds up the stripes and tells the state of the
+ * ring. What is counted only grows; clearing is done by whoever shows it.
  */
 #ifndef WB_CACHE_STATS_H
 #define WB_CACHE_STATS_H
@@ -9,6 +12,21 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+
+#include "cache/histogram.h"
+
+/*
+ * Blocks that users read and wrote, in 16 classes as in dm-writeboost: hit (the cache
+ * had the block) or miss, its newest version in a RAM buffer or not, all of the block
+ * or a part. A miss is never in a RAM buffer; zeros of a discard are hits in RAM.
+ */
+enum {
+	WB_BLOCK_FULL = 1u << 0,
+	WB_BLOCK_RAM = 1u << 1,
+	WB_BLOCK_HIT = 1u << 2,
+	WB_BLOCK_WRITE = 1u << 3,
+	WB_BLOCK_CLASSES = 16,
+};
 
 enum wb_stat {
 	WB_STAT_READ_REQUESTS, WB_STAT_WRITE_REQUESTS,
@@ -24,15 +42,81 @@ enum wb_stat {
 	WB_STAT_WRITEBACK_BATCHES, WB_STAT_WRITEBACK_BLOCKS, WB_STAT_CARRIED_BLOCKS,
 	WB_STAT_CHECKSUM_ERRORS, WB_STAT_CHECKSUM_REPAIRED,
 	WB_STAT_CACHE_ERRORS, WB_STAT_BACKING_ERRORS, WB_STAT_RELOCATIONS,
+	WB_STAT_BLOCKS,			/* + bits WB_BLOCK_... */
+	WB_STAT_BLOCKS_LAST = WB_STAT_BLOCKS + WB_BLOCK_CLASSES - 1,
 	WB_STAT_COUNT
 };
 
-struct wb_stats {
+/* What a user, or writeback, waits for: from the submission of a request to its
+ * answer. */
+enum wb_latency {
+	WB_LATENCY_WRITE,
+	WB_LATENCY_SYNC,		/* syncs, and writes that are durable at once */
+	WB_LATENCY_DISCARD,
+	WB_LATENCY_READ_RAM,		/* reads by the slowest place that they touched */
+	WB_LATENCY_READ_CACHE,
+	WB_LATENCY_READ_BACKING,
+	WB_LATENCY_WRITEBACK,		/* one write to the backing, or one punch */
+	WB_LATENCY_COUNT
+};
+const char *wb_latency_name(enum wb_latency which);
+
+#define WB_STATS_STRIPES 4u
+
+struct wb_stats_stripe {
 	_Atomic uint64_t counter[WB_STAT_COUNT];
+	struct wb_histogram latency[WB_LATENCY_COUNT];
+	char gap[128];			/* nobody's: to the next stripe */
 };
 
-#define WB_STAT_ADD(stats, which, n) \
-	atomic_fetch_add_explicit(&(stats)->counter[which], (uint64_t)(n), memory_order_relaxed)
+struct wb_stats {
+	struct wb_stats_stripe stripe[WB_STATS_STRIPES];
+};
+
+/* 1 + the stripe of this thread; 0: not chosen yet. */
+extern _Thread_local unsigned wb_stats_thread_stripe;
+unsigned wb_stats_choose_stripe(void);
+
+static inline struct wb_stats_stripe *wb_stats_mine(struct wb_stats *stats)
+{
+	unsigned mine = wb_stats_thread_stripe;
+
+	return &stats->stripe[(mine ? mine : wb_stats_choose_stripe()) - 1];
+}
+
+#define WB_STAT_ADD(stats, which, n)                                                  \
+	((void)atomic_fetch_add_explicit(&wb_stats_mine(stats)->counter[which],       \
+					 (uint64_t)(n), memory_order_relaxed))
+
+static inline void wb_stats_add_latency(struct wb_stats *stats, enum wb_latency which,
+					uint64_t ns)
+{
+	wb_histogram_add(&wb_stats_mine(stats)->latency[which], ns);
+}
+
+/* The blocks of one piece, added up before they are counted: by bits WB_BLOCK_...
+ * without WB_BLOCK_WRITE. */
+struct wb_block_counts {
+	uint32_t count[WB_BLOCK_CLASSES / 2];
+};
+/* `op`: WB_BLOCK_WRITE, or 0 for reads. */
+void wb_stats_add_blocks(struct wb_stats *stats, unsigned op,
+			 const struct wb_block_counts *counts);
+
+uint64_t wb_stats_sum(const struct wb_stats *stats, enum wb_stat which);
+
+/* As they are shown: of all stripes, since they were cleared. */
+#define WB_LATENCY_BOUNDS 22u
+extern const uint64_t wb_latency_bounds_ns[WB_LATENCY_BOUNDS];	/* 1 us, 2, 5 ... 10 s */
+
+struct wb_latency_summary {
+	uint64_t count, sum_ns, max_ns;
+	uint64_t p50_ns, p90_ns, p99_ns, p999_ns;	/* to better than 2 % */
+	uint64_t below[WB_LATENCY_BOUNDS];	/* not longer than each bound; as exact */
+};
+void wb_stats_summarise(const struct wb_stats *stats, enum wb_latency which,
+			struct wb_latency_summary *summary);
+void wb_stats_clear_latencies(struct wb_stats *stats);
 
 /* lower_case_name as in stats.json, e.g. "read_cache_bytes". */
 const char *wb_stat_name(enum wb_stat which);
@@ -98,8 +182,29 @@ struct wb_backing_space {
 };
 const char *wb_backing_space_name(const struct wb_backing_space *space);
 
+/* What the superblocks keep over all mounts: format/superblock_codec.h says where. */
+enum wb_lifetime {
+	WB_LIFETIME_SSD_WRITTEN_BYTES,	/* by formatting too */
+	WB_LIFETIME_WRITTEN_BYTES, WB_LIFETIME_READ_BYTES,	/* by users */
+	WB_LIFETIME_BACKING_WRITTEN_BYTES,
+	WB_LIFETIME_MOUNTS,
+	WB_LIFETIME_COUNT
+};
+const char *wb_lifetime_name(enum wb_lifetime which);
+
+#define WB_STATS_UNKNOWN UINT64_MAX
+
+/* The ring as a string, see wb_cache_get_ring(). */
+#define WB_RING_CELLS_MAX 1024u
+#define WB_RING_FREE 'f'	/* nothing lies there */
+#define WB_RING_CLEAN 'c'	/* what the backing has too */
+#define WB_RING_DIRTY 'd'
+#define WB_RING_HEAD 'h'	/* is being filled */
+#define WB_RING_BAD 'b'		/* cannot be written */
+
 struct wb_stats_snapshot {
 	uint64_t counter[WB_STAT_COUNT];
+	uint64_t lifetime[WB_LIFETIME_COUNT];	/* never cleared; this mount included */
 	enum wb_cache_state state;
 	uint64_t image_bytes;
 	uint64_t cache_blocks;		/* slots, headers included */
@@ -107,6 +212,11 @@ struct wb_stats_snapshot {
 	uint64_t pending_discards;	/* extents not punched yet */
 	/* free: without dirty data, so that the log may go on there */
 	uint64_t segments_total, segments_free, segments_dirty;
+	/* Since the oldest segment with dirty data got the first of it, in this mount:
+	 * data of an earlier one is as old as the mount. 0: nothing is dirty. */
+	uint64_t oldest_dirty_s;
+	uint64_t writeback_bytes_per_s;	/* in the last minute */
+	uint64_t clean_in_s;		/* at that rate; WB_STATS_UNKNOWN when it is 0 */
 	uint64_t bad_segments;		/* places that cannot be written */
 	uint64_t segment_bytes;
 	uint64_t head_segment, tail_segment;	/* ids */
@@ -131,5 +241,8 @@ struct wb_stats_snapshot {
 	struct wb_backing_space backing_space;
 	char last_error[256];		/* "" when there was none */
 };
+
+/* Bytes written to the SSD for each byte that users wrote; negative: none was. */
+double wb_stats_amplification(const struct wb_stats_snapshot *snapshot);
 
 #endif

@@ -466,23 +466,43 @@ static void copy_blocks(struct wb_request *request, const char *data,
 	}
 }
 
+/* `replaced`: the segment of the version before, or NULL. */
+static void count_block(struct wb_block_counts *counts, struct wb_request *request,
+			uint64_t address, struct wb_segment *replaced)
+{
+	unsigned bits = edge_of(&request->write, address) ? 0 : WB_BLOCK_FULL;
+
+	if (replaced)
+		bits |= WB_BLOCK_HIT;
+	if (replaced && atomic_load_explicit(&replaced->ram_index, memory_order_relaxed) !=
+			WB_NO_RAM_BUFFER)
+		bits |= WB_BLOCK_RAM;
+	counts->count[bits]++;
+}
+
 static void publish(struct wb_request *request, const struct wb_reservation *reservation)
 {
 	struct wb_write_work *work = &request->write;
 	struct wb_data_path *path = request->path;
 	struct wb_stripe *stripe = wb_block_map_stripe(path->map, work->first);
+	struct wb_block_counts counts = { { 0 } };
 
 	/* Nothing newer can be in the map: the mark kept everybody else out
 	 * since before the log position was given. */
 	wb_lock_acquire(&stripe->lock);
-	for (uint32_t i = 0; i < reservation->count; i++)
-		wb_block_map_put_locked(path->map, work->first + i,
-					wb_log_reserved_slot(path->log, reservation, i),
-					mask_of(request, work->first + i), WB_SLOT_DIRTY);
+	for (uint32_t i = 0; i < reservation->count; i++) {
+		struct wb_segment *replaced = wb_block_map_put_locked(path->map,
+			work->first + i, wb_log_reserved_slot(path->log, reservation, i),
+			mask_of(request, work->first + i), WB_SLOT_DIRTY);
+
+		count_block(&counts, request, work->first + i, replaced);
+	}
 	wb_extent_table_carve(path->extents, work->first, reservation->count, WB_EXTENT_BAD);
 	stripe->change_count++;
 	wb_exclusion_leave_locked(path->exclusion, &work->busy);
 	wb_lock_release(&stripe->lock);
+	if (request->pub.op == WB_WRITE)	/* not the edges of a discard */
+		wb_stats_add_blocks(path->stats, WB_BLOCK_WRITE, &counts);
 }
 
 #ifdef WB_MUTANTS

@@ -131,6 +131,9 @@ void wb_batch_io_done(struct wb_io *io, int error)
 		if (io->op == WB_IO_READ)
 			wb_busy_meter_end(&writeback->reads_meter);
 	}
+	if (io->op == WB_IO_WRITE || io->op == WB_IO_ZERO)
+		wb_stats_add_latency(writeback->deps.stats, WB_LATENCY_WRITEBACK,
+				     wb_clock_now_ns(writeback->deps.clock) - batch_io->begun_ns);
 	batch_io->error = error;
 	atomic_store(&batch_io->has_ended, true);
 	/* From here on the worker may use it again. */

@@ -75,6 +75,7 @@ static void prepare_write(struct wb_writeback *writeback, struct wb_batch_io *io
 		      wb_batch_io_done);
 	io->io.iov = io->iov;
 	io->io.iov_count = (unsigned)count;
+	io->begun_ns = wb_clock_now_ns(writeback->deps.clock);
 	WB_STAT_ADD(writeback->deps.stats, WB_STAT_BACKING_WRITES, 1);
 	WB_STAT_ADD(writeback->deps.stats, WB_STAT_BACKING_WRITTEN_BYTES, io->io.length_bytes);
 }

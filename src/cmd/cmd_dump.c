@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cache/stats.h"
 #include "cmd/cache_file.h"
 #include "cmd/commands.h"
 #include "cmd/report.h"
@@ -87,6 +88,8 @@ static void print_superblock(const struct wb_superblock *s)
 	number("checkpoint_used", s->checkpoint_used);
 	printf("  %-18s %08" PRIx32 "\n", "checkpoint_crc", s->checkpoint_crc);
 	number("bad_count", s->bad_count);
+	for (unsigned i = 0; i < WB_LIFETIME_COUNT; i++)
+		printf("  lifetime %-20s %" PRIu64 "\n", wb_lifetime_name(i), s->counters[i]);
 }
 
 static int read_superblock(struct dump *dump, unsigned copy)

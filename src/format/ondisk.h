@@ -41,6 +41,15 @@ typedef struct { uint8_t byte[8]; } wb_le64;
 #define WB_SUPERBLOCK_COUNTERS 64u
 #define WB_SUPERBLOCK_BAD_PLACES 448u
 
+/* Which of the life-time counters is what; the others are zero. */
+enum {
+	WB_COUNTER_SSD_WRITTEN_BYTES = 0,
+	WB_COUNTER_WRITTEN_BYTES = 1,
+	WB_COUNTER_READ_BYTES = 2,
+	WB_COUNTER_BACKING_WRITTEN_BYTES = 3,
+	WB_COUNTER_MOUNTS = 4,
+};
+
 #define WB_SUPERBLOCK_MAGIC "wbfsSUPR"	/* 8 bytes */
 #define WB_RECORD_MAGIC "wbfsRECD"	/* 8 bytes */
 

@@ -9,12 +9,10 @@
 
 static void show_stats_json(struct wb_control *control, GString *text)
 {
-	struct wb_stats_snapshot snapshot;
-	uint8_t uuid[16];
+	g_autofree struct wb_stats_view *view = g_new(struct wb_stats_view, 1);
 
-	wb_cache_get_stats(control->cache, &snapshot);
-	wb_cache_uuid(control->cache, uuid);
-	wb_stats_json_append(text, control->facts, uuid, &snapshot);
+	wb_stats_view_take(view, control->cache, control->facts);
+	wb_stats_json_append(text, view);
 }
 
 static void show_events(struct wb_control *control, GString *text)

@@ -200,6 +200,96 @@ static void add_lock_waits(JsonObject *root)
 	json_object_set_array_member(root, "lock_waits", array);
 }
 
+/* --- rates and times -------------------------------------------------------------- */
+
+/* Without an answer null, not a number that somebody would believe. */
+static void add_rates(JsonObject *root, const struct wb_stats_snapshot *s)
+{
+	double amplification = wb_stats_amplification(s);
+
+	set_number(root, "oldest_dirty_s", s->oldest_dirty_s);
+	set_number(root, "writeback_bytes_per_s", s->writeback_bytes_per_s);
+	if (s->clean_in_s == WB_STATS_UNKNOWN)
+		json_object_set_null_member(root, "clean_in_s");
+	else
+		set_number(root, "clean_in_s", s->clean_in_s);
+	if (amplification < 0)
+		json_object_set_null_member(root, "ssd_write_amplification");
+	else
+		json_object_set_double_member(root, "ssd_write_amplification", amplification);
+}
+
+static void add_lifetime(JsonObject *root, const struct wb_stats_snapshot *s)
+{
+	JsonObject *object = json_object_new();
+
+	for (unsigned i = 0; i < WB_LIFETIME_COUNT; i++)
+		set_number(object, wb_lifetime_name(i), s->lifetime[i]);
+	json_object_set_object_member(root, "lifetime", object);
+}
+
+static JsonArray *numbers_array(const uint64_t *numbers, unsigned count)
+{
+	JsonArray *array = json_array_new();
+
+	for (unsigned i = 0; i < count; i++)
+		json_array_add_int_element(array, (gint64)numbers[i]);
+	return array;
+}
+
+static JsonObject *latency_object(const struct wb_latency_summary *latency)
+{
+	JsonObject *object = json_object_new();
+
+	set_number(object, "count", latency->count);
+	set_number(object, "sum_ns", latency->sum_ns);
+	set_number(object, "p50_ns", latency->p50_ns);
+	set_number(object, "p90_ns", latency->p90_ns);
+	set_number(object, "p99_ns", latency->p99_ns);
+	set_number(object, "p999_ns", latency->p999_ns);
+	set_number(object, "max_ns", latency->max_ns);
+	json_object_set_array_member(object, "below",
+				     numbers_array(latency->below, WB_LATENCY_BOUNDS));
+	return object;
+}
+
+static void add_latencies(JsonObject *root, const struct wb_stats_view *view)
+{
+	JsonObject *object = json_object_new();
+
+	for (unsigned i = 0; i < WB_LATENCY_COUNT; i++)
+		json_object_set_object_member(object, wb_latency_name(i),
+					      latency_object(&view->latency[i]));
+	json_object_set_object_member(root, "latency", object);
+	json_object_set_array_member(root, "latency_bounds_ns",
+				     numbers_array(wb_latency_bounds_ns, WB_LATENCY_BOUNDS));
+}
+
+static void add_tunables(JsonObject *root, const struct wb_tunables *tunables)
+{
+	JsonObject *object = json_object_new();
+
+	for (unsigned i = 0; i < wb_tunables_count; i++) {
+		const struct wb_tunable *tunable = &wb_tunables_table[i];
+		const void *field = (const char *)tunables + tunable->offset;
+
+		switch (tunable->type) {
+		case WB_TUNABLE_ON_OFF:
+			json_object_set_boolean_member(object, tunable->name,
+						       *(const bool *)field);
+			break;
+		case WB_TUNABLE_NUMBER:
+			set_number(object, tunable->name, *(const uint32_t *)field);
+			break;
+		case WB_TUNABLE_CHOICE:
+			set_text(object, tunable->name,
+				 tunable->choices[*(const uint32_t *)field]);
+			break;
+		}
+	}
+	json_object_set_object_member(root, "tunables", object);
+}
+
 static void append_object(GString *text, JsonObject *root)
 {
 	g_autoptr(JsonGenerator) generator = json_generator_new();
@@ -212,21 +302,25 @@ static void append_object(GString *text, JsonObject *root)
 	json_node_unref(node);
 }
 
-void wb_stats_json_append(GString *text, const struct wb_mount_facts *facts,
-			  const uint8_t uuid[16],
-			  const struct wb_stats_snapshot *snapshot)
+void wb_stats_json_append(GString *text, const struct wb_stats_view *view)
 {
+	const struct wb_stats_snapshot *snapshot = &view->snapshot;
 	JsonObject *root = json_object_new();
 
 	json_object_set_string_member(root, "state", wb_cache_state_name(snapshot->state));
 	set_text(root, "last_error", snapshot->last_error);
-	add_mount(root, facts, uuid);
+	add_mount(root, view->facts, view->uuid);
+	add_tunables(root, &view->tunables);
 	add_ring(root, snapshot);
+	set_text(root, "ring", view->ring);
 	add_problems(root, snapshot);
 	add_verbs(root, snapshot);
 	add_scrub(root, snapshot);
 	add_counters(root, snapshot);
 	add_lock_waits(root);
+	add_rates(root, snapshot);
+	add_latencies(root, view);
+	add_lifetime(root, snapshot);
 	append_object(text, root);
 	json_object_unref(root);
 }

@@ -5,13 +5,10 @@
 
 #include <glib.h>
 
-#include "cache/stats.h"
-#include "frontend/mount_facts.h"
+#include "frontend/stats_view.h"
 
 /* Appends the object and a newline. Every key is in wbfs-control(7). */
-void wb_stats_json_append(GString *text, const struct wb_mount_facts *facts,
-			  const uint8_t uuid[16],
-			  const struct wb_stats_snapshot *snapshot);
+void wb_stats_json_append(GString *text, const struct wb_stats_view *view);
 
 /* "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx" */
 #define WB_UUID_TEXT_BYTES 37

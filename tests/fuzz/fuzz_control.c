@@ -79,8 +79,7 @@ static void write_control(const char *text, size_t length)
 
 static void show(const uint8_t *data, size_t size)
 {
-	struct wb_stats_snapshot snapshot = { 0 };
-	uint8_t uuid[16] = { 0 };
+	g_autofree struct wb_stats_view *view = g_new0(struct wb_stats_view, 1);
 	g_autofree char *path = g_strndup((const char *)data, size);
 	struct wb_mount_facts facts = {
 		.version = "1", .mount_point = path, .cache.path = path,
@@ -88,10 +87,12 @@ static void show(const uint8_t *data, size_t size)
 	};
 	g_autoptr(GString) text = g_string_new(NULL);
 
-	memcpy(uuid, data, MIN(size, sizeof uuid));
-	memcpy(snapshot.counter, data, MIN(size, sizeof snapshot.counter));
-	g_strlcpy(snapshot.last_error, path, sizeof snapshot.last_error);
-	wb_stats_json_append(text, &facts, uuid, &snapshot);
+	view->facts = &facts;
+	memcpy(view->uuid, data, MIN(size, sizeof view->uuid));
+	memcpy(view->snapshot.counter, data, MIN(size, sizeof view->snapshot.counter));
+	memcpy(view->latency, data, MIN(size, sizeof view->latency));
+	g_strlcpy(view->snapshot.last_error, path, sizeof view->snapshot.last_error);
+	wb_stats_json_append(text, view);
 	g_assert(text->len == strlen(text->str));
 	expect_object(text->str);
 }

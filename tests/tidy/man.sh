@@ -29,25 +29,26 @@ int main(int argc, char **argv)
 {
 	struct wb_mount_facts facts = { .version = "", .mount_point = "",
 					.cache.path = "", .backing.path = "" };
-	struct wb_stats_snapshot snapshot = { 0 };
+	static struct wb_stats_view view = { .tunables = WB_TUNABLES_DEFAULT };
 	GString *text = g_string_new(NULL);
-	uint8_t uuid[16] = { 0 };
+
+	view.facts = &facts;
 
 	if (argc > 1 && !strcmp(argv[1], "options"))
 		g_string_append(text, wb_options_list());
 	else
-		wb_stats_json_append(text, &facts, uuid, &snapshot);
+		wb_stats_json_append(text, &view);
 	return fputs(text->str, stdout) < 0;
 }
 END
 # shellcheck disable=SC2046
 ${CC:-cc} -std=gnu11 -D_GNU_SOURCE -I"$top/src" -o "$work/print" "$work/print.c" \
 	"$top"/src/cmd/{options,options_help,options_table,mount_options,usage,size_parse}.c \
-	"$top/src/frontend/stats_json.c" "$top/src/cache/stats.c" \
-	"$top/src/cache/tunables.c" "$top"/src/base/{lock,clock}.c \
+	"$top/src/frontend/stats_json.c" \
+	"$top"/src/cache/{stats,histogram,tunables}.c "$top"/src/base/{lock,clock}.c \
 	$(pkg-config --cflags --libs glib-2.0 json-glib-1.0)
 "$work/print" options >"$work/options"
-"$work/print" stats | grep -o '"[a-z_]*" :' | tr -d '": ' | sort -u >"$work/keys"
+"$work/print" stats | grep -o '"[a-z0-9_]*" :' | tr -d '": ' | sort -u >"$work/keys"
 sed -n 's/^\t{ "\([a-z_]*\)", wb_cache_.*/\1/p' \
 	"$top/src/frontend/control_files.c" >"$work/verbs"
 sed -n 's/^\t{ "\([a-z.]*\)", 0[0-7]*, .*/\1/p' \
@@ -91,6 +92,7 @@ done
 page=$top/man/wbfs-control.7
 {
 	section "$page" 'KEYS OF STATS.JSON' | item_words
+	section "$page" TUNABLES | sed -n 's/^\.It Li //p'	# members of tunables
 	printf '%s\n' total free dirty	# members of segments, in a sentence
 } | sort -u >"$work/said.keys"
 for word in total free dirty; do

@@ -28,6 +28,9 @@ Test(control_files, take_nothing_else_for_a_verb)
 	cr_assert_null(wb_control_find_verb("flush\0", 6), "a NUL is no blank");
 }
 
+/* What is in it beside a snapshot is set by the test. */
+static struct wb_stats_view view = { .tunables = WB_TUNABLES_DEFAULT };
+
 static JsonObject *stats_of(const struct wb_stats_snapshot *snapshot,
 			    const struct wb_mount_facts *facts)
 {
@@ -36,7 +39,10 @@ static JsonObject *stats_of(const struct wb_stats_snapshot *snapshot,
 	JsonObject *object;
 	JsonNode *node;
 
-	wb_stats_json_append(text, facts, uuid, snapshot);
+	view.facts = facts;
+	view.snapshot = *snapshot;
+	memcpy(view.uuid, uuid, sizeof uuid);
+	wb_stats_json_append(text, &view);
 	cr_assert_eq(text->str[text->len - 1], '\n');
 	node = json_from_string(text->str, &error);
 	cr_assert(node, "%s", error ? error->message : "");
