@@ -95,6 +95,7 @@ needs() {
 private_mounts() {
 	[ -z "${WBFS_PRIVATE_MOUNTS:-}" ] || return 0
 	needs root unshare
+	unshare --mount true 2>/dev/null || skip_all "no mount namespaces here"
 	export WBFS_PRIVATE_MOUNTS=yes
 	exec 1>&3 3>&-
 	exec unshare --mount --propagation private "$BASH" -c '
