@@ -14,6 +14,7 @@ int wb_cmd_format(const struct wb_options *options);
 int wb_cmd_mount(const struct wb_options *options);
 int wb_cmd_umount(const struct wb_options *options);
 int wb_cmd_status(const struct wb_options *options);
+int wb_cmd_top(const struct wb_options *options);
 int wb_cmd_set(const struct wb_options *options);
 int wb_cmd_flush(const struct wb_options *options);
 int wb_cmd_drain(const struct wb_options *options);

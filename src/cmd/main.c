@@ -11,6 +11,7 @@ static int (*const runs[WB_COMMAND_COUNT])(const struct wb_options *options) = {
 	[WB_COMMAND_MOUNT] = wb_cmd_mount,
 	[WB_COMMAND_UMOUNT] = wb_cmd_umount,
 	[WB_COMMAND_STATUS] = wb_cmd_status,
+	[WB_COMMAND_TOP] = wb_cmd_top,
 	[WB_COMMAND_SET] = wb_cmd_set,
 	[WB_COMMAND_FLUSH] = wb_cmd_flush,
 	[WB_COMMAND_DRAIN] = wb_cmd_drain,

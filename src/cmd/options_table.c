@@ -22,6 +22,10 @@ static const struct wb_command commands[WB_COMMAND_COUNT] = {
 		"Returns when the daemon is gone and both files are free." },
 	[WB_COMMAND_STATUS] = { "status", "MOUNTPOINT", false,
 		"show one mounted volume, or list all", NULL },
+	[WB_COMMAND_TOP] = { "top", "MOUNTPOINT", false,
+		"watch a mounted volume, or all of them, on the terminal",
+		"Rates, hits, what is dirty, latencies and a map of the ring, once a second.\n"
+		"q ends it; Tab goes to the next volume." },
 	[WB_COMMAND_SET] = { "set", "MOUNTPOINT", true,
 		"change tunables of a mounted volume, or show them",
 		"Until the next mount. Nothing is changed when one of the values is not right.\n"
