@@ -5,14 +5,47 @@
 #include <string.h>
 
 #include "frontend/events_text.h"
+#include "frontend/metrics.h"
 #include "frontend/stats_json.h"
+#include "frontend/stats_text.h"
 
-static void show_stats_json(struct wb_control *control, GString *text)
+static void show_view(struct wb_control *control, GString *text,
+		      void (*append)(GString *, const struct wb_stats_view *))
 {
 	g_autofree struct wb_stats_view *view = g_new(struct wb_stats_view, 1);
 
 	wb_stats_view_take(view, control->cache, control->facts);
-	wb_stats_json_append(text, view);
+	append(text, view);
+}
+
+static void show_stats(struct wb_control *control, GString *text)
+{
+	show_view(control, text, wb_stats_text_append);
+}
+
+static void show_stats_json(struct wb_control *control, GString *text)
+{
+	show_view(control, text, wb_stats_json_append);
+}
+
+static void append_metrics(GString *text, const struct wb_stats_view *view)
+{
+	wb_metrics_append(text, view, WB_METRICS_PROMETHEUS);
+}
+
+static void show_metrics(struct wb_control *control, GString *text)
+{
+	show_view(control, text, append_metrics);
+}
+
+static void append_openmetrics(GString *text, const struct wb_stats_view *view)
+{
+	wb_metrics_append(text, view, WB_METRICS_OPENMETRICS);
+}
+
+static void show_openmetrics(struct wb_control *control, GString *text)
+{
+	show_view(control, text, append_openmetrics);
 }
 
 static void show_events(struct wb_control *control, GString *text)
@@ -72,7 +105,10 @@ static int store_control(struct wb_control *control, const char *text, size_t le
 }
 
 const struct wb_control_file wb_control_files[] = {
+	{ "stats", 0644, show_stats, NULL },
 	{ "stats.json", 0644, show_stats_json, NULL },
+	{ "metrics", 0644, show_metrics, NULL },
+	{ "openmetrics", 0644, show_openmetrics, NULL },
 	{ "events", 0644, show_events, NULL },
 	{ "control", 0600, NULL, store_control },
 };

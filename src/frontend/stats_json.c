@@ -302,7 +302,7 @@ static void append_object(GString *text, JsonObject *root)
 	json_node_unref(node);
 }
 
-void wb_stats_json_append(GString *text, const struct wb_stats_view *view)
+JsonObject *wb_stats_json_object(const struct wb_stats_view *view)
 {
 	const struct wb_stats_snapshot *snapshot = &view->snapshot;
 	JsonObject *root = json_object_new();
@@ -321,6 +321,13 @@ void wb_stats_json_append(GString *text, const struct wb_stats_view *view)
 	add_rates(root, snapshot);
 	add_latencies(root, view);
 	add_lifetime(root, snapshot);
+	return root;
+}
+
+void wb_stats_json_append(GString *text, const struct wb_stats_view *view)
+{
+	JsonObject *root = wb_stats_json_object(view);
+
 	append_object(text, root);
 	json_object_unref(root);
 }

@@ -4,9 +4,12 @@
 #define WB_FRONTEND_STATS_JSON_H
 
 #include <glib.h>
+#include <json-glib/json-glib.h>
 
 #include "frontend/stats_view.h"
 
+/* The object itself, for another text of the same; json_object_unref(). */
+JsonObject *wb_stats_json_object(const struct wb_stats_view *view);
 /* Appends the object and a newline. Every key is in wbfs-control(7). */
 void wb_stats_json_append(GString *text, const struct wb_stats_view *view);
 
