@@ -159,8 +159,9 @@ static bool look_after_drain(struct wb_cache *cache)
 	if (!cache->is_draining)
 		return false;
 	was_clean = !has_dirty(cache);
-	is_over = was_clean && wb_mark_gate_complete(&cache->mark_gate, has_dirty, cache) &&
-		  wb_reclaim_record_last(cache->reclaim);
+	/* The mark is last: it may fail once, which ends the drain, and not again. */
+	is_over = was_clean && wb_reclaim_record_last(cache->reclaim) &&
+		  wb_mark_gate_complete(&cache->mark_gate, has_dirty, cache);
 	/* Under the lock: a drain asked for after the look is not answered by it. */
 	wb_lock_acquire(&cache->lock);
 	is_clean = !has_dirty(cache);
