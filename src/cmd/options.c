@@ -42,6 +42,21 @@ static bool unknown_option(enum wb_command_id command, const char *word, GError 
 	return wb_usage_unknown(error, "option", "--", name, names);
 }
 
+#define INTERVAL_DEFAULT_S 2u
+#define INTERVAL_MAX_S 86400u
+
+static bool store_interval(const struct wb_option *option, const char *value, uint32_t *seconds,
+			   GError **error)
+{
+	guint64 number = INTERVAL_DEFAULT_S;
+
+	if (value && !g_ascii_string_to_unsigned(value, 10, 1, INTERVAL_MAX_S, &number, NULL))
+		return wb_usage(error, "option '--%s' takes seconds from 1 to %u, not '%s'",
+				option->name, INTERVAL_MAX_S, value);
+	*seconds = (uint32_t)number;
+	return true;
+}
+
 static bool store_option(struct wb_options *options, const struct wb_option *option,
 			 const char *value, GError **error)
 {
@@ -62,6 +77,8 @@ static bool store_option(struct wb_options *options, const struct wb_option *opt
 	case WB_OPTION_SIZE:
 		name = g_strdup_printf("option '--%s'", option->name);
 		return wb_usage_parse_size(name, value, field, error);
+	case WB_OPTION_INTERVAL:
+		return store_interval(option, value, field, error);
 	case WB_OPTION_MOUNT_OPTIONS:
 		g_string_append_printf(options->mount_options, "%s%s",
 				       options->mount_options->len ? "," : "", value);
@@ -90,7 +107,7 @@ static bool parse_option(struct wb_options *options, enum wb_command_id command,
 	}
 	if (!option || !(option->commands & (1u << command)))
 		return unknown_option(command, word, error);
-	if (!option->argument && value)
+	if (!option->argument && value && option->type != WB_OPTION_INTERVAL)
 		return wb_usage(error, "option '--%s' takes no value", option->name);
 	if (option->argument && !value) {
 		if (*i + 1 >= argc)

@@ -57,6 +57,8 @@ struct wb_options {
 	bool without_cache;
 	bool all;
 	bool json;
+	bool table;
+	uint32_t watch_s;		/* 0 = not given */
 	bool list;
 	bool help;
 	char *argument;			/* mount point, cache, command; or NULL */

@@ -25,6 +25,8 @@ static void append_synopsis(GString *text, enum wb_command_id id)
 			g_string_append_printf(text, "--%s", option->name);
 		if (option->argument)
 			g_string_append_printf(text, " %s", option->argument);
+		if (option->type == WB_OPTION_INTERVAL)
+			g_string_append(text, "[=SECONDS]");
 		if (!needed)
 			g_string_append_c(text, ']');
 	}
@@ -69,7 +71,9 @@ char *wb_options_help_command(enum wb_command_id id)
 		if (option->short_name)
 			g_snprintf(letter, sizeof letter, "-%c, ", option->short_name);
 		left = g_strconcat(letter, "--", option->name, option->argument ? " " : "",
-				   option->argument, NULL);
+				   option->argument ? option->argument :
+				   option->type == WB_OPTION_INTERVAL ? "[=SECONDS]" : NULL,
+				   NULL);
 		g_string_append_printf(text, "  %-26s %s\n", left, option->summary);
 		if (option->type == WB_OPTION_MOUNT_OPTIONS)
 			wb_mount_options_append_help(text);

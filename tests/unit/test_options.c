@@ -285,3 +285,19 @@ Test(options, only_set_takes_more_than_one_word)
 {
 	refuse(ARGS("flush", "/mnt/wb", "a=1"), "does not know what to do with", "'a=1'");
 }
+
+Test(options, an_interval_may_stand_behind_the_option_or_not_at_all)
+{
+	take(ARGS("status", "--watch", "/mnt/wb"));
+	cr_assert_eq(options.watch_s, 2);
+	cr_assert_str_eq(options.argument, "/mnt/wb", "the next word is none of it");
+	wb_options_clear(&options);
+	take(ARGS("status", "--watch=7", "--table"));
+	cr_assert_eq(options.watch_s, 7);
+	cr_assert(options.table);
+	wb_options_clear(&options);
+	refuse(ARGS("status", "--watch=0"), "option '--watch' takes seconds from 1 to", "'0'");
+	wb_options_clear(&options);
+	g_clear_error(&error);
+	refuse(ARGS("status", "--watch="), "takes seconds", "''");
+}
