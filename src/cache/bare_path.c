@@ -78,7 +78,7 @@ static enum wb_progress run_read(struct wb_request *request)
 			fail(request, "a read", work->io_error);
 		return WB_PROGRESS_DONE;
 	}
-	end = MIN(end, request->path->geometry.backing_bytes);
+	end = MIN(end, wb_image_bytes(&request->path->image));
 	WB_STAT_ADD(request->path->stats, WB_STAT_READ_BACKING_BYTES, end - start);
 	wb_io_prepare(&work->io, WB_IO_READ, WB_IO_CLASS_USER_READ, start, request->pub.buffer,
 		      end - start, read_done);
@@ -125,7 +125,7 @@ static void plan_zero(struct wb_request *request)
 {
 	struct wb_bare_work *work = &request->bare;
 	uint64_t end = end_of(request), at = request->cursor_bytes;
-	bool is_to_image_end = end == request->path->geometry.backing_bytes;
+	bool is_to_image_end = end == wb_image_bytes(&request->path->image);
 	uint64_t whole_end = is_to_image_end ? end : down(end, BLOCK);
 
 	work->kind = at % BLOCK == 0 && whole_end > at ? WB_BARE_ZEROED : WB_BARE_BOUNCED;

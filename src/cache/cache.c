@@ -259,6 +259,7 @@ bool wb_cache_writeback_step(void *arg)
 	any |= wb_reclaim_step(cache->reclaim, wb_cache_needs_room(cache) || is_low(cache) ?
 			      WB_URGENT : WB_CALM);
 	any |= wb_reclaim_record_step(cache->reclaim);
+	any |= wb_grow_step(cache->grow);
 	any |= wb_writeback_step(cache->writeback, wb_cache_writeback_wish(cache));
 	if ((wb_cache_needs_room(cache) || is_low(cache)) &&
 	    wb_writeback_is_idle(cache->writeback))
@@ -349,7 +350,7 @@ const char *wb_cache_opening_note(const struct wb_cache *cache)
 
 uint64_t wb_cache_image_bytes(const struct wb_cache *cache)
 {
-	return cache->path.geometry.backing_bytes;
+	return wb_image_bytes(&cache->path.image);
 }
 
 bool wb_cache_is_read_only(const struct wb_cache *cache)

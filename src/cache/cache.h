@@ -58,6 +58,19 @@ struct wb_backing_watch {
 	bool is_forced;
 };
 
+/*
+ * Who can make the backing larger, and who shows the image. All NULL: nobody, and
+ * the image stays as it is. Any thread, no lock held; nothing in them waits.
+ */
+struct wb_growth {
+	/* The backing is to have that many bytes, durably: the owner sees to it and
+	 * calls wb_cache_backing_grown(). */
+	void (*wanted)(void *arg, uint64_t bytes);
+	/* The image has them now. May be NULL. */
+	void (*shown)(void *arg, uint64_t bytes);
+	void *arg;
+};
+
 enum wb_cache_access {
 	WB_CACHE_READ_WRITE,
 	/* Nothing on either disk is changed, nor flushed: the log is replayed in
@@ -79,6 +92,7 @@ struct wb_cache_config {
 	bool meters_backing;
 	struct wb_tunables tunables;
 	struct wb_backing_watch watch;
+	struct wb_growth growth;
 };
 
 /*
@@ -198,6 +212,7 @@ void wb_cache_answered(struct wb_cache *cache);
 
 /* --- the rest ------------------------------------------------------------ */
 
+/* It may grow at any time. */
 uint64_t wb_cache_image_bytes(const struct wb_cache *cache);
 bool wb_cache_is_read_only(const struct wb_cache *cache);
 void wb_cache_uuid(const struct wb_cache *cache, uint8_t uuid[16]);
@@ -239,6 +254,12 @@ void wb_cache_start_drain(struct wb_cache *cache);
 /* Starts reading back all that lies in the log (scrub, scrubs_done/failed). One
  * asked for during a pass gets a pass of its own afterwards. */
 void wb_cache_start_scrub(struct wb_cache *cache);
+/* Starts to make the image that large (resizes_asked, resizes_done/failed; why not is
+ * the last error). It never becomes smaller. */
+void wb_cache_start_resize(struct wb_cache *cache, uint64_t bytes);
+/* The owner's answer to wb_growth.wanted: NULL, or why the backing is not so large.
+ * The store of the backing knows the new size already. */
+void wb_cache_backing_grown(struct wb_cache *cache, const char *problem);
 
 /*
  * The mark. After opening, and whenever `mark_wanted` was called, the owner asks

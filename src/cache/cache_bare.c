@@ -25,9 +25,7 @@ static void make_path(struct wb_cache *cache, enum wb_bare_access access)
 		.access = access,
 	};
 
-	path->geometry.backing_bytes = backing->size_bytes;
-	path->geometry.backing_blocks = (backing->size_bytes + WB_BLOCK_BYTES - 1) /
-					WB_BLOCK_BYTES;
+	atomic_store(&path->image.bytes, backing->size_bytes);
 	path->backing_store = backing;
 	path->is_read_only = access == WB_BARE_READ_ONLY;
 	path->clock = cache->config.clock;

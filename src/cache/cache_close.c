@@ -39,7 +39,8 @@ bool wb_cache_run_one(struct wb_cache *cache, unsigned choice)
 
 static bool is_settled(struct wb_cache *cache)
 {
-	return wb_writeback_is_settled(cache->writeback) && wb_scrub_is_settled(cache->scrub) &&
+	return wb_grow_is_settled(cache->grow) &&
+	       wb_writeback_is_settled(cache->writeback) && wb_scrub_is_settled(cache->scrub) &&
 	       wb_recorder_is_idle(cache->recorder) && wb_flush_is_idle(cache->path.flush) &&
 	       wb_backing_flush_is_idle(cache->path.backing_flush);
 }
@@ -53,10 +54,12 @@ static void settle(struct wb_cache *cache)
 
 	wb_worker_stop(cache->writeback_worker);
 	wb_scrub_abandon(cache->scrub);
+	wb_grow_abandon(cache->grow);
 	while (!is_settled(cache)) {
 		bool any = wb_writeback_step(cache->writeback, WB_WRITEBACK_OFF);
 
 		any |= wb_scrub_step(cache->scrub);
+		any |= wb_grow_step(cache->grow);
 
 		/* A superblock may wait for its flush, which may be in a pause. */
 		wb_flush_run(cache->path.flush);
@@ -237,6 +240,7 @@ void wb_cache_free(struct wb_cache *cache)
 	wb_writeback_free(cache->writeback);
 	wb_reclaim_free(cache->reclaim);
 	wb_relocate_free(cache->relocate);
+	wb_grow_free(cache->grow);
 	wb_flush_free(cache->path.flush);
 	wb_backing_flush_free(cache->path.backing_flush);
 	wb_log_free(cache->path.log);

@@ -132,7 +132,7 @@ static void replay_extent(struct wb_data_path *path, const struct wb_recovery_re
  * perhaps later data of the block, which a second punch would destroy. */
 static void carve_overwritten(struct wb_data_path *path, const struct wb_entry *entry)
 {
-	bool is_whole = entry->mask == wb_geometry_block_mask(&path->geometry, entry->address);
+	bool is_whole = entry->mask == wb_image_block_mask(&path->image, entry->address);
 
 	if (WB_MUTANT(overwritten_not_carved))
 		return;
@@ -391,6 +391,9 @@ static gboolean make_state(struct wb_cache *cache, const struct wb_recovery *rec
 	struct wb_data_path *path = &cache->path;
 
 	path->geometry = recovery->superblock.geometry;
+	/* From here on one place says it. */
+	atomic_store(&path->image.bytes, path->geometry.backing_bytes);
+	path->geometry.backing_bytes = path->geometry.backing_blocks = 0;
 	if (!wb_cache_is_read_only(cache) && !make_ram_buffers(cache, error))
 		return FALSE;
 	path->segments = wb_segment_table_new(&path->geometry);
@@ -436,8 +439,9 @@ static gboolean make_engines(struct wb_cache *cache, const struct wb_log_start *
 		.clock = cache->config.clock,
 	};
 	struct wb_writeback_deps writeback_deps = {
-		.geometry = path->geometry, .segments = path->segments,
-		.rambuf = path->rambuf, .map = path->map, .extents = path->extents,
+		.geometry = path->geometry, .image = &path->image,
+		.segments = path->segments, .rambuf = path->rambuf, .map = path->map,
+		.extents = path->extents,
 		.tail = &cache->tail, .cache_store = path->cache_store,
 		.backing_store = path->backing_store, .clock = cache->config.clock,
 		.stats = &cache->stats, .message = &cache->message,
@@ -463,6 +467,11 @@ static gboolean make_engines(struct wb_cache *cache, const struct wb_log_start *
 		.tail = &cache->tail, .flush = path->flush, .recorder = cache->recorder,
 		.store = path->cache_store, .clock = cache->config.clock,
 		.stats = &cache->stats, .message = &cache->message,
+	});
+	cache->grow = wb_grow_new(&(struct wb_grow_deps){
+		.image = &path->image, .backing_store = path->backing_store,
+		.backing_flush = path->backing_flush, .recorder = cache->recorder,
+		.mark_gate = &cache->mark_gate, .message = &cache->message,
 	});
 	cache->carry = (struct wb_carry){
 		.geometry = &path->geometry, .log = path->log, .segments = path->segments,
@@ -514,6 +523,10 @@ static void wire(struct wb_cache *cache)
 	wb_flush_set_wait_began(cache->path.flush, wb_cache_on_wait_began, cache);
 	wb_reclaim_set_callbacks(cache->reclaim, wb_cache_on_ready, wb_cache_kick_writeback,
 				 wb_cache_on_no_room, cache);
+	wb_grow_set_callbacks(cache->grow, &(struct wb_grow_callbacks){
+		.wanted = wb_cache_on_growth_wanted, .shown = wb_cache_on_growth_shown,
+		.ended = wb_cache_on_growth_ended, .kick = wb_cache_kick_writeback, .arg = cache,
+	});
 	wb_relocate_set_callbacks(cache->relocate, wb_cache_on_ready, wb_cache_kick_writeback,
 				  cache);
 	wb_writeback_set_callbacks(cache->writeback, wb_cache_kick_writeback,

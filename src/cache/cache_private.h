@@ -4,6 +4,7 @@
 #define WB_CACHE_CACHE_PRIVATE_H
 
 #include "cache/carry.h"
+#include "cache/grow.h"
 #include "cache/modulator.h"
 #include "cache/rate.h"
 #include "cache/reclaim.h"
@@ -37,6 +38,7 @@ struct wb_cache {
 	struct wb_recorder *recorder;
 	struct wb_reclaim *reclaim;
 	struct wb_relocate *relocate;
+	struct wb_grow *grow;
 	struct wb_writeback *writeback;
 	struct wb_carry carry;
 	struct wb_busy_meter backing_meter;
@@ -61,6 +63,7 @@ struct wb_cache {
 	struct wb_sync_waiter flush_waiter;
 	struct wb_verb scrub_verb;
 	uint64_t scrub_answers;		/* asked, when the pass began */
+	struct wb_verb resize;
 	uint64_t last_sync_ns;		/* asked for by the clock */
 	uint64_t last_recording_ns;	/* likewise */
 	struct wb_backing_space backing_space;
@@ -122,6 +125,9 @@ void wb_cache_on_no_room(void *arg);
 void wb_cache_on_zeros_done(void *arg);
 void wb_cache_kick_writeback(void *arg);
 void wb_cache_on_need_space(void *arg);
+void wb_cache_on_growth_wanted(void *arg, uint64_t bytes);
+void wb_cache_on_growth_shown(void *arg, uint64_t bytes);
+void wb_cache_on_growth_ended(void *arg, int error);
 /* cache_read_only.c: a log that stands where recovery found its end. */
 void wb_cache_make_read_only(struct wb_cache *cache, const struct wb_log_start *start);
 /* The answer to a verb that cannot be done there: -EROFS, and `what` for people. */

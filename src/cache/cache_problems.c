@@ -55,7 +55,7 @@ static void add(struct wb_stats_ranges *list, uint64_t start_bytes, uint64_t len
 /* The image may end inside its last block. */
 static uint64_t length_of(struct wb_cache *cache, uint64_t first, uint64_t count)
 {
-	return MIN((first + count) * BLOCK, cache->path.geometry.backing_bytes) - first * BLOCK;
+	return MIN((first + count) * BLOCK, wb_image_bytes(&cache->path.image)) - first * BLOCK;
 }
 
 static void list_bad_slots(struct wb_cache *cache, struct wb_stats_ranges *list)

@@ -136,7 +136,8 @@ void wb_cache_get_stats(struct wb_cache *cache, struct wb_stats_snapshot *snapsh
 	memset(snapshot, 0, sizeof *snapshot);
 	look_at_counters(cache, snapshot);
 	snapshot->state = state_of(cache);
-	snapshot->image_bytes = cache->path.geometry.backing_bytes;
+	snapshot->image_bytes = wb_image_bytes(&cache->path.image);
+	snapshot->backing_bytes = cache->config.backing_store->size_bytes;
 	if (!cache->path.bare)
 		look_at_log(cache, snapshot);
 	look_at_rate(cache, snapshot);
@@ -158,6 +159,9 @@ void wb_cache_get_stats(struct wb_cache *cache, struct wb_stats_snapshot *snapsh
 	snapshot->scrubs_asked = cache->scrub_verb.asked;
 	snapshot->scrubs_done = cache->scrub_verb.done;
 	snapshot->scrubs_failed = cache->scrub_verb.failed;
+	snapshot->resizes_asked = cache->resize.asked;
+	snapshot->resizes_done = cache->resize.done;
+	snapshot->resizes_failed = cache->resize.failed;
 	snapshot->backing_space = cache->backing_space;
 	wb_lock_release(&cache->lock);
 }

@@ -2,6 +2,7 @@
 /* What is asked of a running cache: verbs, tunables, and what the clock asks. */
 #include "cache/cache_private.h"
 
+#include <errno.h>
 #include <stdarg.h>
 
 #define SECOND_NS UINT64_C(1000000000)
@@ -216,6 +217,88 @@ void wb_cache_start_flush(struct wb_cache *cache)
 	wb_lock_release(&cache->lock);
 	if (begin)
 		begin_flush_verb(cache);
+}
+
+/* --- the size of the image ---------------------------------------------------------- */
+
+void wb_cache_on_growth_wanted(void *arg, uint64_t bytes)
+{
+	struct wb_cache *cache = arg;
+
+	cache->config.growth.wanted(cache->config.growth.arg, bytes);
+}
+
+void wb_cache_on_growth_shown(void *arg, uint64_t bytes)
+{
+	struct wb_cache *cache = arg;
+
+	if (cache->config.growth.shown)
+		cache->config.growth.shown(cache->config.growth.arg, bytes);
+}
+
+void wb_cache_on_growth_ended(void *arg, int error)
+{
+	struct wb_cache *cache = arg;
+
+	wb_lock_acquire(&cache->lock);
+	if (error)
+		cache->resize.failed++;
+	else
+		cache->resize.done++;
+	wb_lock_release(&cache->lock);
+}
+
+void wb_cache_backing_grown(struct wb_cache *cache, const char *problem)
+{
+	wb_grow_backing_ready(cache->grow, problem);
+}
+
+static int refuse_resize(struct wb_cache *cache, const char *why)
+{
+	wb_message_set(&cache->message, "the image stays as it is: %s", why);
+	return -EINVAL;
+}
+
+/* 0: it can be begun. */
+static int check_resize(struct wb_cache *cache, uint64_t bytes)
+{
+	uint64_t now = wb_image_bytes(&cache->path.image);
+	g_autofree char *why = NULL;
+
+	if (cache->path.bare)
+		return refuse_resize(cache, "without its cache it is as large as the backing, "
+				     "from the next mount on");
+	if (cache->path.is_read_only)
+		return wb_cache_refuse_verb(cache, "the image keeps its size");
+	if (!cache->config.growth.wanted)
+		return refuse_resize(cache, "nobody can make the backing larger");
+	if (!wb_geometry_is_backing_size(bytes) ||
+	    bytes % cache->path.backing_store->alignment_bytes)
+		why = g_strdup_printf("its size must be a multiple of %u bytes and at most 1 EiB, "
+				      "not %" G_GUINT64_FORMAT,
+				      cache->path.backing_store->alignment_bytes, bytes);
+	else if (bytes < now)
+		why = g_strdup_printf("it has %" G_GUINT64_FORMAT " bytes and is not made smaller: "
+				      "what lies behind the new end, a partition or the end of a "
+				      "file system, would be lost", now);
+	return why ? refuse_resize(cache, why) : 0;
+}
+
+void wb_cache_start_resize(struct wb_cache *cache, uint64_t bytes)
+{
+	int error = check_resize(cache, bytes);
+
+	if (error || bytes == wb_image_bytes(&cache->path.image)) {
+		answer_verb(cache, &cache->resize, error);
+		return;
+	}
+	wb_lock_acquire(&cache->lock);
+	cache->resize.asked++;
+	wb_lock_release(&cache->lock);
+	if (wb_grow_begin(cache->grow, bytes))
+		return;
+	refuse_resize(cache, "it is being made larger already");
+	wb_cache_on_growth_ended(cache, -EBUSY);
 }
 
 /* --- the clock ------------------------------------------------------------------- */

@@ -262,7 +262,7 @@ static void submit_run(struct wb_request *request, struct wb_read_run *run)
 		return;
 	}
 	offset = (first_block(request) + run->first_index) * BLOCK;
-	length = MIN(length, path->geometry.backing_bytes - offset);
+	length = MIN(length, wb_image_bytes(&path->image) - offset);
 	wb_io_prepare(&run->io, WB_IO_READ, WB_IO_CLASS_USER_READ, offset,
 		      run_target(request, run), length, run_done);
 	WB_STAT_ADD(path->stats, WB_STAT_READ_BACKING_BYTES, length);
@@ -292,7 +292,7 @@ static void release_pins(struct wb_request *request)
 static bool is_whole(const struct wb_request *request, uint32_t index)
 {
 	uint64_t start = (first_block(request) + index) * BLOCK;
-	uint64_t stop = MIN(start + BLOCK, request->path->geometry.backing_bytes);
+	uint64_t stop = MIN(start + BLOCK, wb_image_bytes(&request->path->image));
 
 	return request->pub.offset_bytes <= start &&
 	       request->pub.offset_bytes + request->pub.length_bytes >= stop;

@@ -250,7 +250,7 @@ bool wb_request_io_ended(struct wb_request *request)
 static bool range_is_valid(const struct wb_request *request)
 {
 	const struct wb_request_public *pub = &request->pub;
-	uint64_t size = request->path->geometry.backing_bytes;
+	uint64_t size = wb_image_bytes(&request->path->image);
 
 	if (pub->op == WB_SYNC)
 		return true;

@@ -21,6 +21,7 @@
 #include "cache/exclusion.h"
 #include "cache/extent_table.h"
 #include "cache/flush.h"
+#include "cache/image.h"
 #include "cache/limits.h"
 #include "cache/mark_gate.h"
 #include "cache/park.h"
@@ -28,7 +29,8 @@
 
 /* What all paths share; constant after open. */
 struct wb_data_path {
-	struct wb_geometry geometry;
+	struct wb_geometry geometry;	/* of the cache; its backing_bytes are 0 */
+	struct wb_image image;
 	struct wb_block_map *map;
 	struct wb_segment_table *segments;
 	struct wb_rambuf *rambuf;
@@ -139,6 +141,7 @@ struct wb_zero_work {
 	enum { WB_ZERO_HEAD, WB_ZERO_MIDDLE, WB_ZERO_TAIL, WB_ZERO_END } stage;
 	uint64_t first_block, end_block;	/* whole blocks */
 	uint64_t end_bytes;
+	uint64_t image_bytes;		/* by which end_block was said */
 	struct wb_busy busy;
 };
 

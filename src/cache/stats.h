@@ -206,7 +206,7 @@ struct wb_stats_snapshot {
 	uint64_t counter[WB_STAT_COUNT];
 	uint64_t lifetime[WB_LIFETIME_COUNT];	/* never cleared; this mount included */
 	enum wb_cache_state state;
-	uint64_t image_bytes;
+	uint64_t image_bytes, backing_bytes;	/* of the disk */
 	uint64_t cache_blocks;		/* slots, headers included */
 	uint64_t dirty_blocks, cached_blocks /* dirty + clean */;
 	uint64_t pending_discards;	/* extents not punched yet */
@@ -230,6 +230,7 @@ struct wb_stats_snapshot {
 	uint64_t drains_asked, drains_done, drains_failed;
 	uint64_t flushes_asked, flushes_done, flushes_failed;
 	uint64_t scrubs_asked, scrubs_done, scrubs_failed;
+	uint64_t resizes_asked, resizes_done, resizes_failed;
 	struct wb_scrub_progress scrub;	/* under way, or the last one */
 	struct wb_stats_ranges bad_ranges;	/* newest data cannot be read */
 	struct wb_stats_ranges refused_ranges;	/* the backing does not take it */

@@ -47,11 +47,11 @@ static uint64_t piece_end_bytes(const struct wb_request *request, uint64_t end_b
 
 /* Which sectors of block `address` the bytes [from, to) write wholly and which
  * only in part. TRUE if the block is not written as a whole. */
-static bool describe_edge(struct wb_edge *edge, const struct wb_geometry *g,
+static bool describe_edge(struct wb_edge *edge, const struct wb_image *image,
 			  uint64_t address, uint64_t from, uint64_t to)
 {
 	uint64_t start = address * BLOCK;
-	uint8_t all = wb_geometry_block_mask(g, address);
+	uint8_t all = wb_image_block_mask(image, address);
 
 	edge->is_used = false;
 	edge->address = address;
@@ -111,7 +111,7 @@ static int plan_edge_locked(struct wb_request *request, struct wb_edge *edge)
 			return 0;
 		/* Pending zeros are dirty sectors too: the version holds the
 		 * whole block, or the backing's old data would show through. */
-		edge->mask = wb_geometry_block_mask(&path->geometry, edge->address);
+		edge->mask = wb_image_block_mask(&path->image, edge->address);
 		return 0;
 	case WB_EXTENT_BAD:
 		return -EIO;
@@ -213,7 +213,7 @@ static void submit_backing_read(struct wb_request *request, struct wb_edge *edge
 {
 	struct wb_data_path *path = request->path;
 	uint64_t offset = edge->address * BLOCK;
-	uint64_t length = MIN(BLOCK, path->geometry.backing_bytes - offset);
+	uint64_t length = MIN(BLOCK, wb_image_bytes(&path->image) - offset);
 
 	edge->raw_mask = edge->missing;
 	wb_io_prepare(&edge->io, WB_IO_READ, WB_IO_CLASS_USER_WRITE, offset, edge->raw, length,
@@ -297,7 +297,7 @@ static bool enter(struct wb_request *request, uint64_t end_bytes)
 		edge->is_used = false;
 		if (i == 1 && work->last == work->first)
 			break;
-		if (describe_edge(edge, &path->geometry, address, request->cursor_bytes, end) &&
+		if (describe_edge(edge, &path->image, address, request->cursor_bytes, end) &&
 		    !error)
 			error = plan_edge_locked(request, edge);
 		/* A sector that a slot had when the copy was read is older in
@@ -439,7 +439,7 @@ static uint8_t mask_of(struct wb_request *request, uint64_t address)
 {
 	struct wb_edge *edge = edge_of(&request->write, address);
 
-	return edge ? edge->mask : wb_geometry_block_mask(&request->path->geometry, address);
+	return edge ? edge->mask : wb_image_block_mask(&request->path->image, address);
 }
 
 /* Fills the reserved blocks and their entries. The CRC is taken while the block

@@ -33,9 +33,11 @@
 #include "cache/busy_meter.h"
 #include "cache/extent_table.h"
 #include "cache/flush.h"
+#include "cache/image.h"
 
 struct wb_writeback_deps {
 	struct wb_geometry geometry;
+	const struct wb_image *image;
 	struct wb_log *log;
 	struct wb_segment_table *segments;
 	struct wb_rambuf *rambuf;

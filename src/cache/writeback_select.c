@@ -67,7 +67,7 @@ bool wb_batch_take_segment(struct wb_writeback *writeback, uint64_t id, uint32_t
 		*block = (struct wb_batch_block){
 			.address = mapping.address, .slot = first + i,
 			.buffer_block = writeback->buffer_used - 1, .mask = mapping.mask,
-			.full_mask = wb_geometry_block_mask(g, mapping.address),
+			.full_mask = wb_image_block_mask(writeback->deps.image, mapping.address),
 			.was_bad = mapping.state == WB_SLOT_BAD,
 		};
 		writeback->block_count++;

@@ -47,6 +47,12 @@ void wb_batch_submit_again(struct wb_writeback *writeback, struct wb_batch_io *i
 	wb_batch_submit_to_backing(writeback, io);
 }
 
+/* How much of the block the image has. */
+static size_t sectors_of(const struct wb_batch_block *block)
+{
+	return (size_t)__builtin_popcount(block->full_mask);
+}
+
 /* The piece of the extent that is next. */
 static void prepare_write(struct wb_writeback *writeback, struct wb_batch_io *io)
 {
@@ -65,11 +71,12 @@ static void prepare_write(struct wb_writeback *writeback, struct wb_batch_io *io
 		io->iov[0].iov_base = (char *)io->iov[0].iov_base +
 				      io->first_sector * WB_SECTOR_BYTES;
 		io->iov[0].iov_len = length;
-	} else if (offset + length > writeback->deps.geometry.backing_bytes) {
-		/* The image's last block may be short. */
-		io->iov[count - 1].iov_len -=
-			offset + length - writeback->deps.geometry.backing_bytes;
-		length = writeback->deps.geometry.backing_bytes - offset;
+	} else {
+		/* The image's last block may be short, or was when the batch was made. */
+		size_t behind = BLOCK - sectors_of(&block[count - 1]) * WB_SECTOR_BYTES;
+
+		io->iov[count - 1].iov_len -= behind;
+		length -= behind;
 	}
 	wb_io_prepare(&io->io, WB_IO_WRITE, WB_IO_CLASS_WRITEBACK, offset, NULL, length,
 		      wb_batch_io_done);

@@ -14,14 +14,15 @@
 #define PIECE_DEAR_NS (UINT64_C(200) * 1000 * 1000)
 #define DEPTH 4u
 
-/* The piece of a discard that is next. The image may end inside its last block,
- * and the backing not: that block is a piece of its own, see zero_piece(). */
+/* The piece of a discard that is next. The image may end inside its last block: that
+ * block is a piece of its own, see zero_piece(), and is written as zeros. Where the
+ * backing ends does not matter, as it may grow between here and the disk. */
 static void prepare_zero(struct wb_writeback *writeback, struct wb_batch_io *io)
 {
-	uint64_t size = writeback->deps.geometry.backing_bytes;
+	uint64_t size = wb_image_bytes(writeback->deps.image);
 	uint64_t first = io->first_address + io->isolation.at;
 	uint64_t offset = first * BLOCK, end = (first + io->isolation.piece) * BLOCK;
-	bool is_cut = end > size && size != writeback->deps.backing_store->size_bytes;
+	bool is_cut = end > size;
 
 	end = MIN(end, size);
 	if (is_cut)
@@ -95,15 +96,14 @@ bool wb_batch_next_zero(struct wb_writeback *writeback, uint64_t from,
  * written, and nothing else would go on. */
 static bool zero_piece(struct wb_writeback *writeback, const struct wb_extent *extent)
 {
-	uint64_t size = writeback->deps.geometry.backing_bytes;
+	uint64_t size = wb_image_bytes(writeback->deps.image);
 	uint64_t count = MIN(extent->count, writeback->zero_piece_bytes / BLOCK);
 	struct wb_batch_io *io = writeback->zeros_in_flight < DEPTH ? wb_batch_take_io(writeback) :
 									NULL;
 
 	if (!io)
 		return false;
-	if ((extent->first + count) * BLOCK > size &&
-	    size != writeback->deps.backing_store->size_bytes && count > 1)
+	if ((extent->first + count) * BLOCK > size && count > 1)
 		count = size / BLOCK - extent->first;
 	io->first_address = extent->first;
 	wb_isolation_begin(&io->isolation, count);

@@ -14,6 +14,16 @@
 
 #define BLOCK WB_BLOCK_BYTES
 
+/* The image's last block counts as whole when all that it has is in. */
+static void find_end(struct wb_request *request)
+{
+	struct wb_zero_work *work = &request->zero;
+
+	work->image_bytes = wb_image_bytes(&request->path->image);
+	work->end_block = work->end_bytes == work->image_bytes ?
+		wb_geometry_blocks_of(work->image_bytes) : work->end_bytes / BLOCK;
+}
+
 void wb_zero_path_begin(struct wb_request *request)
 {
 	struct wb_zero_work *work = &request->zero;
@@ -23,10 +33,21 @@ void wb_zero_path_begin(struct wb_request *request)
 	wb_write_path_begin(request);
 	work->end_bytes = end;
 	work->first_block = (start + BLOCK - 1) / BLOCK;
-	/* The image's last block counts as whole when all that it has is in. */
-	work->end_block = end == request->path->geometry.backing_bytes ?
-		request->path->geometry.backing_blocks : end / BLOCK;
+	find_end(request);
 	work->stage = WB_ZERO_HEAD;
+}
+
+/* With the range held: TRUE when the image has grown since its end was found, and
+ * its last block may hold what was written behind the end of this request. */
+static bool has_moved_end(struct wb_request *request)
+{
+	struct wb_zero_work *work = &request->zero;
+	uint64_t end_block = work->end_block;
+
+	if (work->image_bytes == wb_image_bytes(&request->path->image))
+		return false;
+	find_end(request);
+	return work->end_block != end_block;
 }
 
 static uint64_t middle_start(const struct wb_zero_work *work)
@@ -84,6 +105,10 @@ static bool middle(struct wb_request *request)
 	if (wb_exclusion_enter_range(path->exclusion, &work->busy,
 				     &request->parked) != WB_ENTERED)
 		return false;
+	if (has_moved_end(request)) {
+		wb_exclusion_leave_range(path->exclusion, &work->busy);
+		return true;	/* the next round, if there is one, is shorter */
+	}
 	generation = wb_park_generation(path->extent_room);
 	if (!wb_extent_table_reserve(path->extents)) {
 		wb_exclusion_leave_range(path->exclusion, &work->busy);

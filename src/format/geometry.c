@@ -49,14 +49,13 @@ enum wb_geometry_verdict wb_geometry_compute(struct wb_geometry *geometry,
 	memset(g, 0, sizeof *g);
 	if (!is_segment_size(segment_bytes))
 		return WB_GEOMETRY_BAD_SEGMENT_SIZE;
-	if (backing_bytes == 0 || backing_bytes % WB_SECTOR_BYTES != 0 ||
-	    backing_bytes > BACKING_BYTES_MAX)
+	if (!wb_geometry_is_backing_size(backing_bytes))
 		return WB_GEOMETRY_BAD_BACKING_SIZE;
 	if (cache_bytes <= fixed_bytes)
 		return WB_GEOMETRY_CACHE_TOO_SMALL;
 	g->cache_bytes = cache_bytes;
 	g->backing_bytes = backing_bytes;
-	g->backing_blocks = round_up(backing_bytes, WB_BLOCK_BYTES) / WB_BLOCK_BYTES;
+	g->backing_blocks = wb_geometry_blocks_of(backing_bytes);
 	g->segment_bytes = segment_bytes;
 	g->segment_blocks = segment_bytes / WB_BLOCK_BYTES;
 
@@ -88,14 +87,30 @@ const char *wb_geometry_verdict_text(enum wb_geometry_verdict verdict)
 	return "unknown";
 }
 
-uint8_t wb_geometry_block_mask(const struct wb_geometry *g, uint64_t address)
+uint64_t wb_geometry_blocks_of(uint64_t backing_bytes)
 {
-	unsigned sectors;
+	return round_up(backing_bytes, WB_BLOCK_BYTES) / WB_BLOCK_BYTES;
+}
 
-	if (address >= g->backing_blocks)
+bool wb_geometry_is_backing_size(uint64_t backing_bytes)
+{
+	return backing_bytes > 0 && backing_bytes % WB_SECTOR_BYTES == 0 &&
+	       backing_bytes <= BACKING_BYTES_MAX;
+}
+
+uint8_t wb_geometry_mask_of(uint64_t backing_bytes, uint64_t address)
+{
+	uint64_t blocks = wb_geometry_blocks_of(backing_bytes);
+	unsigned sectors = (unsigned)(backing_bytes % WB_BLOCK_BYTES / WB_SECTOR_BYTES);
+
+	if (address >= blocks)
 		return 0;
-	sectors = (unsigned)(g->backing_bytes % WB_BLOCK_BYTES / WB_SECTOR_BYTES);
-	if (address < g->backing_blocks - 1 || sectors == 0)
+	if (address < blocks - 1 || sectors == 0)
 		return WB_MASK_FULL;
 	return (uint8_t)((1u << sectors) - 1);
+}
+
+uint8_t wb_geometry_block_mask(const struct wb_geometry *g, uint64_t address)
+{
+	return wb_geometry_mask_of(g->backing_bytes, address);
 }

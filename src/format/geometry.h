@@ -3,6 +3,7 @@
 #ifndef WB_FORMAT_GEOMETRY_H
 #define WB_FORMAT_GEOMETRY_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define WB_NO_SLOT UINT32_MAX
@@ -69,5 +70,10 @@ static inline uint64_t wb_geometry_slot_offset(const struct wb_geometry *g, uint
 /* The sectors that block `address` of the image has: all, or fewer for the
  * last block of an image whose size is no multiple of 4096. */
 uint8_t wb_geometry_block_mask(const struct wb_geometry *g, uint64_t address);
+/* The same for an image of this size; blocks of it, rounded up. */
+uint8_t wb_geometry_mask_of(uint64_t backing_bytes, uint64_t address);
+uint64_t wb_geometry_blocks_of(uint64_t backing_bytes);
+/* Can there be an image of this size? */
+bool wb_geometry_is_backing_size(uint64_t backing_bytes);
 
 #endif

@@ -26,6 +26,7 @@
 #ifndef WB_IO_STORE_H
 #define WB_IO_STORE_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -83,9 +84,11 @@ struct wb_store {
 	/* constant after open */
 	const struct wb_store_ops *ops;
 	const char *label;		/* for messages: the path as given */
-	uint64_t size_bytes;
 	uint32_t alignment_bytes;	/* power of two, 512..4096 */
 	uint32_t atomic_write_bytes;	/* power of two, >= 512 */
+
+	/* atomic: the owner of a disk that was made larger says so; never smaller */
+	_Atomic uint64_t size_bytes;
 };
 
 static inline void wb_store_submit(struct wb_store *store, struct wb_io *io)

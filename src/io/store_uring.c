@@ -211,3 +211,13 @@ const struct wb_store_uring_info *wb_store_uring_get_info(const struct wb_store 
 	g_assert(store->ops == &ops);
 	return &((const struct store_uring *)store)->info;
 }
+
+void wb_store_uring_set_size(struct wb_store *store, uint64_t size_bytes)
+{
+	uint64_t now = store->size_bytes;
+
+	g_assert(store->ops == &ops);
+	while (now < size_bytes &&
+	       !atomic_compare_exchange_weak(&store->size_bytes, &now, size_bytes))
+		;
+}

@@ -44,7 +44,9 @@ struct wb_store_uring_info {
 	bool is_block_device;
 	const char *buffered_reason;	/* for people; NULL when is_direct */
 };
-/* `store` must come from wb_store_uring_open(). */
+/* `store` must come from wb_store_uring_open(), here and below. */
 const struct wb_store_uring_info *wb_store_uring_get_info(const struct wb_store *store);
+/* The disk has been made larger. A size that it had before stays. */
+void wb_store_uring_set_size(struct wb_store *store, uint64_t size_bytes);
 
 #endif

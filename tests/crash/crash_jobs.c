@@ -33,6 +33,7 @@ void crash_totals_add(struct crash_totals *totals, const struct crash_report *re
 	sum->parked += report->parked;
 	sum->episodes += report->episodes;
 	sum->refusals += report->refusals;
+	sum->growths += report->growths;
 }
 
 static void join(struct crash_totals *totals, const struct crash_totals *part)

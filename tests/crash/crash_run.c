@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "crash_faults.h"
+#include "crash_growth.h"
 #include "oracle.h"
 #include "format/ondisk.h"
 #include "support/store_memory.h"
@@ -25,6 +26,7 @@ struct run {
 	bool is_hot;			/* few blocks, and most writes are synced */
 	bool is_bulky;			/* ... but these are long, and few are synced */
 	struct crash_faults faults;
+	struct crash_growth growth;
 	unsigned watch;			/* enum watch; the power goes soon after it */
 	uint64_t watch_count;		/* ... has happened so often */
 };
@@ -142,7 +144,9 @@ static void make_volume(struct run *run)
 		params.no_writeback = true;
 		run->is_bulky = one_in(run, 2);
 	}
+	crash_growth_init(&run->growth, run->options->seed, &params);
 	wb_sim_init(&run->sim, &params);
+	crash_growth_attach(&run->growth, &run->sim);
 	run->sim.crash_clock.on_submit = on_submit;
 	run->sim.crash_clock.arg = run;
 	run->faults = (struct crash_faults){ .sim = &run->sim, .prng = &run->prng };
@@ -156,7 +160,7 @@ static void make_volume(struct run *run)
 
 static void choose_range(struct run *run, uint64_t *offset, uint64_t *length)
 {
-	uint64_t image = run->sim.params.image_bytes;
+	uint64_t image = run->growth.image_bytes;
 	/* Half of all in a corner, so that things meet. */
 	uint64_t area = one_in(run, 2) ? MIN(image, 96 * 1024) : image;
 
@@ -219,10 +223,10 @@ static void submit_one(struct run *run)
 	if (kind != WB_SYNC)
 		choose_range(run, &offset, &length);
 	if (kind == WB_ZERO && one_in(run, 4))
-		length = MIN(length * 30, run->sim.params.image_bytes - offset);
+		length = MIN(length * 30, run->growth.image_bytes - offset);
 	if (kind == WB_ZERO && one_in(run, 40)) {
 		offset = 0;
-		length = run->sim.params.image_bytes;
+		length = run->growth.image_bytes;
 	}
 	if (run->is_hot && (length == 4096 || (run->is_bulky && kind != WB_SYNC)))
 		kind = WB_WRITE;
@@ -354,10 +358,15 @@ static void set_crash_point(struct run *run)
 /* Reads the whole image and compares; FALSE when that ended otherwise. */
 static bool check_recovered(struct run *run)
 {
-	uint64_t image = run->sim.params.image_bytes;
-	g_autofree uint8_t *data = g_malloc(image);
+	g_autofree uint8_t *data = NULL;
 	struct wb_stats_snapshot stats;
-	uint64_t at = 0;
+	uint64_t image, at = 0;
+
+	object(run, crash_growth_check_opened(&run->growth));
+	if (run->report->objection)
+		return false;
+	image = run->growth.image_bytes;
+	data = g_malloc(image);
 
 	wb_sim_stats(&run->sim, &stats);
 	if (stats.head_sequence < run->least_cut) {
@@ -464,6 +473,8 @@ static void work(struct run *run)
 		if (one_in(run, 50))
 			wb_sim_pass_time(&run->sim, 100000000);
 		crash_faults_step(&run->faults);
+		if (goes_on(run))
+			crash_growth_step(&run->growth);
 		if (one_in(run, 200) && goes_on(run))
 			change_something(run);
 	}
@@ -494,6 +505,7 @@ static void end_life(struct run *run)
 	default:
 		break;
 	}
+	crash_growth_answer(&run->growth);
 	finish_all(run);
 	if (run->report->objection || is_dead(run)) {
 		die(run);
@@ -560,6 +572,7 @@ static void drain_and_compare(struct run *run)
 		object(run, g_strdup("a drain failed on sound disks"));
 	survives = wb_store_crashy_crash_losing_all(run->sim.backing_disk.crashy);
 	object(run, wb_oracle_check_newest(run->oracle, wb_store_memory_bytes(survives)));
+	object(run, crash_growth_check_behind(&run->growth, wb_store_memory_bytes(survives)));
 	wb_store_close(survives);
 	if (wb_sim_close(&run->sim))
 		object(run, g_strdup("the last stop failed"));
@@ -577,7 +590,7 @@ void crash_run(const struct crash_options *options, struct crash_report *report)
 		wb_prng_init(&run.prng, options->seed * 7919);
 	make_volume(&run);
 	set_lies(&run);
-	run.oracle = wb_oracle_new(run.sim.params.image_bytes);
+	run.oracle = run.growth.oracle = wb_oracle_new(run.sim.params.image_bytes);
 	lives = options->lives ? options->lives :
 		run.is_long ? 3 + (unsigned)below(&run, 10) : 5 + (unsigned)below(&run, 10);
 	for (unsigned i = 0; i < lives && !report->objection; i++)
@@ -585,6 +598,7 @@ void crash_run(const struct crash_options *options, struct crash_report *report)
 	if (!report->objection)
 		drain_and_compare(&run);
 	report->episodes = run.faults.episodes;
+	report->growths = run.growth.count;
 	wb_oracle_free(run.oracle);
 	wb_sim_clear(&run.sim);
 }

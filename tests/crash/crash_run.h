@@ -28,6 +28,7 @@ struct crash_report {
 	uint64_t power_cuts, cuts_while_opening, kills, clean_stops;
 	uint64_t requests, segments, batches, parked;
 	uint64_t episodes;	/* of failing disks */
+	uint64_t growths;	/* of the image */
 	uint64_t refusals;	/* while a disk failed */
 };
 

@@ -147,8 +147,9 @@ static void tell_totals(void)
 	const struct crash_report *sum = &totals.sum;
 
 	printf("# %lu requests (%lu parked), %lu batches; %lu kills, %lu clean stops; disks "
-	       "failed %lu times, %lu refusals\n", sum->requests, sum->parked, sum->batches,
-	       sum->kills, sum->clean_stops, sum->episodes, sum->refusals);
+	       "failed %lu times, %lu refusals; the image grew %lu times\n", sum->requests,
+	       sum->parked, sum->batches, sum->kills, sum->clean_stops, sum->episodes,
+	       sum->refusals, sum->growths);
 	printf("# %lu seeds, %lu histories, %lu power cuts (%lu of them while opening), "
 	       "%lu failures\n", totals.seeds, totals.histories, sum->power_cuts,
 	       sum->cuts_while_opening, totals.failures);

@@ -28,6 +28,7 @@ struct wb_oracle {
 	uint64_t sector_count;
 	struct sector *sectors;
 	uint8_t *base;			/* the image at the last rebase */
+	GPtrArray *added;		/* more of it: what the image has grown by */
 	GPtrArray *chunks;		/* the data of versions; used again after a rebase */
 	guint chunk_index, chunk_used;
 	GArray *fates;			/* of struct op_fate, by id */
@@ -80,9 +81,30 @@ struct wb_oracle *wb_oracle_new(uint64_t image_bytes)
 	oracle->base = g_malloc0(image_bytes);
 	for (uint64_t s = 0; s < oracle->sector_count; s++)
 		*add_version(oracle, s) = (struct version){ .data = oracle->base + s * SECTOR };
+	oracle->added = g_ptr_array_new_with_free_func(g_free);
 	oracle->chunks = g_ptr_array_new_with_free_func(g_free);
 	oracle->fates = g_array_new(FALSE, TRUE, sizeof(struct op_fate));
 	return oracle;
+}
+
+/* The old base stays where it is: versions point into it. */
+void wb_oracle_grow(struct wb_oracle *oracle, uint64_t image_bytes, uint8_t fill)
+{
+	uint64_t old = oracle->sector_count, count = image_bytes / SECTOR;
+	uint8_t *added = g_malloc(image_bytes - old * SECTOR);
+
+	memset(added, fill, image_bytes - old * SECTOR);
+	g_ptr_array_add(oracle->added, added);
+	oracle->sectors = g_renew(struct sector, oracle->sectors, count);
+	memset(&oracle->sectors[old], 0, (count - old) * sizeof *oracle->sectors);
+	oracle->sector_count = count;
+	for (uint64_t s = old; s < count; s++) {
+		uint8_t *data = added + (s - old) * SECTOR;
+
+		if (old % 8 && s / 8 == old / 8)
+			memset(data, 0, SECTOR);
+		*add_version(oracle, s) = (struct version){ .data = data };
+	}
 }
 
 void wb_oracle_free(struct wb_oracle *oracle)
@@ -91,6 +113,7 @@ void wb_oracle_free(struct wb_oracle *oracle)
 		g_free(oracle->sectors[s].versions);
 	g_free(oracle->sectors);
 	g_free(oracle->base);
+	g_ptr_array_unref(oracle->added);
 	g_ptr_array_unref(oracle->chunks);
 	g_array_unref(oracle->fates);
 	g_free(oracle);
@@ -283,9 +306,12 @@ char *wb_oracle_check_recovered(const struct wb_oracle *oracle, const uint8_t *i
 void wb_oracle_rebase(struct wb_oracle *oracle, const uint8_t *image)
 {
 	for (uint64_t s = 0; s < oracle->sector_count; s++) {
+		struct version *base = version_at(oracle, s, 0);
+
 		if (version_count(oracle, s) == 1)
 			continue;
-		memcpy(oracle->base + s * SECTOR, image + s * SECTOR, SECTOR);
+		/* (its first version is in the base, of whichever part it is) */
+		memcpy((uint8_t *)base->data, image + s * SECTOR, SECTOR);
 		oracle->sectors[s].count = 1;
 	}
 	oracle->chunk_index = oracle->chunk_used = 0;

@@ -24,6 +24,9 @@
 struct wb_oracle;
 
 struct wb_oracle *wb_oracle_new(uint64_t image_bytes);
+/* The image has become larger, and holds `fill` there, but zeros up to the end of
+ * the block in which it ended before. */
+void wb_oracle_grow(struct wb_oracle *oracle, uint64_t image_bytes, uint8_t fill);
 void wb_oracle_free(struct wb_oracle *oracle);
 
 /* A stretch of a WRITE (its data) or ZERO has its place in the log. */

@@ -69,6 +69,10 @@ const struct mutant mutants[] = {
 	MUTANT("clean_without_comparing", "clean is only what the map still names"),
 	MUTANT("backing_error_ignored", "after an error nothing of a batch counts"),
 	MUTANT_IN(MUTANT_ROT, "writeback_unchecked", "writeback checks every block"),
+	/* growth */
+	MUTANT("cut_block_not_zeroed", "the image grows over zeros in the block in which it "
+	       "ended"),
+	MUTANT("grown_before_recorded", "a new size is shown only when the superblocks say it"),
 	/* disks */
 	LIAR("cache swallows FLUSH", WB_CRASHY_SWALLOWS_FLUSH, 0, "a FLUSH makes durable"),
 	LIAR("cache ignores FUA", WB_CRASHY_IGNORES_FUA, 0, "FUA makes durable"),

@@ -65,6 +65,7 @@ static uint64_t cache_bytes_for(const struct wb_sim_params *p, struct wb_geometr
 static void set_defaults(struct wb_sim_params *p)
 {
 	p->image_bytes = p->image_bytes ? p->image_bytes : 1 << 20;
+	p->backing_bytes = MAX(p->backing_bytes, p->image_bytes);
 	p->segment_count = p->segment_count ? p->segment_count : 8;
 	p->segment_bytes = p->segment_bytes ? p->segment_bytes : WB_SEGMENT_BYTES_MIN;
 	p->cache_alignment_bytes = p->cache_alignment_bytes ? p->cache_alignment_bytes : 512;
@@ -89,7 +90,7 @@ void wb_sim_init(struct wb_sim *sim, const struct wb_sim_params *params)
 	sim->clock.clock = (struct wb_clock){ .now_ns = now_ns, .wall_ns = wall_ns };
 	cache = wb_store_memory_new(cache_bytes_for(&sim->params, &sim->geometry),
 				    sim->params.cache_alignment_bytes, 512);
-	backing = wb_store_memory_new(sim->params.image_bytes,
+	backing = wb_store_memory_new(sim->params.backing_bytes,
 				      sim->params.backing_alignment_bytes, 512);
 	create.segment_bytes = sim->params.segment_bytes;
 	create.backing_bytes = sim->params.image_bytes;
@@ -97,6 +98,8 @@ void wb_sim_init(struct wb_sim *sim, const struct wb_sim_params *params)
 		g_error("create: %s", error->message);
 	memset(wb_store_memory_bytes(backing), sim->params.backing_fill,
 	       sim->params.image_bytes);
+	memset(wb_store_memory_bytes(backing) + sim->params.image_bytes, sim->params.behind_fill,
+	       sim->params.backing_bytes - sim->params.image_bytes);
 	make_disk(sim, &sim->cache_disk, cache, 1);
 	make_disk(sim, &sim->backing_disk, backing, 2);
 	sim->ops = g_new0(struct wb_sim_op, sim->params.request_count);
@@ -119,6 +122,15 @@ void wb_sim_clear(struct wb_sim *sim)
 	g_free(sim->ops);
 }
 
+/* The disk has had that size all the time. */
+static void grow_at_once(void *arg, uint64_t bytes)
+{
+	struct wb_sim *sim = arg;
+
+	wb_cache_backing_grown(sim->cache, bytes > sim->params.backing_bytes ?
+			       "the disk is full" : NULL);
+}
+
 bool wb_sim_open(struct wb_sim *sim, GError **error)
 {
 	struct wb_cache_config config = {
@@ -132,9 +144,12 @@ bool wb_sim_open(struct wb_sim *sim, GError **error)
 		.tunables = WB_TUNABLES_DEFAULT,
 		.meters_backing = sim->params.meters_backing,
 		.watch = sim->watch,
+		.growth = sim->growth,
 	};
 
 	g_assert(!sim->cache);
+	if (!config.growth.wanted && !config.growth.arg)
+		config.growth = (struct wb_growth){ .wanted = grow_at_once, .arg = sim };
 	config.tunables.allow_writeback = !sim->params.no_writeback;
 	sim->cache = wb_cache_open(&config, error);
 	return sim->cache != NULL;
@@ -431,6 +446,25 @@ int wb_sim_drain(struct wb_sim *sim)
 		wb_sim_stats(sim, &now);
 		if (!now.draining)
 			return now.drains_failed > before.drains_failed ? -EIO : 0;
+		wb_sim_pass_time(sim, SECOND_NS);
+	}
+	g_assert_not_reached();
+}
+
+int wb_sim_resize(struct wb_sim *sim, uint64_t bytes)
+{
+	struct wb_stats_snapshot before, now;
+
+	wb_sim_stats(sim, &before);
+	wb_cache_start_resize(sim->cache, bytes);
+	for (unsigned waits = 0; waits < WAITS_MAX; waits++) {
+		for (unsigned i = 0; wb_sim_step(sim); i++)
+			g_assert(i < STEPS_MAX);
+		wb_sim_stats(sim, &now);
+		if (now.resizes_failed > before.resizes_failed)
+			return -EIO;
+		if (now.resizes_done > before.resizes_done)
+			return 0;
 		wb_sim_pass_time(sim, SECOND_NS);
 	}
 	g_assert_not_reached();

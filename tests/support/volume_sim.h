@@ -25,12 +25,14 @@
 struct wb_sim_params {
 	uint64_t seed;			/* 0: oldest first, everywhere */
 	uint64_t image_bytes;		/* 0: 1 MiB */
+	uint64_t backing_bytes;		/* more than the image; 0: the same */
 	unsigned segment_count;		/* 0: 8 */
 	uint32_t segment_bytes;		/* 0: 64 KiB */
 	uint32_t cache_alignment_bytes, backing_alignment_bytes;	/* 0: 512 */
 	unsigned ram_segments;		/* 0: 4, the least */
 	unsigned request_count;		/* 0: 16 */
-	uint8_t backing_fill;		/* what the backing holds at first */
+	uint8_t backing_fill;		/* what the backing holds at first, */
+	uint8_t behind_fill;		/* and behind the image */
 	bool no_writeback;
 	bool meters_backing;		/* as in struct wb_cache_config */
 	bool is_uncounted;		/* the disks keep no book (below): faster */
@@ -85,6 +87,8 @@ struct wb_sim {
 	void (*on_finish)(void *arg, struct wb_sim_op *op);
 	void *arg;
 	struct wb_backing_watch watch;	/* of the backing, for the next opening */
+	/* likewise; all zeros: the backing is as large as is wanted, at once */
+	struct wb_growth growth;
 	enum wb_cache_access access;	/* likewise */
 };
 
@@ -138,6 +142,9 @@ int wb_sim_zero(struct wb_sim *sim, uint64_t offset_bytes, uint64_t length_bytes
 int wb_sim_sync(struct wb_sim *sim);
 /* Starts a drain and steps until it has ended: 0 or -EIO. */
 int wb_sim_drain(struct wb_sim *sim);
+
+/* Makes the image that large, stepping until that has ended: 0 or -EIO. */
+int wb_sim_resize(struct wb_sim *sim, uint64_t bytes);
 
 /* --- looking ------------------------------------------------------------------- */
 
