@@ -129,6 +129,18 @@ helper() {
 	echo "$built"
 }
 
+# Sets promtool and prometheus, of Debian's package prometheus: those in the path, or
+# else downloaded once into the build directory. PROMTOOL names another promtool.
+find_promtool() {
+	local build
+	promtool=${PROMTOOL:-$(command -v promtool || :)}
+	prometheus=$(command -v prometheus || :)
+	[ -z "$promtool" ] || return 0
+	build=$(dirname "$WBFS")/prometheus
+	"$top_srcdir/tests/support/get-prometheus" "$build" || return 1
+	promtool=$build/promtool prometheus=$build/prometheus
+}
+
 # --- the work directory, and what must be undone ------------------------------------
 
 W='' WORKER='' LOOP='' MNT=''
@@ -144,8 +156,9 @@ start() {
 	trap 'exit 143' TERM
 }
 
-is_mounted() {
-	awk -v d="$1" '$5 == d { found = 1 } END { exit !found }' /proc/self/mountinfo
+is_mounted() {	# mountinfo writes a space as \040
+	WANTED=${1// /\\040} awk '$5 == ENVIRON["WANTED"] { found = 1 } END { exit !found }' \
+		/proc/self/mountinfo
 }
 
 is_alive() {	# a zombie is dead

@@ -1,13 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# The numbers of a mounted volume in every form: stats, stats.json, metrics. PROMTOOL
-# names the program of that name (of Debian's package prometheus), if it is not in
-# the path.
+# The numbers of a mounted volume in every form: stats, stats.json, metrics.
 . "$(dirname "$0")/lib.sh"
 
 needs fuse jq
 start
-promtool=${PROMTOOL:-$(command -v promtool || :)}
 volume_make 32M 64M --no-zero
 volume_mount -o sync_interval_s=0
 control=$MNT/.wbfs
@@ -40,14 +37,14 @@ bytes=$(awk '/^wbfs_written_bytes_total/ { print $2 }' "$control/metrics")
 [ "$(tail -n 1 "$control/metrics")" = '# EOF' ]
 grep -q "^wbfs_state{mount_point=\"$MNT\",state=\"running\"} 1$" "$control/metrics"
 
-if [ -n "$promtool" ]; then
+if find_promtool; then
 	case_is "promtool accepts metrics"
 	"$promtool" check metrics <"$control/metrics"
 	case_is "the parser of Prometheus for OpenMetrics accepts openmetrics"
 	sed '/^#/!s/$/ 1790000000/' "$control/openmetrics" >"$W/openmetrics"
 	"$promtool" tsdb create-blocks-from openmetrics "$W/openmetrics" "$W/blocks"
 else
-	case_skip "promtool accepts metrics" "promtool (package prometheus) is not installed"
+	case_skip "promtool accepts metrics" "promtool (package prometheus) cannot be had: no network?"
 fi
 
 case_is "what the SSD has taken is kept over a mount"
