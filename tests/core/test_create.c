@@ -98,7 +98,7 @@ static struct wb_create_params params_with(enum wb_zero_mode mode)
 {
 	return (struct wb_create_params){
 		.uuid = "a volume's uuid", .segment_bytes = WB_SEGMENT_BYTES_MIN,
-		.backing_bytes = IMAGE_BYTES, .backing_mark = "a backing's uuid",
+		.backing_bytes = IMAGE_BYTES, .backing_mark = "a backings mark",
 		.backing_mark_kind = WB_MARK_XATTR, .backing_path = "/images/disk.raw",
 		.zero_mode = mode, .progress = progress,
 	};
@@ -128,7 +128,7 @@ Test(create, a_new_volume_is_found_by_recovery)
 	cr_expect_eq(r->superblock.generation, 2);
 	cr_expect_eq(r->superblock.epoch, 0);
 	cr_expect_eq(r->superblock.backing_mark_kind, WB_MARK_XATTR);
-	cr_expect_arr_eq(r->superblock.backing_mark, "a backing's uuid", 16);
+	cr_expect_arr_eq(r->superblock.backing_mark, "a backings mark", 16);
 	cr_expect_str_eq(r->superblock.backing_path, "/images/disk.raw");
 	cr_expect_arr_eq(r->superblock.uuid, "a volume's uuid", 16);
 	cr_expect(r->was_clean);
