@@ -15,10 +15,11 @@
  *    the log that recovery sees, behind it). Whatever we write to these sectors
  *    later is a version, discard or loss with a newer entry, written back only
  *    after that entry was durable: recovery sees that one, and the older copy is
- *    not in the map. Places are reused in the order of the ids and recovery goes
- *    back from the tail only while the chain is unbroken, so an older record is
- *    never seen without all newer ones. What a power cut tears is what was in
- *    flight: sectors of versions behind the tail.
+ *    not in the map. What goes around the cache has an entry that is durable before
+ *    the backing is written, and kills the copies. Places are reused in the order
+ *    of the ids and recovery goes back from the tail only while the chain is
+ *    unbroken, so an older record is never seen without all newer ones. What a
+ *    power cut tears is what was in flight: sectors of versions behind the tail.
  * 4. The mark says "complete", but the log has what looks dirty: after a drain the
  *    tail may not have been recorded, and `wbfs rescue --in-place` does not touch
  *    the cache. Then all of that is on the backing, by what "complete" means.

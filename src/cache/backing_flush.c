@@ -29,7 +29,7 @@ struct wb_backing_flush {
 	struct wb_io io;		/* of the flush under way */
 
 	/* atomic */
-	_Atomic uint64_t failures;
+	_Atomic uint64_t failures, count;
 	_Atomic unsigned completions;	/* threads inside flush_done() */
 };
 
@@ -83,6 +83,11 @@ void wb_backing_flush_free(struct wb_backing_flush *flush)
 	g_assert(!flush->is_flushing);
 	wb_lock_clear(&flush->lock);
 	g_free(flush);
+}
+
+void wb_backing_flush_begin_sync(struct wb_backing_flush *flush)
+{
+	flush->has_changed = wb_store_flush_sync(flush->deps.store) != 0;
 }
 
 /* --- the flush under way ------------------------------------------------------- */
@@ -161,17 +166,24 @@ static void flush_done(struct wb_io *io, int error)
 		tell_failure(flush, error, is_loss);
 	if (again)
 		submit(flush);
+	atomic_fetch_add(&flush->count, 1);
 	answer(&ended, error || is_abandoned ? -EIO : 0);
+	if (flush->deps.flushed)
+		flush->deps.flushed(flush->deps.arg);
 	atomic_fetch_sub(&flush->completions, 1);
 }
 
 /* --- what others ask for ---------------------------------------------------------- */
 
-void wb_backing_flush_note_change(struct wb_backing_flush *flush)
+bool wb_backing_flush_note_change(struct wb_backing_flush *flush, uint64_t failures)
 {
+	bool ok;
+
 	wb_lock_acquire(&flush->lock);
 	flush->has_changed = !WB_MUTANT(bypass_not_flushed);
+	ok = atomic_load(&flush->failures) == failures;
 	wb_lock_release(&flush->lock);
+	return ok || WB_MUTANT(foreign_flush_ignored);
 }
 
 int wb_backing_flush_sync(struct wb_backing_flush *flush, struct wb_backing_waiter *waiter)
@@ -231,6 +243,11 @@ void wb_backing_flush_batch(struct wb_backing_flush *flush, struct wb_backing_wa
 uint64_t wb_backing_flush_failures(struct wb_backing_flush *flush)
 {
 	return atomic_load(&flush->failures);
+}
+
+uint64_t wb_backing_flush_count(struct wb_backing_flush *flush)
+{
+	return atomic_load(&flush->count);
 }
 
 bool wb_backing_flush_has_changes(struct wb_backing_flush *flush)

@@ -27,6 +27,9 @@ struct wb_backing_flush_deps {
 	struct wb_store *store;		/* the backing */
 	struct wb_stats *stats;
 	struct wb_message *message;
+	/* one has ended, and who waited for it was told; any thread */
+	void (*flushed)(void *arg);
+	void *arg;
 };
 
 struct wb_backing_flush;
@@ -46,19 +49,28 @@ struct wb_backing_waiter {
 	void (*done)(struct wb_backing_waiter *waiter, int error);
 };
 
+/* Opening, after a stop that was not clean: what a killed process wrote may still be
+ * in the disk's cache. It is shown from now on, and no power cut may take it back. If
+ * that fails it counts as a change. */
+void wb_backing_flush_begin_sync(struct wb_backing_flush *flush);
+
 /* A change that only the disk has: it has been answered, and is not acknowledged
- * yet. One that failed too, as a part of it may have been made. */
-void wb_backing_flush_note_change(struct wb_backing_flush *flush);
+ * yet. One that failed too, as a part of it may have been made. `failures`: what
+ * wb_backing_flush_failures() said before it was submitted. FALSE: a flush has failed
+ * since, and may have taken it away, so that no later one brings it back. */
+bool wb_backing_flush_note_change(struct wb_backing_flush *flush, uint64_t failures);
 /* All changes noted so far durable. Returns 1 when waiter->done will be called,
  * in the order of asking, else the result at once: 0, or -EIO. */
 int wb_backing_flush_sync(struct wb_backing_flush *flush, struct wb_backing_waiter *waiter);
 /* The same without anybody waiting. */
 void wb_backing_flush_want(struct wb_backing_flush *flush);
 /* A flush in any case, submitted later than this call; done() is always called,
- * later. What it is to cover was written when wb_backing_flush_failures() had
- * the value that it still has when it is over, or it does not count. */
+ * later. It covers a batch only if wb_backing_flush_failures() is afterwards what it
+ * was before the first write. */
 void wb_backing_flush_batch(struct wb_backing_flush *flush, struct wb_backing_waiter *waiter);
 uint64_t wb_backing_flush_failures(struct wb_backing_flush *flush);
+/* Those that have ended: the second from now on covers all changes noted so far. */
+uint64_t wb_backing_flush_count(struct wb_backing_flush *flush);
 
 /* Changes were noted that no flush which succeeded covers. */
 bool wb_backing_flush_has_changes(struct wb_backing_flush *flush);

@@ -175,11 +175,11 @@ static struct wb_segment *unlink_slot(struct wb_block_map *map, uint32_t *link,
 	struct wb_segment *segment = wb_segment_of_slot(map->segments, slot);
 	enum wb_slot_state state = (enum wb_slot_state)(map->slots[slot].word >> 56);
 
+	if (wb_slot_state_is_dirty(state))
+		wb_segment_is_superseded(map->segments, segment, sequence);
 	*link = map->slots[slot].chain;
 	map->slots[slot].chain = 0;
 	atomic_store(&map->slots[slot].word, 0);
-	if (wb_slot_state_is_dirty(state))
-		wb_segment_is_superseded(segment, sequence);
 	count_state(map, slot, state, WB_SLOT_FREE);
 	return segment;
 }

@@ -60,12 +60,13 @@ static bool has_writeback_work(struct wb_cache *cache)
 	struct wb_log_head head;
 
 	if (wb_cache_needs_room(cache) || cache->is_draining || is_low(cache) ||
+	    wb_through_has_waiters(cache->path.through) ||
 	    wb_flush_wants_relocation(cache->path.flush))
 		return true;
 	if (wb_cache_writeback_wish(cache) == WB_WRITEBACK_OFF)
 		return false;
 	wb_log_get_head(cache->path.log, &head);
-	return wb_tail_current(&cache->tail).segment < head.segment_id;
+	return wb_tail_current(&cache->tail).segment < head.segment_id || wb_cache_is_eager(cache);
 }
 
 void wb_cache_on_advanced(void *arg)
@@ -113,6 +114,14 @@ void wb_cache_on_need_space(void *arg)
 	wb_cache_kick_writeback(cache);
 }
 
+void wb_cache_on_backing_flushed(void *arg)
+{
+	struct wb_cache *cache = arg;
+
+	if (cache->is_draining)
+		wb_cache_kick_writeback(cache);
+}
+
 /* --- workers ------------------------------------------------------------------- */
 
 bool wb_cache_flush_step(void *arg)
@@ -142,29 +151,46 @@ static void end_verb_locked(struct wb_verb *verb, int error)
 /* A drain is over when nothing is dirty, or when all that was there at its
  * start is written back and only newer writes are dirty: not if the tail got so
  * far because something was carried beyond where the drain was to end. */
-static bool has_dirty(void *arg)
+static bool has_dirty_log(struct wb_cache *cache)
 {
-	struct wb_cache *cache = arg;
-
 	return wb_segment_table_dirty(cache->path.segments) > 0 ||
 	       !wb_writeback_is_idle(cache->writeback);
 }
 
-/* TRUE: look again. When all is clean, the drain is over only with the mark, and
- * with a tail on the SSD that spares the next recovery all of it. */
+/* That, or written around the cache and not flushed. */
+static bool has_dirty(void *arg)
+{
+	struct wb_cache *cache = arg;
+
+	return has_dirty_log(cache) || wb_backing_flush_has_changes(cache->path.backing_flush);
+}
+
+/* When the log is clean a drain is over only with the mark, and with a tail on the
+ * SSD that spares the next recovery all of it. Who goes on writing around the cache
+ * does not keep it from ending, only the backing from being complete: two flushes
+ * cover what was written there before the drain began. */
+static bool is_drain_over(struct wb_cache *cache)
+{
+	/* The mark is last: it may fail once, which ends the drain, and not again. */
+	if (!wb_backing_flush_has_changes(cache->path.backing_flush))
+		return wb_reclaim_record_last(cache->reclaim) &&
+		       wb_mark_gate_complete(&cache->mark_gate, has_dirty, cache);
+	wb_backing_flush_want(cache->path.backing_flush);
+	return wb_backing_flush_count(cache->path.backing_flush) >= cache->drain_flushes + 2;
+}
+
+/* TRUE: look again. */
 static bool look_after_drain(struct wb_cache *cache)
 {
 	bool was_clean, is_over, is_clean, is_beyond, has_failed;
 
 	if (!cache->is_draining)
 		return false;
-	was_clean = !has_dirty(cache);
-	/* The mark is last: it may fail once, which ends the drain, and not again. */
-	is_over = was_clean && wb_reclaim_record_last(cache->reclaim) &&
-		  wb_mark_gate_complete(&cache->mark_gate, has_dirty, cache);
+	was_clean = !has_dirty_log(cache);
+	is_over = was_clean && is_drain_over(cache);
 	/* Under the lock: a drain asked for after the look is not answered by it. */
 	wb_lock_acquire(&cache->lock);
-	is_clean = !has_dirty(cache);
+	is_clean = !has_dirty_log(cache);
 	has_failed = wb_writeback_is_stuck(cache->writeback) ||
 		     wb_writeback_failures(cache->writeback) >=
 			     cache->drain_failures + WB_DRAIN_FAILURES_MAX ||
@@ -234,6 +260,19 @@ static bool look_after_scrub(struct wb_cache *cache)
 	return true;
 }
 
+static bool look_after_syncs(struct wb_cache *cache)
+{
+	struct wb_through_news news = {
+		.refused = wb_writeback_refused(cache->writeback),
+		.writeback_failures = wb_writeback_failures(cache->writeback),
+		.bad_tries = wb_writeback_bad_tries(cache->writeback),
+		.is_hopeless = wb_flush_has_failed(cache->path.flush) ||
+			       wb_mark_gate_is_refusing(&cache->mark_gate),
+	};
+
+	return wb_through_step(cache->path.through, &news);
+}
+
 /* What a drain was asked for may lie in a newer segment now. */
 static bool relocate(struct wb_cache *cache)
 {
@@ -268,6 +307,7 @@ bool wb_cache_writeback_step(void *arg)
 				     WB_BAD_TRIES_MAX ? WB_CARRY_ALL : WB_CARRY_EXTENTS);
 	if (!any && wb_cache_needs_room(cache) && wb_writeback_is_idle(cache->writeback))
 		any = wb_writeback_begin_carry(cache->writeback, &cache->carry);
+	any |= look_after_syncs(cache);
 	any |= look_after_drain(cache);
 	any |= look_after_scrub(cache);
 	return any;

@@ -74,16 +74,17 @@ static void settle(struct wb_cache *cache)
 }
 
 struct close_sync {
-	struct wb_sync_waiter waiter;
+	struct wb_request request;
 	struct wb_lock lock;
 	struct wb_cond cond;
+	/* under lock */
 	bool is_done;
 	int error;
 };
 
-static void close_sync_done(struct wb_sync_waiter *waiter, int error)
+static void close_sync_done(struct wb_request *request, int error)
 {
-	struct close_sync *sync = (struct close_sync *)waiter;
+	struct close_sync *sync = request->pub.user;
 
 	wb_lock_acquire(&sync->lock);
 	sync->error = error;
@@ -92,39 +93,46 @@ static void close_sync_done(struct wb_sync_waiter *waiter, int error)
 	wb_lock_release(&sync->lock);
 }
 
-/* Everything acknowledged onto the cache; the kernel does not ask for it. */
-static int sync_all(struct wb_cache *cache)
+/* Pauses after errors end by the clock, and nobody else calls any more. */
+static void step_sync(struct wb_cache *cache)
 {
-	struct close_sync sync = { .waiter.done = close_sync_done };
+	if (cache->config.worker_mode == WB_WORKER_MANUAL)
+		wb_cache_run_one(cache, 0);
+	if (cache->path.bare)
+		return;
+	wb_flush_run(cache->path.flush);
+	wb_cache_kick_writeback(cache);
+}
+
+/* Everything acknowledged durable, as the mode promises it; the kernel does not ask
+ * for it. */
+static int sync_all(struct wb_cache *cache, enum wb_cache_mode mode)
+{
+	struct close_sync *sync = g_new0(struct close_sync, 1);
 	bool is_manual = cache->config.worker_mode == WB_WORKER_MANUAL;
 	int result;
 
-	wb_lock_init(&sync.lock, WB_RANK_CACHE);
-	wb_cond_init(&sync.cond);
-	sync.waiter.target = wb_data_path_last(&cache->path);
-	result = wb_data_path_sync(&cache->path, &sync.waiter);
-	if (result == 1) {
-		wb_lock_acquire(&sync.lock);
-		while (!sync.is_done) {
-			if (!is_manual) {
-				/* Pauses after errors end by the clock. */
-				wb_cond_wait_until(&sync.cond, &sync.lock,
-						   g_get_monotonic_time() + 50000);
-			}
-			if (sync.is_done)
-				break;
-			wb_lock_release(&sync.lock);
-			if (is_manual)
-				wb_cache_run_one(cache, 0);
-			if (!cache->path.bare)
-				wb_flush_run(cache->path.flush);
-			wb_lock_acquire(&sync.lock);
-		}
-		result = sync.error;
-		wb_lock_release(&sync.lock);
+	atomic_store(&cache->path.cache_mode, mode);
+	wb_lock_init(&sync->lock, WB_RANK_CACHE);
+	wb_cond_init(&sync->cond);
+	sync->request.path = &cache->path;
+	wb_request_sync(&sync->request, close_sync_done, sync);
+	wb_lock_acquire(&sync->lock);
+	while (!sync->is_done) {
+		if (!is_manual)
+			wb_cond_wait_until(&sync->cond, &sync->lock,
+					   g_get_monotonic_time() + 50000);
+		if (sync->is_done)
+			break;
+		wb_lock_release(&sync->lock);
+		step_sync(cache);
+		wb_lock_acquire(&sync->lock);
 	}
-	wb_lock_clear(&sync.lock);
-	wb_cond_clear(&sync.cond);
+	result = sync->error;
+	wb_lock_release(&sync->lock);
+	wb_lock_clear(&sync->lock);
+	wb_cond_clear(&sync->cond);
+	g_free(sync);
 	return result;
 }
 
@@ -137,6 +145,24 @@ static void describe_backing(struct wb_cache *cache, uint64_t dirty_left)
 	superblock->mark_epoch = MAX(superblock->mark_epoch, cache->marked_epoch);
 }
 
+/* In a mode that promises the backing it is to have everything afterwards. If that
+ * cannot be, the cache keeps the rest, as in the other one; but what went around the
+ * cache is nowhere else, and an error of that is the stop's. */
+static int sync_before_stop(struct wb_cache *cache)
+{
+	enum wb_cache_mode mode = cache->path.cache_mode;
+	int error;
+
+	cache->is_stopping = mode == WB_MODE_WRITEBACK;
+	error = sync_all(cache, WB_MODE_WRITEBACK);
+	if (!error && mode != WB_MODE_WRITEBACK) {
+		sync_all(cache, mode);
+		error = sync_all(cache, WB_MODE_WRITEBACK);
+	}
+	cache->is_stopping = true;
+	return error;
+}
+
 static int close_clean(struct wb_cache *cache, enum wb_close_mode mode)
 {
 	uint64_t dirty_left;
@@ -146,7 +172,7 @@ static int close_clean(struct wb_cache *cache, enum wb_close_mode mode)
 	/* The disk may have healed, and there will be no later try. */
 	if (wb_flush_has_failed(cache->path.flush))
 		wb_flush_try_again(cache->path.flush);
-	error = sync_all(cache);
+	error = sync_before_stop(cache);
 
 	/* Then there is no way left, and nothing to wait for. */
 	if (error)
@@ -174,7 +200,7 @@ static int close_bare(struct wb_cache *cache, enum wb_close_mode mode)
 	int error = 0;
 
 	if (mode != WB_CLOSE_ABANDON) {
-		error = sync_all(cache);
+		error = sync_all(cache, WB_MODE_WRITEBACK);
 	} else {
 		atomic_store(&cache->path.is_abandoned, true);
 		wb_bare_abandon(cache->path.bare);
@@ -201,7 +227,7 @@ int wb_cache_close(struct wb_cache *cache, enum wb_close_mode mode)
 {
 	int error = 0;
 
-	cache->is_stopping = true;
+	cache->is_stopping = mode == WB_CLOSE_ABANDON;
 	if (cache->path.bare) {
 		error = close_bare(cache, mode);
 	} else if (cache->path.is_read_only) {
@@ -243,6 +269,7 @@ void wb_cache_free(struct wb_cache *cache)
 	wb_grow_free(cache->grow);
 	wb_flush_free(cache->path.flush);
 	wb_backing_flush_free(cache->path.backing_flush);
+	wb_through_free(cache->path.through);
 	wb_log_free(cache->path.log);
 	wb_recorder_free(cache->recorder);
 	wb_bare_free(cache->path.bare);

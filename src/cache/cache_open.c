@@ -340,6 +340,8 @@ static gboolean begin_epoch(struct wb_cache *cache, const struct wb_recovery *re
 	result = wb_recorder_write_sync(cache->recorder);
 	if (result)
 		return io_error(cache, "writing the superblocks", result, error);
+	if (!recovery->was_clean && !WB_MUTANT(backing_not_flushed_at_open))
+		wb_backing_flush_begin_sync(cache->path.backing_flush);
 	return TRUE;
 }
 
@@ -420,6 +422,7 @@ static gboolean make_state(struct wb_cache *cache, const struct wb_recovery *rec
 	path->stats = &cache->stats;
 	path->message = &cache->message;
 	path->need_space = wb_cache_on_need_space;
+	path->need_through = wb_cache_kick_writeback;
 	path->arg = cache;
 	return TRUE;
 }
@@ -458,8 +461,14 @@ static gboolean make_engines(struct wb_cache *cache, const struct wb_log_start *
 	path->backing_flush = writeback_deps.backing_flush =
 		wb_backing_flush_new(&(struct wb_backing_flush_deps){
 			.store = path->backing_store, .stats = &cache->stats,
-			.message = &cache->message,
+			.message = &cache->message, .flushed = wb_cache_on_backing_flushed,
+			.arg = cache,
 		});
+	path->through = wb_through_new(&(struct wb_through_deps){
+		.geometry = &path->geometry, .log = path->log, .segments = path->segments,
+		.map = path->map, .extents = path->extents, .flush = path->flush,
+		.executor = cache->executor,
+	});
 	cache->reclaim = wb_reclaim_new(&reclaim_deps);
 	cache->relocate = wb_relocate_new(&(struct wb_relocate_deps){
 		.geometry = &path->geometry, .log = path->log, .segments = path->segments,

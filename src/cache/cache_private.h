@@ -60,7 +60,8 @@ struct wb_cache {
 	struct wb_verb drain, flush_verb;
 	uint64_t drain_segment;		/* done when the tail is beyond it */
 	unsigned drain_failures;	/* of writeback, when it began */
-	struct wb_sync_waiter flush_waiter;
+	uint64_t drain_flushes;		/* of the backing, then */
+	struct wb_request flush_request;	/* of flush_verb */
 	struct wb_verb scrub_verb;
 	uint64_t scrub_answers;		/* asked, when the pass began */
 	struct wb_verb resize;
@@ -96,13 +97,15 @@ bool wb_cache_needs_room(struct wb_cache *cache);
 /* cache_writeback.c: whether to write back, and why. */
 enum wb_writeback_ground {
 	WB_GROUND_STOPPING, WB_GROUND_MARK,	/* no */
-	WB_GROUND_NEED, WB_GROUND_DRAIN,	/* all there is, now */
+	WB_GROUND_NEED, WB_GROUND_DRAIN, WB_GROUND_SYNC,	/* all there is, now */
 	WB_GROUND_HIGH,				/* in any case */
 	WB_GROUND_NOT_ALLOWED, WB_GROUND_BUSY, WB_GROUND_LOOK,	/* not now */
 	WB_GROUND_FREE,				/* yes */
 };
 enum wb_writeback_ground wb_cache_writeback_ground(struct wb_cache *cache);
 enum wb_writeback_wish wb_cache_writeback_wish(struct wb_cache *cache);
+/* Something is dirty, and it is not to stay so for longer than it has to. */
+bool wb_cache_is_eager(struct wb_cache *cache);
 /* State, reason and load into the snapshot, of which the rest is there. */
 void wb_cache_describe_writeback(struct wb_cache *cache, struct wb_stats_snapshot *snapshot);
 
@@ -128,6 +131,7 @@ void wb_cache_on_need_space(void *arg);
 void wb_cache_on_growth_wanted(void *arg, uint64_t bytes);
 void wb_cache_on_growth_shown(void *arg, uint64_t bytes);
 void wb_cache_on_growth_ended(void *arg, int error);
+void wb_cache_on_backing_flushed(void *arg);
 /* cache_read_only.c: a log that stands where recovery found its end. */
 void wb_cache_make_read_only(struct wb_cache *cache, const struct wb_log_start *start);
 /* The answer to a verb that cannot be done there: -EROFS, and `what` for people. */

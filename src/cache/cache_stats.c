@@ -138,6 +138,7 @@ void wb_cache_get_stats(struct wb_cache *cache, struct wb_stats_snapshot *snapsh
 	snapshot->state = state_of(cache);
 	snapshot->image_bytes = wb_image_bytes(&cache->path.image);
 	snapshot->backing_bytes = cache->config.backing_store->size_bytes;
+	snapshot->cache_mode = wb_tunable_find("cache_mode")->choices[cache->path.cache_mode];
 	if (!cache->path.bare)
 		look_at_log(cache, snapshot);
 	look_at_rate(cache, snapshot);

@@ -11,6 +11,7 @@
 
 static void apply_locked(struct wb_cache *cache)
 {
+	atomic_store(&cache->path.cache_mode, cache->tunables.cache_mode);
 	atomic_store(&cache->allow_writeback, cache->tunables.allow_writeback);
 	atomic_store(&cache->uses_modulator, cache->tunables.writeback_modulator);
 	atomic_store(&cache->writeback_threshold, cache->tunables.writeback_threshold);
@@ -148,6 +149,7 @@ void wb_cache_start_drain(struct wb_cache *cache)
 	cache->drain.is_running = true;
 	cache->drain_segment = head.segment_id;
 	cache->drain_failures = wb_writeback_failures(cache->writeback);
+	cache->drain_flushes = wb_backing_flush_count(cache->path.backing_flush);
 	cache->is_draining = true;
 	wb_lock_release(&cache->lock);
 	wb_message_note(&cache->message, "drain begun: %" G_GUINT64_FORMAT " blocks dirty",
@@ -189,21 +191,15 @@ static void flush_verb_ended(struct wb_cache *cache, int error)
 		begin_flush_verb(cache);
 }
 
-static void flush_verb_done(struct wb_sync_waiter *waiter, int error)
+static void flush_verb_done(struct wb_request *request, int error)
 {
-	flush_verb_ended((struct wb_cache *)((char *)waiter -
-			 offsetof(struct wb_cache, flush_waiter)), error);
+	flush_verb_ended(request->pub.user, error);
 }
 
 static void begin_flush_verb(struct wb_cache *cache)
 {
-	int result;
-
-	cache->flush_waiter.target = wb_data_path_last(&cache->path);
-	cache->flush_waiter.done = flush_verb_done;
-	result = wb_data_path_sync(&cache->path, &cache->flush_waiter);
-	if (result != 1)
-		flush_verb_ended(cache, result);
+	cache->flush_request.path = &cache->path;
+	wb_request_sync(&cache->flush_request, flush_verb_done, cache);
 }
 
 void wb_cache_start_flush(struct wb_cache *cache)
@@ -319,6 +315,13 @@ static bool is_due(struct wb_cache *cache, uint32_t interval_s, uint64_t *last_n
 	return it_is;
 }
 
+/* In a mode that promises the backing writeback goes on from here. */
+static void sync_in_background(struct wb_cache *cache)
+{
+	wb_flush_want(cache->path.flush, wb_log_last_sequence(cache->path.log));
+	wb_backing_flush_want(cache->path.backing_flush);
+}
+
 void wb_cache_tick(struct wb_cache *cache)
 {
 	bool sync_is_due = is_due(cache, cache->sync_interval_s, &cache->last_sync_ns);
@@ -332,7 +335,7 @@ void wb_cache_tick(struct wb_cache *cache)
 		return;
 	}
 	if (sync_is_due)
-		wb_flush_want(cache->path.flush, wb_log_last_sequence(cache->path.log));
+		sync_in_background(cache);
 	else
 		wb_flush_run(cache->path.flush);	/* what was paused after an error */
 	if (is_due(cache, cache->superblock_interval_s, &cache->last_recording_ns))

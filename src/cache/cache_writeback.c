@@ -20,6 +20,12 @@ static unsigned used_percent(struct wb_cache *cache)
 	return (unsigned)MIN((MAX(head.segment_id, tail) - tail) * 100 / MAX(good, 1), 100);
 }
 
+bool wb_cache_is_eager(struct wb_cache *cache)
+{
+	return cache->path.cache_mode != WB_MODE_WRITEBACK &&
+	       wb_segment_table_dirty(cache->path.segments) > 0;
+}
+
 /* A mark that still says "complete", of a log that looks dirty: were the backing
  * changed now, a death before the mark is written would make that look like
  * somebody else's. */
@@ -35,6 +41,9 @@ enum wb_writeback_ground wb_cache_writeback_ground(struct wb_cache *cache)
 		return WB_GROUND_NEED;
 	if (cache->is_draining)
 		return WB_GROUND_DRAIN;
+	/* (none in a cache that is read only) */
+	if (cache->path.through && wb_through_has_waiters(cache->path.through))
+		return WB_GROUND_SYNC;
 	if (cache->uses_modulator)
 		verdict = cache->modulator_verdict;
 	if (cache->allow_writeback && verdict == WB_MODULATOR_GO)
@@ -57,6 +66,7 @@ static enum wb_writeback_wish wish_of(enum wb_writeback_ground ground)
 		return WB_WRITEBACK_OFF;
 	case WB_GROUND_NEED:
 	case WB_GROUND_DRAIN:
+	case WB_GROUND_SYNC:
 		return WB_WRITEBACK_ALL;
 	case WB_GROUND_HIGH:
 	case WB_GROUND_FREE:
@@ -67,7 +77,10 @@ static enum wb_writeback_wish wish_of(enum wb_writeback_ground ground)
 
 enum wb_writeback_wish wb_cache_writeback_wish(struct wb_cache *cache)
 {
-	return wish_of(wb_cache_writeback_ground(cache));
+	enum wb_writeback_wish wish = wish_of(wb_cache_writeback_ground(cache));
+
+	return wish == WB_WRITEBACK_CLOSED && wb_cache_is_eager(cache) ? WB_WRITEBACK_DURABLE :
+									 wish;
 }
 
 /* --- samples of the disk ------------------------------------------------------------ */
@@ -160,6 +173,9 @@ static void describe_ground(struct wb_cache *cache, enum wb_writeback_ground gro
 		break;
 	case WB_GROUND_DRAIN:
 		g_strlcpy(reason, "a drain was asked for", room);
+		break;
+	case WB_GROUND_SYNC:
+		g_strlcpy(reason, "a sync waits until the backing has everything", room);
 		break;
 	case WB_GROUND_HIGH:
 		snprintf(reason, room, "%u %% of the cache is not written back, more than %u %%",

@@ -118,8 +118,8 @@ static void carve_locked(struct wb_extent_table *table, uint64_t first, uint64_t
 			continue;
 		}
 		/* A part of it, too: the rest may be done with before that is durable. */
-		wb_segment_is_superseded(wb_segment_of_id(table->segments, extent->segment_id),
-					 UINT64_MAX);
+		wb_segment_is_superseded(table->segments, wb_segment_of_id(table->segments,
+					 extent->segment_id), UINT64_MAX);
 		if (extent->first < first && extent_end > end) {
 			struct wb_extent rest = *extent;
 

@@ -357,6 +357,25 @@ void wb_log_get_head(struct wb_log *log, struct wb_log_head *head)
 	wb_lock_release(&log->lock);
 }
 
+/* While the log is held its records may be moving elsewhere. An object that was
+ * used again means that `sequence` is out of date: then none counts. */
+uint32_t wb_log_head_blocks(struct wb_log *log, uint64_t segment_id, uint64_t sequence)
+{
+	const struct wb_record *next;
+	uint32_t blocks = 0;
+
+	wb_lock_acquire(&log->lock);
+	next = wb_log_record(log, sequence + 1);
+	if (segment_id == log->head_id &&
+	    (sequence + 1 == log->next_sequence || WB_MUTANT(head_before_durable)))
+		blocks = log->head_is_open ? log->next_block : log->geometry.segment_blocks;
+	else if (segment_id == log->head_id && !log->is_held &&
+		 next->sequence == sequence + 1 && next->segment_id == segment_id)
+		blocks = next->block_offset;
+	wb_lock_release(&log->lock);
+	return blocks;
+}
+
 void wb_log_set_limit(struct wb_log *log, uint64_t limit_id)
 {
 	wb_lock_acquire(&log->lock);

@@ -119,6 +119,9 @@ struct wb_log_head {
 	bool has_open_record;
 };
 void wb_log_get_head(struct wb_log *log, struct wb_log_head *head);
+/* How many blocks of the newest segment, if that is `segment_id`, lie in records
+ * <= `sequence`, which is durable. */
+uint32_t wb_log_head_blocks(struct wb_log *log, uint64_t segment_id, uint64_t sequence);
 
 /*
  * For the relocation alone. While the log is held, nobody gets a place in it:

@@ -149,6 +149,11 @@ void wb_mark_gate_written(struct wb_mark_gate *gate, enum wb_mark_wish what, int
 		gate->wanted(gate->arg);
 }
 
+bool wb_mark_gate_is_refusing(struct wb_mark_gate *gate)
+{
+	return atomic_load(&gate->is_refusing) && wb_mark_gate_is_shut(gate);
+}
+
 void wb_mark_gate_refuse(struct wb_mark_gate *gate)
 {
 	atomic_store(&gate->is_refusing, true);

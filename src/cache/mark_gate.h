@@ -79,6 +79,9 @@ bool wb_mark_gate_complete(struct wb_mark_gate *gate, bool (*is_dirty)(void *arg
 enum wb_mark_wish wb_mark_gate_wish(struct wb_mark_gate *gate);
 void wb_mark_gate_written(struct wb_mark_gate *gate, enum wb_mark_wish what, int error);
 
+/* It is shut, and the owner has gone: it stays so. */
+bool wb_mark_gate_is_refusing(struct wb_mark_gate *gate);
+
 /* The owner is going: who waits for the mark, or would have to, gets -EIO. */
 void wb_mark_gate_refuse(struct wb_mark_gate *gate);
 

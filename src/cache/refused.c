@@ -172,6 +172,13 @@ bool wb_refused_has(struct wb_refused *refused, uint64_t address, uint64_t *unti
 	return find(refused, address, until) != NULL;
 }
 
+unsigned wb_refused_tries(struct wb_refused *refused, uint64_t address)
+{
+	const struct wb_refused_range *range = find(refused, address, NULL);
+
+	return range ? range->tries : 0;
+}
+
 void wb_refused_begin_pass(struct wb_refused *refused, uint64_t now_ns)
 {
 	bool retry_now = atomic_exchange(&refused->retry_now, false);

@@ -39,6 +39,8 @@ bool wb_refused_is_empty(struct wb_refused *refused);
 /* Whether `address` failed before; *until (or NULL): up to which block,
  * exclusive, the answer holds. */
 bool wb_refused_has(struct wb_refused *refused, uint64_t address, uint64_t *until);
+/* How often in a row; 0: it did not. */
+unsigned wb_refused_tries(struct wb_refused *refused, uint64_t address);
 
 /*
  * A pass of the planner asks for every block that it could write. A range whose

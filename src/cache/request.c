@@ -64,8 +64,15 @@ static void note_end(struct wb_request *request)
 {
 	struct wb_data_path *path = request->path;
 
+	if (request->is_own)
+		return;
 	wb_stats_add_latency(path->stats, latency_of(request),
 			     wb_clock_now_ns(path->clock) - request->started_ns);
+}
+
+static bool goes_around(const struct wb_request *request)
+{
+	return request->mode == WB_MODE_WRITEAROUND;
 }
 
 static void begin(struct wb_request *request)
@@ -79,7 +86,10 @@ static void begin(struct wb_request *request)
 		wb_read_path_begin(request);
 		break;
 	case WB_WRITE:
-		wb_write_path_begin(request);
+		if (goes_around(request))
+			wb_bypass_path_begin(request);
+		else
+			wb_write_path_begin(request);
 		break;
 	case WB_ZERO:
 		wb_zero_path_begin(request);
@@ -87,31 +97,6 @@ static void begin(struct wb_request *request)
 	case WB_SYNC:
 		break;
 	}
-}
-
-static void synced(struct wb_sync_waiter *waiter, int error)
-{
-	struct wb_request *request =
-		(struct wb_request *)((char *)waiter - offsetof(struct wb_request, waiter));
-
-	request->error = error;
-	note_end(request);
-	request->pub.done(request, error);
-}
-
-/* Everything up to `target` durable, then the request is done. */
-static enum wb_progress sync_up_to(struct wb_request *request, uint64_t target)
-{
-	int result;
-
-	request->waiter.target = target;
-	request->waiter.may_wait = request->pub.op != WB_SYNC;
-	request->waiter.done = synced;
-	result = wb_data_path_sync(request->path, &request->waiter);
-	if (result == 1)
-		return WB_PROGRESS_WAITS;	/* may be finished and gone */
-	request->error = result;
-	return WB_PROGRESS_DONE;
 }
 
 /* Before the first piece: a change may not even be in the log while the mark
@@ -132,6 +117,9 @@ static enum wb_progress change(struct wb_request *request)
 {
 	enum wb_progress progress;
 
+	if (!request->is_through_gate &&
+	    wb_through_parks(request->path->through, &request->parked))
+		return WB_PROGRESS_WAITS;
 	switch (enter_gate(request)) {
 	case WB_GATE_THROUGH:
 		break;
@@ -141,8 +129,11 @@ static enum wb_progress change(struct wb_request *request)
 		request->error = -EIO;
 		return WB_PROGRESS_DONE;
 	}
-	progress = request->pub.op == WB_WRITE ? wb_write_path_run(request) :
-						 wb_zero_path_run(request);
+	if (request->pub.op == WB_ZERO)
+		progress = wb_zero_path_run(request);
+	else
+		progress = goes_around(request) ? wb_bypass_path_run(request) :
+						  wb_write_path_run(request);
 	if (progress == WB_PROGRESS_DONE) {
 		request->is_through_gate = false;
 		wb_mark_gate_leave(request->path->mark_gate);
@@ -161,22 +152,28 @@ static enum wb_progress run_path(struct wb_request *request)
 	return request->pub.op == WB_READ ? wb_read_path_run(request) : change(request);
 }
 
+/* A change with FUA has something to make durable, if it changed anything. */
+static bool has_to_sync(const struct wb_request *request)
+{
+	if (request->error || request->path->is_read_only)
+		return false;
+	return request->pub.op == WB_SYNC ||
+	       (request->pub.flags & WB_REQUEST_FUA &&
+		(request->sync_target > 0 || request->has_bypassed));
+}
+
 static enum wb_progress run(struct wb_request *request)
 {
-	enum wb_progress progress;
-
-	if (request->pub.op == WB_SYNC) {
-		wb_sync_guess_synced(&request->path->sync_guess);
-		return sync_up_to(request, wb_data_path_last(request->path));
+	if (request->sync_stage == WB_SYNC_NONE) {
+		if (request->pub.op != WB_SYNC && run_path(request) == WB_PROGRESS_WAITS)
+			return WB_PROGRESS_WAITS;
+		if (request->pub.op == WB_WRITE && !(request->pub.flags & WB_REQUEST_FUA))
+			wb_sync_guess_wrote(&request->path->sync_guess);
+		if (!has_to_sync(request))
+			return WB_PROGRESS_DONE;
+		wb_sync_path_begin(request);
 	}
-	progress = run_path(request);
-	if (progress == WB_PROGRESS_DONE && request->pub.op == WB_WRITE &&
-	    !(request->pub.flags & WB_REQUEST_FUA))
-		wb_sync_guess_wrote(&request->path->sync_guess);
-	if (progress == WB_PROGRESS_DONE && !request->error &&
-	    request->pub.flags & WB_REQUEST_FUA && request->sync_target > 0)
-		return sync_up_to(request, request->sync_target);
-	return progress;
+	return wb_sync_path_run(request);
 }
 
 void wb_request_run(struct wb_request *request)
@@ -229,6 +226,14 @@ bool wb_request_queues_for_space(struct wb_request *request)
 	       park(request, request->path->space, generation);
 }
 
+unsigned wb_request_hit_bits(const struct wb_segment *segment)
+{
+	if (!segment)
+		return 0;
+	return atomic_load_explicit(&segment->ram_index, memory_order_relaxed) !=
+	       WB_NO_RAM_BUFFER ? WB_BLOCK_HIT | WB_BLOCK_RAM : WB_BLOCK_HIT;
+}
+
 void wb_request_submit_to_backing(struct wb_request *request, struct wb_io *io)
 {
 	if (request->path->backing_meter)
@@ -260,25 +265,48 @@ static bool range_is_valid(const struct wb_request *request)
 	return pub->op == WB_ZERO || pub->length_bytes <= WB_REQUEST_BYTES_MAX;
 }
 
-enum wb_submit_result wb_request_start(struct wb_request *request, int *error)
+static enum wb_submit_result start(struct wb_request *request, int *error)
 {
 	request->started_ns = wb_clock_now_ns(request->path->clock);
 	request->was_parked = false;
 	request->room_refusals = atomic_load(&request->path->room_refusals);
 	request->is_through_gate = false;
+	request->has_bypassed = false;
+	request->mode = (enum wb_cache_mode)atomic_load_explicit(&request->path->cache_mode,
+								 memory_order_relaxed);
+	request->sync_stage = WB_SYNC_NONE;
 	request->error = 0;
 	request->sync_target = 0;
 	request->task.run = run_task;
 	request->parked.task = &request->task;
-	if (!range_is_valid(request)) {
-		*error = -EINVAL;
-		return WB_SUBMIT_FINISHED;
-	}
-	count(request);
 	begin(request);
 	if (run(request) == WB_PROGRESS_WAITS)
 		return WB_SUBMIT_PENDING;
 	note_end(request);
 	*error = request->error;
 	return WB_SUBMIT_FINISHED;
+}
+
+enum wb_submit_result wb_request_start(struct wb_request *request, int *error)
+{
+	if (!range_is_valid(request)) {
+		*error = -EINVAL;
+		return WB_SUBMIT_FINISHED;
+	}
+	count(request);
+	request->is_own = false;
+	if (request->pub.op == WB_SYNC)
+		wb_sync_guess_synced(&request->path->sync_guess);
+	return start(request, error);
+}
+
+void wb_request_sync(struct wb_request *request,
+		     void (*done)(struct wb_request *request, int error), void *user)
+{
+	int error;
+
+	request->is_own = true;
+	request->pub = (struct wb_request_public){ .op = WB_SYNC, .done = done, .user = user };
+	if (start(request, &error) == WB_SUBMIT_FINISHED)
+		done(request, error);
 }

@@ -26,6 +26,7 @@
 #include "cache/mark_gate.h"
 #include "cache/park.h"
 #include "cache/sync_guess.h"
+#include "cache/through.h"
 
 /* What all paths share; constant after open. */
 struct wb_data_path {
@@ -39,6 +40,7 @@ struct wb_data_path {
 	struct wb_log *log;
 	struct wb_flush *flush;
 	struct wb_backing_flush *backing_flush;
+	struct wb_through *through;
 	bool is_read_only;		/* no RAM buffers, and nothing runs: see cache_read_only.c */
 	struct wb_bare *bare;		/* without a cache, and without all above */
 	struct wb_store *cache_store, *backing_store;
@@ -54,10 +56,13 @@ struct wb_data_path {
 	_Atomic uint32_t room_refusals;
 	/* Somebody waits for room: flush, write back, reclaim. */
 	void (*need_space)(void *arg);
+	/* A sync waits for what is dirty to be written back. */
+	void (*need_through)(void *arg);
 	void *arg;
 
 	/* atomic */
 	struct wb_sync_guess sync_guess;
+	_Atomic uint32_t cache_mode;	/* enum wb_cache_mode; for requests that begin */
 
 	/* WB_CLOSE_ABANDON: requests under way stand still, as after a death. */
 	atomic_bool is_abandoned;
@@ -137,6 +142,19 @@ struct wb_write_work {
 	struct wb_edge edges[2];	/* of the first and the last block */
 };
 
+/* A write around the cache: the piece that begins at the cursor. */
+struct wb_bypass_work {
+	enum { WB_BYPASS_ENTER, WB_BYPASS_LOGGED, WB_BYPASS_WRITTEN, WB_BYPASS_IN_LOG } stage;
+	uint64_t end_bytes;
+	struct wb_busy busy;
+	struct wb_block_counts counts;
+	int error;			/* of the entry, of the write */
+	uint64_t flush_failures;	/* of the backing, before the write */
+	struct wb_io io;
+};
+
+enum wb_sync_stage { WB_SYNC_NONE, WB_SYNC_LOG, WB_SYNC_THROUGH, WB_SYNC_BACKING, WB_SYNC_END };
+
 struct wb_zero_work {
 	enum { WB_ZERO_HEAD, WB_ZERO_MIDDLE, WB_ZERO_TAIL, WB_ZERO_END } stage;
 	uint64_t first_block, end_block;	/* whole blocks */
@@ -165,6 +183,10 @@ struct wb_request {
 	bool was_parked;		/* has its turn before newcomers */
 	uint32_t room_refusals;		/* when it began */
 	bool is_through_gate;		/* of the mark; a change is under way */
+	bool is_own;			/* of the cache: counted nowhere */
+	bool has_bypassed;		/* some of it is on the backing alone */
+	enum wb_cache_mode mode;	/* when it began */
+	enum wb_sync_stage sync_stage;
 	int error;
 	uint64_t cursor_bytes;		/* absolute offset up to which it is done */
 	uint64_t sync_target;		/* highest record of its entries */
@@ -172,6 +194,8 @@ struct wb_request {
 	struct wb_task task;
 	struct wb_parked parked;
 	struct wb_sync_waiter waiter;
+	struct wb_through_waiter through;
+	struct wb_backing_waiter backing_waiter;
 	char *bounce;			/* WB_BOUNCE_COUNT aligned blocks, or
 					 * WB_BARE_BOUNCE_BYTES */
 	/* a write's piece, also used by the edges of a zero request */
@@ -179,6 +203,7 @@ struct wb_request {
 	union {
 		struct wb_read_work read;
 		struct wb_zero_work zero;
+		struct wb_bypass_work bypass;
 		struct wb_bare_work bare;
 	};
 };
@@ -187,6 +212,10 @@ struct wb_request {
 enum wb_progress wb_read_path_run(struct wb_request *request);
 enum wb_progress wb_write_path_run(struct wb_request *request);
 enum wb_progress wb_zero_path_run(struct wb_request *request);
+/* A WRITE, around the cache as far as that is possible. */
+enum wb_progress wb_bypass_path_run(struct wb_request *request);
+/* Every kind, once it has to be durable. */
+enum wb_progress wb_sync_path_run(struct wb_request *request);
 /* Without a cache: READ, WRITE and ZERO. */
 enum wb_progress wb_bare_path_run(struct wb_request *request);
 
@@ -199,10 +228,16 @@ enum wb_progress wb_write_path_range(struct wb_request *request, uint64_t end_by
 void wb_read_path_begin(struct wb_request *request);
 void wb_write_path_begin(struct wb_request *request);
 void wb_zero_path_begin(struct wb_request *request);
+void wb_bypass_path_begin(struct wb_request *request);
+void wb_sync_path_begin(struct wb_request *request);
 void wb_bare_path_begin(struct wb_request *request);
 
 /* A request fresh from its submitter; like wb_cache_submit(). */
 enum wb_submit_result wb_request_start(struct wb_request *request, int *error);
+/* A SYNC of the cache's own, whose path is set and which nobody counts; its done()
+ * may run before this returns. */
+void wb_request_sync(struct wb_request *request,
+		     void (*done)(struct wb_request *request, int error), void *user);
 
 /* Runs the request from any thread that brings what it waited for. */
 void wb_request_run(struct wb_request *request);
@@ -213,6 +248,10 @@ bool wb_request_park_for_space(struct wb_request *request, uint64_t generation);
 bool wb_request_park_for_extent(struct wb_request *request, uint64_t generation);
 /* A newcomer goes behind those that wait for room already: TRUE when parked. */
 bool wb_request_queues_for_space(struct wb_request *request);
+
+/* WB_BLOCK_HIT and WB_BLOCK_RAM, for a block that had its version in `segment`; NULL:
+ * none. */
+unsigned wb_request_hit_bits(const struct wb_segment *segment);
 
 /* I/O of users at the backing: its submit, and first thing in its done(). */
 void wb_request_submit_to_backing(struct wb_request *request, struct wb_io *io);

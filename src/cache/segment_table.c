@@ -16,6 +16,8 @@ struct wb_segment_table {
 	/* atomic */
 	_Atomic uint64_t dirty_total;
 	_Atomic uint64_t bad_count;
+	_Atomic uint32_t watchers;
+	_Atomic uint64_t superseded_count;	/* while there is one */
 	atomic_bool wants_unpinned;
 };
 
@@ -104,13 +106,31 @@ void wb_segment_sub_dirty(struct wb_segment_table *table, struct wb_segment *seg
 	atomic_fetch_sub(&table->dirty_total, 1);
 }
 
-void wb_segment_is_superseded(struct wb_segment *segment, uint64_t sequence)
+void wb_segment_is_superseded(struct wb_segment_table *table, struct wb_segment *segment,
+			      uint64_t sequence)
 {
 	uint64_t old = atomic_load(&segment->superseded_by);
 
+	if (atomic_load(&table->watchers) > 0)
+		atomic_fetch_add(&table->superseded_count, 1);
 	while (old < sequence &&
 	       !atomic_compare_exchange_weak(&segment->superseded_by, &old, sequence))
 		;
+}
+
+void wb_segment_table_watch(struct wb_segment_table *table)
+{
+	atomic_fetch_add(&table->watchers, 1);
+}
+
+void wb_segment_table_unwatch(struct wb_segment_table *table)
+{
+	atomic_fetch_sub(&table->watchers, 1);
+}
+
+uint64_t wb_segment_table_superseded(struct wb_segment_table *table)
+{
+	return atomic_load(&table->superseded_count);
 }
 
 uint64_t wb_segment_table_dirty(struct wb_segment_table *table)

@@ -69,7 +69,14 @@ void wb_segment_sub_dirty(struct wb_segment_table *table, struct wb_segment *seg
  * <= `sequence`. Until that is durable, the segment is still needed: a power cut
  * would lose both. UINT64_MAX: by some record that exists.
  */
-void wb_segment_is_superseded(struct wb_segment *segment, uint64_t sequence);
+void wb_segment_is_superseded(struct wb_segment_table *table, struct wb_segment *segment,
+			      uint64_t sequence);
+/* Whoever wants to know that nothing was superseded meanwhile: while there is
+ * anybody watching, each time counts, before it can be seen that the dirty one is
+ * gone. */
+void wb_segment_table_watch(struct wb_segment_table *table);
+void wb_segment_table_unwatch(struct wb_segment_table *table);
+uint64_t wb_segment_table_superseded(struct wb_segment_table *table);
 /* Dirty blocks and extents of the whole ring. */
 uint64_t wb_segment_table_dirty(struct wb_segment_table *table);
 

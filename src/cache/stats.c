@@ -23,6 +23,7 @@ static const char *const stat_names[WB_STAT_COUNT] = {
 	[WB_STAT_BACKING_WRITES] = "backing_writes",
 	[WB_STAT_BACKING_FLUSHES] = "backing_flushes",
 	[WB_STAT_BACKING_ZEROED_BYTES] = "backing_bytes_zeroed",
+	[WB_STAT_BYPASSED_BYTES] = "bypassed_bytes",
 	[WB_STAT_RECORDS] = "records",
 	[WB_STAT_MERGED_BLOCKS] = "merged_blocks",
 	[WB_STAT_PARKED_REQUESTS] = "parked_requests",

@@ -38,6 +38,7 @@ enum wb_stat {
 	WB_STAT_SSD_FLUSHES,
 	WB_STAT_BACKING_WRITTEN_BYTES, WB_STAT_BACKING_WRITES,
 	WB_STAT_BACKING_FLUSHES, WB_STAT_BACKING_ZEROED_BYTES,
+	WB_STAT_BYPASSED_BYTES,		/* written to the backing, around the cache */
 	WB_STAT_RECORDS, WB_STAT_MERGED_BLOCKS, WB_STAT_PARKED_REQUESTS,
 	WB_STAT_WRITEBACK_BATCHES, WB_STAT_WRITEBACK_BLOCKS, WB_STAT_CARRIED_BLOCKS,
 	WB_STAT_CHECKSUM_ERRORS, WB_STAT_CHECKSUM_REPAIRED,
@@ -206,6 +207,7 @@ struct wb_stats_snapshot {
 	uint64_t counter[WB_STAT_COUNT];
 	uint64_t lifetime[WB_LIFETIME_COUNT];	/* never cleared; this mount included */
 	enum wb_cache_state state;
+	const char *cache_mode;		/* as the tunable says it */
 	uint64_t image_bytes, backing_bytes;	/* of the disk */
 	uint64_t cache_blocks;		/* slots, headers included */
 	uint64_t dirty_blocks, cached_blocks /* dirty + clean */;

@@ -5,7 +5,12 @@
 
 #define FIELD(name) #name, .offset = offsetof(struct wb_tunables, name)
 
+static const char *const cache_modes[] = { "writeback", "writethrough", "writearound", NULL };
+
 const struct wb_tunable wb_tunables_table[] = {
+	{ FIELD(cache_mode), .type = WB_TUNABLE_CHOICE, .argument = "MODE",
+	  .choices = cache_modes,
+	  .summary = "writeback, writethrough or writearound" },
 	{ FIELD(allow_writeback), .type = WB_TUNABLE_ON_OFF, .argument = "on|off",
 	  .summary = "write back while there is space left" },
 	{ FIELD(writeback_modulator), .type = WB_TUNABLE_ON_OFF, .argument = "on|off",

@@ -15,7 +15,19 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* What the cache does with writes; in the order of the choices of cache_mode. */
+enum wb_cache_mode {
+	/* into the log; a sync makes them durable there */
+	WB_MODE_WRITEBACK,
+	/* into the log, and a sync does not return before the backing has them too */
+	WB_MODE_WRITETHROUGH,
+	/* to the backing, as far as the log does not hold what is newer; a sync as in
+	 * writethrough */
+	WB_MODE_WRITEAROUND,
+};
+
 struct wb_tunables {
+	uint32_t cache_mode;		/* enum wb_cache_mode */
 	bool allow_writeback;
 	bool writeback_modulator;
 	uint32_t writeback_threshold;	/* percent that others may use the disk */

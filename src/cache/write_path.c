@@ -470,14 +470,9 @@ static void copy_blocks(struct wb_request *request, const char *data,
 static void count_block(struct wb_block_counts *counts, struct wb_request *request,
 			uint64_t address, struct wb_segment *replaced)
 {
-	unsigned bits = edge_of(&request->write, address) ? 0 : WB_BLOCK_FULL;
+	unsigned full = edge_of(&request->write, address) ? 0 : WB_BLOCK_FULL;
 
-	if (replaced)
-		bits |= WB_BLOCK_HIT;
-	if (replaced && atomic_load_explicit(&replaced->ram_index, memory_order_relaxed) !=
-			WB_NO_RAM_BUFFER)
-		bits |= WB_BLOCK_RAM;
-	counts->count[bits]++;
+	counts->count[wb_request_hit_bits(replaced) | full]++;
 }
 
 static void publish(struct wb_request *request, const struct wb_reservation *reservation)

@@ -56,7 +56,9 @@ struct wb_writeback_deps {
 enum wb_writeback_wish {
 	WB_WRITEBACK_OFF,	/* begin no batch and no write; end the one under way */
 	WB_WRITEBACK_CLOSED,	/* whole segments behind the head */
-	WB_WRITEBACK_ALL,	/* everything: drain, or no room is left */
+	WB_WRITEBACK_DURABLE,	/* what is durable, of the head too */
+	WB_WRITEBACK_ALL,	/* everything, which is made durable for it: drain, a
+				 * sync that waits for that, or no room is left */
 };
 
 struct wb_writeback;

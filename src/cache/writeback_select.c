@@ -4,9 +4,7 @@
 
 #include "base/mutant.h"
 
-/* How many blocks of the segment may be looked at: only durable records. The
- * head may get a new record at any moment; what it had when `durable` covered
- * all of it ends at the head's next block of that time. */
+/* How many blocks of the segment may be looked at: only durable records. */
 static uint32_t blocks_to_take(struct wb_writeback *writeback, uint64_t id,
 			       const struct wb_log_head *head)
 {
@@ -15,8 +13,7 @@ static uint32_t blocks_to_take(struct wb_writeback *writeback, uint64_t id,
 	if (atomic_load(&segment->id) != id || atomic_load(&segment->dirty_count) == 0)
 		return 0;
 	if (id == head->segment_id)
-		return !head->has_open_record && head->last_sequence <= writeback->durable ?
-		       head->next_block : 0;
+		return wb_log_head_blocks(writeback->deps.log, id, writeback->durable);
 	return segment->last_sequence <= writeback->durable ?
 	       writeback->deps.geometry.segment_blocks : 0;
 }
@@ -113,7 +110,7 @@ static bool select_blocks(struct wb_writeback *writeback, enum wb_writeback_wish
 		uint32_t limit = blocks_to_take(writeback, id, &head);
 		size_t before = writeback->block_count;
 
-		if (id == head.segment_id && wish != WB_WRITEBACK_ALL)
+		if (id == head.segment_id && wish == WB_WRITEBACK_CLOSED)
 			break;
 		if (limit == 0)
 			continue;

@@ -98,6 +98,8 @@ static const struct counter counters[] = {
 	{ WB_STAT_BACKING_WRITTEN_BYTES, "backing_written_bytes", "bytes",
 	  "Written to the backing." },
 	{ WB_STAT_BACKING_WRITES, "backing_writes", NULL, "Writes to the backing." },
+	{ WB_STAT_BYPASSED_BYTES, "bypassed_bytes", "bytes",
+	  "Bytes written to the backing around the cache." },
 	{ WB_STAT_BACKING_FLUSHES, "backing_flushes", NULL, "Device flushes of the backing." },
 	{ WB_STAT_BACKING_ZEROED_BYTES, "backing_zeroed_bytes", "bytes",
 	  "Zeroed or punched out of the backing." },

@@ -308,6 +308,7 @@ JsonObject *wb_stats_json_object(const struct wb_stats_view *view)
 	JsonObject *root = json_object_new();
 
 	json_object_set_string_member(root, "state", wb_cache_state_name(snapshot->state));
+	json_object_set_string_member(root, "cache_mode", snapshot->cache_mode);
 	set_text(root, "last_error", snapshot->last_error);
 	add_mount(root, view->facts, view->uuid);
 	add_tunables(root, &view->tunables);

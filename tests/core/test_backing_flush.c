@@ -76,6 +76,11 @@ static void expect(const struct waiter *it, bool is_answered, int error)
 	cr_expect_eq(it->error, error, "waiter %td: %d", it - waiters, it->error);
 }
 
+static void note(void)
+{
+	cr_expect(wb_backing_flush_note_change(flush, wb_backing_flush_failures(flush)));
+}
+
 static uint64_t flushes(void)
 {
 	return wb_store_counting_ios(disk, WB_IO_FLUSH);
@@ -91,7 +96,7 @@ static void fail_next(void)
 Test(backing_flush, a_sync_with_nothing_new_needs_none)
 {
 	expect(ask(WB_FLUSH_FOR_SYNC), true, 0);
-	wb_backing_flush_note_change(flush);
+	note();
 	cr_expect(wb_backing_flush_has_changes(flush));
 	ask(WB_FLUSH_FOR_WRITE);
 	cr_expect(disk->ops->poll(disk));
@@ -104,10 +109,10 @@ Test(backing_flush, a_sync_with_nothing_new_needs_none)
 
 Test(backing_flush, who_comes_during_one_shares_it_only_if_it_covers_everything)
 {
-	wb_backing_flush_note_change(flush);
+	note();
 	ask(WB_FLUSH_FOR_SYNC);
 	ask(WB_FLUSH_FOR_SYNC);
-	wb_backing_flush_note_change(flush);
+	note();
 	ask(WB_FLUSH_FOR_WRITE);
 	ask(WB_FLUSH_FOR_BATCH);
 	cr_expect_eq(flushes(), 1);
@@ -140,7 +145,7 @@ Test(backing_flush, one_that_fails_is_told_to_all_who_wait)
 	uint64_t before = wb_backing_flush_failures(flush);
 
 	fail_next();
-	wb_backing_flush_note_change(flush);
+	note();
 	ask(WB_FLUSH_FOR_SYNC);
 	ask(WB_FLUSH_FOR_BATCH);
 	cr_expect(disk->ops->poll(disk));
@@ -151,7 +156,7 @@ Test(backing_flush, one_that_fails_is_told_to_all_who_wait)
 	cr_expect(strstr(text, "written around the cache since the last sync may be lost"));
 	/* Told once; what is new may succeed. */
 	expect(ask(WB_FLUSH_FOR_SYNC), true, 0);
-	wb_backing_flush_note_change(flush);
+	note();
 	ask(WB_FLUSH_FOR_SYNC);
 	cr_expect(disk->ops->poll(disk));
 	expect(&waiters[3], true, 0);
@@ -160,7 +165,7 @@ Test(backing_flush, one_that_fails_is_told_to_all_who_wait)
 Test(backing_flush, one_that_fails_while_no_sync_waits_is_told_to_the_next)
 {
 	fail_next();
-	wb_backing_flush_note_change(flush);
+	note();
 	ask(WB_FLUSH_FOR_BATCH);
 	cr_expect(disk->ops->poll(disk));
 	expect(&waiters[0], true, -EIO);
@@ -172,9 +177,9 @@ Test(backing_flush, one_that_fails_while_no_sync_waits_is_told_to_the_next)
 Test(backing_flush, what_was_written_during_one_that_fails_is_told_to_the_next)
 {
 	fail_next();
-	wb_backing_flush_note_change(flush);
+	note();
 	ask(WB_FLUSH_FOR_SYNC);
-	wb_backing_flush_note_change(flush);
+	note();
 	cr_expect(disk->ops->poll(disk));
 	expect(&waiters[0], true, -EIO);
 	expect(ask(WB_FLUSH_FOR_SYNC), true, -EIO);
@@ -187,4 +192,15 @@ Test(backing_flush, a_batch_that_fails_alone_is_nobody_elses_concern)
 	cr_expect(disk->ops->poll(disk));
 	expect(&waiters[0], true, -EIO);
 	expect(ask(WB_FLUSH_FOR_SYNC), true, 0);
+}
+
+Test(backing_flush, a_write_that_ends_while_one_fails_is_not_taken_for_safe)
+{
+	uint64_t failures = wb_backing_flush_failures(flush);
+
+	fail_next();
+	ask(WB_FLUSH_FOR_BATCH);
+	cr_expect(disk->ops->poll(disk));
+	cr_expect_not(wb_backing_flush_note_change(flush, failures));
+	cr_expect(wb_backing_flush_has_changes(flush));
 }

@@ -6,6 +6,7 @@
 #include "crash_faults.h"
 #include "crash_growth.h"
 #include "oracle.h"
+#include "cache/cache_private.h"
 #include "format/ondisk.h"
 #include "support/store_memory.h"
 
@@ -21,10 +22,13 @@ struct run {
 	uint64_t fill;			/* makes all data different */
 	unsigned deaths;
 	bool has_failing_flush;		/* the cache disk, in this life */
+	bool has_failing_backing;	/* likewise, of the backing */
 	bool was_killed;		/* the last life: volatile writes still wait */
+	uint64_t failed_flushes;	/* of the backing, in this life */
 	bool is_long;			/* few lives, much work in each */
 	bool is_hot;			/* few blocks, and most writes are synced */
 	bool is_bulky;			/* ... but these are long, and few are synced */
+	bool uses_modes;		/* of the cache, and switches them */
 	struct crash_faults faults;
 	struct crash_growth growth;
 	unsigned watch;			/* enum watch; the power goes soon after it */
@@ -137,6 +141,7 @@ static void make_volume(struct run *run)
 		params.image_bytes -= 512 * (1 + below(run, 7));
 	params.no_writeback = one_in(run, 5);
 	params.is_uncounted = true;
+	run->uses_modes = run->options->point ? run->options->seed % 2 == 0 : one_in(run, 3);
 	if (run->options->fills_ring) {
 		params.image_bytes = 64 * 4096;
 		params.segment_count = 8;
@@ -242,21 +247,56 @@ static void submit_one(struct run *run)
 	wb_sim_submit(op);
 }
 
+static void look_at_backing_flushes(struct run *run)
+{
+	uint64_t failures = wb_backing_flush_failures(run->sim.cache->path.backing_flush);
+
+	if (failures != run->failed_flushes)
+		wb_oracle_doubt(run->oracle);
+	run->failed_flushes = failures;
+}
+
 static void on_progress(void *arg, struct wb_sim_op *op, const struct wb_sim_progress *progress)
 {
 	struct run *run = arg;
 
+	look_at_backing_flushes(run);
 	wb_oracle_progress(run->oracle, op, progress);
+}
+
+/* The cache is lost at this moment, and the backing's power too. */
+static void check_backing_alone(struct run *run)
+{
+	struct wb_store *survives =
+		wb_store_crashy_crash_losing_all(run->sim.backing_disk.crashy);
+
+	run->report->caches_lost++;
+	object(run, wb_oracle_check_backing(run->oracle, wb_store_memory_bytes(survives)));
+	wb_store_close(survives);
+}
+
+/* A sync hears of it, once. */
+static bool is_excused(struct run *run, const struct wb_sim_op *op)
+{
+	return crash_faults_excuse(&run->faults, op) ||
+	       (run->uses_modes && run->failed_flushes > 0 &&
+		(op->op == WB_SYNC || op->flags & WB_REQUEST_FUA));
 }
 
 static void on_finish(void *arg, struct wb_sim_op *op)
 {
 	struct run *run = arg;
 
+	look_at_backing_flushes(run);
 	if (!op->error) {
 		wb_oracle_acknowledged(run->oracle, op);
+		if (op->request->mode != WB_MODE_WRITEBACK) {
+			wb_oracle_written_through(run->oracle, op);
+			if (op->op == WB_SYNC && one_in(run, 4))
+				check_backing_alone(run);
+		}
 		crash_faults_succeeded(&run->faults, op);
-	} else if (!is_dead(run) && !crash_faults_excuse(&run->faults, op))
+	} else if (!is_dead(run) && !is_excused(run, op))
 		object(run, g_strdup_printf("request %lu (operation %d at %lu) failed with %d on "
 					    "sound disks", op->id, op->op, op->offset_bytes,
 					    op->error));
@@ -264,6 +304,7 @@ static void on_finish(void *arg, struct wb_sim_op *op)
 
 static void harvest(struct run *run)
 {
+	look_at_backing_flushes(run);
 	for (unsigned i = 0; i < run->sim.params.request_count; i++) {
 		struct wb_sim_op *op = &run->sim.ops[i];
 		char *objection;
@@ -329,6 +370,7 @@ static void die(struct run *run)
 	wb_sim_stats(&run->sim, &stats);
 	run->report->batches += stats.counter[WB_STAT_WRITEBACK_BATCHES];
 	run->report->parked += stats.counter[WB_STAT_PARKED_REQUESTS];
+	run->report->bypassed += stats.counter[WB_STAT_BYPASSED_BYTES];
 	run->report->segments = MAX(run->report->segments, stats.head_segment);
 	wb_sim_kill(&run->sim);
 }
@@ -434,6 +476,7 @@ static void change_something(struct run *run)
 		break;
 	case 1:
 		tunables.allow_writeback = one_in(run, 2);
+		tunables.cache_mode = run->sim.cache_mode;
 		wb_cache_set_tunables(run->sim.cache, &tunables);
 		break;
 	case 2:
@@ -444,9 +487,22 @@ static void change_something(struct run *run)
 		wb_store_crashy_fail_flush(run->sim.cache_disk.crashy, 1 + below(run, 4));
 		break;
 	case 4:
+		run->has_failing_backing = true;
 		wb_store_crashy_fail_flush(run->sim.backing_disk.crashy, 1 + below(run, 2));
 		break;
 	}
+}
+
+static void switch_mode(struct run *run)
+{
+	struct wb_tunables tunables;
+
+	run->sim.cache_mode = (enum wb_cache_mode)below(run, 3);
+	if (!run->sim.cache)
+		return;
+	wb_cache_get_tunables(run->sim.cache, &tunables);
+	tunables.cache_mode = run->sim.cache_mode;
+	wb_cache_set_tunables(run->sim.cache, &tunables);
 }
 
 static unsigned choose_steps(struct run *run)
@@ -477,8 +533,18 @@ static void work(struct run *run)
 			crash_growth_step(&run->growth);
 		if (one_in(run, 200) && goes_on(run))
 			change_something(run);
+		if (run->uses_modes && goes_on(run) && one_in(run, 60))
+			switch_mode(run);
 	}
 	harvest(run);
+}
+
+/* What went around the cache may be lost by a failed flush, and still be readable:
+ * nobody knows, who has not lived through it. The power takes it for good. */
+static bool may_hold_lost_data(const struct run *run)
+{
+	return run->uses_modes && (run->has_failing_backing || run->failed_flushes > 0 ||
+				   run->faults.is_in_trouble);
 }
 
 static void end_life(struct run *run)
@@ -491,7 +557,7 @@ static void end_life(struct run *run)
 		cut_power(run);
 		return;
 	}
-	switch (below(run, 4)) {
+	switch (may_hold_lost_data(run) ? 1 + below(run, 3) : below(run, 4)) {
 	case 0:		/* the process alone */
 		run->report->kills++;
 		run->was_killed = true;
@@ -516,6 +582,8 @@ static void end_life(struct run *run)
 	error = wb_sim_close(&run->sim);
 	if (is_dead(run)) {
 		cut_power(run);
+	} else if (error && may_hold_lost_data(run)) {
+		cut_power(run);
 	} else if (error && (run->has_failing_flush || run->faults.is_in_trouble)) {
 		/* That is what a stop that failed is. */
 		run->report->kills++;
@@ -525,7 +593,7 @@ static void end_life(struct run *run)
 	} else {
 		run->report->clean_stops++;
 		wb_oracle_promise_all(run->oracle, run->sim.step_count);
-		if (one_in(run, 2))
+		if (one_in(run, 2) || may_hold_lost_data(run))
 			cut_power(run);
 	}
 }
@@ -533,7 +601,12 @@ static void end_life(struct run *run)
 static void live(struct run *run)
 {
 	set_crash_point(run);
+	if (run->uses_modes)
+		switch_mode(run);
 	run->has_failing_flush = false;
+	run->failed_flushes = 0;
+	run->has_failing_backing = false;
+	wb_store_crashy_fail_flush(run->sim.backing_disk.crashy, 0);
 	wb_store_crashy_fail_flush(run->sim.cache_disk.crashy, 0);
 	for (unsigned opens = 0; !open_volume(run); opens++) {
 		if (run->sim.cache)

@@ -30,6 +30,8 @@ struct crash_report {
 	uint64_t episodes;	/* of failing disks */
 	uint64_t growths;	/* of the image */
 	uint64_t refusals;	/* while a disk failed */
+	uint64_t caches_lost;	/* for a moment, to look at the backing alone */
+	uint64_t bypassed;	/* bytes */
 };
 
 void crash_run(const struct crash_options *options, struct crash_report *report);

@@ -150,6 +150,8 @@ static void tell_totals(void)
 	       "failed %lu times, %lu refusals; the image grew %lu times\n", sum->requests,
 	       sum->parked, sum->batches, sum->kills, sum->clean_stops, sum->episodes,
 	       sum->refusals, sum->growths);
+	printf("# %lu KiB around the cache, %lu looks at the backing alone\n",
+	       sum->bypassed >> 10, sum->caches_lost);
 	printf("# %lu seeds, %lu histories, %lu power cuts (%lu of them while opening), "
 	       "%lu failures\n", totals.seeds, totals.histories, sum->power_cuts,
 	       sum->cuts_while_opening, totals.failures);

@@ -9,13 +9,18 @@
 struct op_fate {
 	uint64_t finish_step;		/* 0: not acknowledged (yet) */
 	bool was_fua;
+	bool is_through;		/* that, and on the backing */
 };
 
 struct version {
 	const uint8_t *data;		/* a sector, in a chunk or in `base` */
-	uint64_t low, high;		/* of its record's sequence */
-	uint64_t step;			/* when it was published */
+	uint64_t low, high;		/* of its record's sequence; 0, UINT64_MAX: none */
+	uint64_t step;			/* when it was published, or could be there */
+	uint64_t settled_step;		/* from then on older ones are out of date */
 	uint64_t op_id;			/* 0: the base */
+	bool is_doubtful;		/* its flush has failed */
+	/* The bytes that it has itself; of the others nobody knows what lay below. */
+	uint32_t own_from, own_to;
 };
 
 /* What came after the base; most sectors have nothing. */
@@ -33,6 +38,7 @@ struct wb_oracle {
 	guint chunk_index, chunk_used;
 	GArray *fates;			/* of struct op_fate, by id */
 	uint64_t promised_step;		/* acknowledged before it: promised */
+	uint64_t through_step;		/* likewise, of the backing alone; 0: nothing is */
 };
 
 static struct version *version_at(const struct wb_oracle *oracle, uint64_t sector, guint i)
@@ -80,7 +86,8 @@ struct wb_oracle *wb_oracle_new(uint64_t image_bytes)
 	oracle->sectors = g_new0(struct sector, oracle->sector_count);
 	oracle->base = g_malloc0(image_bytes);
 	for (uint64_t s = 0; s < oracle->sector_count; s++)
-		*add_version(oracle, s) = (struct version){ .data = oracle->base + s * SECTOR };
+		*add_version(oracle, s) = (struct version){ .data = oracle->base + s * SECTOR,
+							    .own_to = SECTOR };
 	oracle->added = g_ptr_array_new_with_free_func(g_free);
 	oracle->chunks = g_ptr_array_new_with_free_func(g_free);
 	oracle->fates = g_array_new(FALSE, TRUE, sizeof(struct op_fate));
@@ -103,7 +110,7 @@ void wb_oracle_grow(struct wb_oracle *oracle, uint64_t image_bytes, uint8_t fill
 
 		if (old % 8 && s / 8 == old / 8)
 			memset(data, 0, SECTOR);
-		*add_version(oracle, s) = (struct version){ .data = data };
+		*add_version(oracle, s) = (struct version){ .data = data, .own_to = SECTOR };
 	}
 }
 
@@ -128,17 +135,37 @@ static struct op_fate *fate_of(struct wb_oracle *oracle, uint64_t id)
 	return &g_array_index(oracle->fates, struct op_fate, id);
 }
 
+/* What began to go around the cache has ended there. */
+static void settle(struct wb_oracle *oracle, const struct wb_sim_op *op,
+		   const struct wb_sim_progress *progress)
+{
+	for (uint64_t at = progress->from_bytes; at < progress->to_bytes; at += SECTOR) {
+		struct version *last = version_at(oracle, at / SECTOR,
+						  version_count(oracle, at / SECTOR) - 1);
+
+		g_assert(last->op_id == op->id && last->settled_step == UINT64_MAX);
+		last->settled_step = op->sim->step_count;
+	}
+}
+
 void wb_oracle_progress(struct wb_oracle *oracle, const struct wb_sim_op *op,
 			const struct wb_sim_progress *progress)
 {
+	bool is_in_log = progress->kind == WB_SIM_IN_LOG;
 	uint64_t at = progress->from_bytes;
 
 	fate_of(oracle, op->id);
+	if (progress->kind == WB_SIM_AROUND_ENDS) {
+		settle(oracle, op, progress);
+		return;
+	}
 	while (at < progress->to_bytes) {
 		uint64_t sector = at / SECTOR, in = at % SECTOR;
 		uint64_t bytes = MIN(SECTOR - in, progress->to_bytes - at);
-		const uint8_t *old = version_at(oracle, sector,
-						version_count(oracle, sector) - 1)->data;
+		const struct version *below = version_at(oracle, sector,
+							 version_count(oracle, sector) - 1);
+		bool is_sure = bytes == SECTOR || below->settled_step != UINT64_MAX;
+		const uint8_t *old = below->data;
 		uint8_t *data = new_data(oracle);
 
 		if (bytes < SECTOR)
@@ -148,8 +175,12 @@ void wb_oracle_progress(struct wb_oracle *oracle, const struct wb_sim_op *op,
 		else
 			memset(data + in, 0, bytes);
 		*add_version(oracle, sector) = (struct version){
-			.data = data, .low = progress->low, .high = progress->high,
+			.data = data, .low = is_in_log ? progress->low : 0,
+			.high = is_in_log ? progress->high : UINT64_MAX,
 			.step = op->sim->step_count, .op_id = op->id,
+			.settled_step = is_in_log ? op->sim->step_count : UINT64_MAX,
+			.own_from = is_sure ? 0 : (uint32_t)in,
+			.own_to = is_sure ? SECTOR : (uint32_t)(in + bytes),
 		};
 		at += bytes;
 	}
@@ -171,6 +202,26 @@ void wb_oracle_acknowledged(struct wb_oracle *oracle, const struct wb_sim_op *op
 		oracle->promised_step = MAX(oracle->promised_step, op->submit_step);
 }
 
+void wb_oracle_written_through(struct wb_oracle *oracle, const struct wb_sim_op *op)
+{
+	if (op->op != WB_SYNC && !(op->flags & WB_REQUEST_FUA))
+		return;
+	if (op->op != WB_SYNC)
+		fate_of(oracle, op->id)->is_through = true;
+	oracle->through_step = MAX(oracle->through_step, op->submit_step);
+}
+
+static bool is_through(const struct wb_oracle *oracle, const struct version *version)
+{
+	const struct op_fate *fate = &g_array_index(oracle->fates, struct op_fate,
+						    version->op_id);
+
+	if (version->op_id == 0)
+		return oracle->through_step > 0;
+	return fate->finish_step && !version->is_doubtful &&
+	       (fate->is_through || fate->finish_step < oracle->through_step);
+}
+
 void wb_oracle_promise_all(struct wb_oracle *oracle, uint64_t step)
 {
 	oracle->promised_step = MAX(oracle->promised_step, step + 1);
@@ -182,8 +233,31 @@ static bool is_promised(const struct wb_oracle *oracle, const struct version *ve
 						    version->op_id);
 
 	return version->op_id == 0 ||
-	       (fate->finish_step &&
+	       (fate->finish_step && !version->is_doubtful &&
 		(fate->was_fua || fate->finish_step < oracle->promised_step));
+}
+
+void wb_oracle_doubt(struct wb_oracle *oracle)
+{
+	for (uint64_t s = 0; s < oracle->sector_count; s++) {
+		for (guint i = 1; i < version_count(oracle, s); i++) {
+			struct version *version = version_at(oracle, s, i);
+
+			if (version->high != UINT64_MAX || is_promised(oracle, version))
+				continue;
+			version->is_doubtful = true;
+			version->settled_step = UINT64_MAX;
+		}
+	}
+}
+
+/* Is what was found in bytes [from, to) of the sector what this version says? */
+static bool matches(const struct version *version, const uint8_t *found, uint64_t from,
+		    uint64_t to)
+{
+	from = MAX(from, version->own_from);
+	to = MIN(to, version->own_to);
+	return from >= to || memcmp(version->data + from, found + from, to - from) == 0;
 }
 
 /* --- judging ------------------------------------------------------------------------- */
@@ -214,7 +288,10 @@ static char *history_of(const struct wb_oracle *oracle, uint64_t sector)
 		struct version *v = version_at(oracle, sector, i);
 
 		g_string_append_printf(text, "\n#   version %u: op %lu step %lu records %lu..%lu"
-				       "%s", i, v->op_id, v->step, v->low, v->high,
+				       "%s%s%s%s", i, v->op_id, v->step, v->low, v->high,
+				       v->high == UINT64_MAX ? " around" : "",
+				       v->settled_step == UINT64_MAX ? " unsettled" : "",
+				       v->is_doubtful ? " doubtful" : "",
 				       is_promised(oracle, v) ? " promised" : "");
 	}
 	return g_string_free(text, FALSE);
@@ -236,10 +313,11 @@ static char *object(const struct wb_oracle *oracle, uint64_t sector, const uint8
 static bool was_newest(const struct wb_oracle *oracle, uint64_t sector, guint i,
 		       uint64_t from, uint64_t to)
 {
-	bool is_last = i + 1 == version_count(oracle, sector);
-
-	return version_at(oracle, sector, i)->step <= to &&
-	       (is_last || version_at(oracle, sector, i + 1)->step >= from);
+	for (guint later = i + 1; later < version_count(oracle, sector); later++) {
+		if (version_at(oracle, sector, later)->settled_step < from)
+			return false;
+	}
+	return version_at(oracle, sector, i)->step <= to;
 }
 
 char *wb_oracle_check_read(const struct wb_oracle *oracle, const struct wb_sim_op *op)
@@ -255,8 +333,8 @@ char *wb_oracle_check_read(const struct wb_oracle *oracle, const struct wb_sim_o
 		for (guint i = version_count(oracle, sector); i-- > 0 && !is_legal;)
 			is_legal = was_newest(oracle, sector, i, op->submit_step,
 					      op->finish_step) &&
-				   memcmp(version_at(oracle, sector, i)->data + in, found,
-					  bytes) == 0;
+				   matches(version_at(oracle, sector, i), found - in, in,
+					   in + bytes);
 		if (!is_legal) {
 			uint8_t whole[SECTOR] = { 0 };
 
@@ -287,7 +365,7 @@ static char *check_sector(const struct wb_oracle *oracle, uint64_t sector,
 			most = i;
 	}
 	for (guint i = least; i <= most; i++) {
-		if (memcmp(version_at(oracle, sector, i)->data, found, SECTOR) == 0)
+		if (matches(version_at(oracle, sector, i), found, 0, SECTOR))
 			return NULL;
 	}
 	return object(oracle, sector, found, "P3: not the prefix of the log up to", cut);
@@ -315,14 +393,44 @@ void wb_oracle_rebase(struct wb_oracle *oracle, const uint8_t *image)
 		oracle->sectors[s].count = 1;
 	}
 	oracle->chunk_index = oracle->chunk_used = 0;
+	oracle->through_step = 0;
+}
+
+static bool is_any_from(const struct wb_oracle *oracle, uint64_t sector, guint first,
+			const uint8_t *found)
+{
+	for (guint i = first; i < version_count(oracle, sector); i++) {
+		if (matches(version_at(oracle, sector, i), found, 0, SECTOR))
+			return true;
+	}
+	return false;
+}
+
+char *wb_oracle_check_backing(const struct wb_oracle *oracle, const uint8_t *backing)
+{
+	for (uint64_t s = 0; oracle->through_step && s < oracle->sector_count; s++) {
+		guint least = 0;
+
+		for (guint i = 1; i < version_count(oracle, s); i++) {
+			if (is_through(oracle, version_at(oracle, s, i)))
+				least = i;
+		}
+		if (!is_any_from(oracle, s, least, backing + s * SECTOR))
+			return object(oracle, s, backing + s * SECTOR, "the backing alone lacks "
+				      "what it was promised: version", least);
+	}
+	return NULL;
 }
 
 char *wb_oracle_check_newest(const struct wb_oracle *oracle, const uint8_t *image)
 {
 	for (uint64_t s = 0; s < oracle->sector_count; s++) {
-		struct version *v = version_at(oracle, s, version_count(oracle, s) - 1);
+		guint newest = version_count(oracle, s) - 1;
 
-		if (memcmp(v->data, image + s * SECTOR, SECTOR) != 0)
+		/* What failed on its way around the cache, and in the log. */
+		while (newest > 0 && version_at(oracle, s, newest)->settled_step == UINT64_MAX)
+			newest--;
+		if (!is_any_from(oracle, s, newest, image + s * SECTOR))
 			return object(oracle, s, image + s * SECTOR,
 				      "P5: not the newest data on the backing; version wanted:",
 				      version_count(oracle, s) - 1);

@@ -29,11 +29,19 @@ struct wb_oracle *wb_oracle_new(uint64_t image_bytes);
 void wb_oracle_grow(struct wb_oracle *oracle, uint64_t image_bytes, uint8_t fill);
 void wb_oracle_free(struct wb_oracle *oracle);
 
-/* A stretch of a WRITE (its data) or ZERO has its place in the log. */
+/* A stretch of a WRITE (its data) or ZERO has its place in the log, or goes around
+ * it, which is a version too: nobody knows from its beginning on whether it is there,
+ * until it has ended, and after a power cut until it is promised (the exception from
+ * P3). It never depends on the cut. */
 void wb_oracle_progress(struct wb_oracle *oracle, const struct wb_sim_op *op,
 			const struct wb_sim_progress *progress);
 /* It has ended without an error: data, and promises by SYNC and FUA. */
 void wb_oracle_acknowledged(struct wb_oracle *oracle, const struct wb_sim_op *op);
+/* In a mode that promises the backing alone. */
+void wb_oracle_written_through(struct wb_oracle *oracle, const struct wb_sim_op *op);
+/* A flush of the backing has failed: what went around the cache and is not promised
+ * may be lost, now or later, and no later sync is about it. */
+void wb_oracle_doubt(struct wb_oracle *oracle);
 /* Everything acknowledged so far is promised (a clean stop). */
 void wb_oracle_promise_all(struct wb_oracle *oracle, uint64_t step);
 
@@ -44,6 +52,9 @@ char *wb_oracle_check_recovered(const struct wb_oracle *oracle, const uint8_t *i
 				uint64_t cut);
 /* This is the image now, all of it promised: the history is forgotten. */
 void wb_oracle_rebase(struct wb_oracle *oracle, const uint8_t *image);
+/* What the backing holds without the cache, which is lost: nothing older than what was
+ * promised for it. */
+char *wb_oracle_check_backing(const struct wb_oracle *oracle, const uint8_t *backing);
 /* The newest version of everything. */
 char *wb_oracle_check_newest(const struct wb_oracle *oracle, const uint8_t *image);
 

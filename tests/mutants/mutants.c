@@ -31,9 +31,7 @@ const struct mutant mutants[] = {
 	MUTANT("warm_copy_survives_discard", "extents below the tail kill warm copies"),
 	MUTANT("overwritten_not_carved",
 	       "a discard is not applied again under data that was written after its punch"),
-	MUTANT_IN(MUTANT_BYPASS, "bypass_carves_nothing",
-		  "BYPASS carves pending zeros (nothing writes BYPASS yet; that it is durable "
-		  "before the backing's write cannot be broken before something does)"),
+	MUTANT("bypass_carves_nothing", "BYPASS carves pending zeros"),
 	MUTANT("no_rewrite_at_open", "what no claim covers is written again before it counts"),
 	MUTANT("no_flush_at_open", "recovery flushes before its superblocks claim the cut"),
 	MUTANT("superblocks_together", "one copy of the superblock is durable before the other "
@@ -73,6 +71,23 @@ const struct mutant mutants[] = {
 	MUTANT("cut_block_not_zeroed", "the image grows over zeros in the block in which it "
 	       "ended"),
 	MUTANT("grown_before_recorded", "a new size is shown only when the superblocks say it"),
+	/* around the cache, and through it */
+	MUTANT("bypass_unlogged", "what goes around the cache has an entry in the log"),
+	MUTANT("bypass_before_durable", "which is durable before the backing is written"),
+	MUTANT("bypass_over_dirty", "what is dirty does not go around the cache"),
+	MUTANT("bypass_over_discard", "nor what is under a pending discard"),
+	MUTANT("bypass_keeps_copies", "clean copies of what goes around the cache die"),
+	MUTANT("bypass_not_flushed", "a sync flushes the backing after that"),
+	MUTANT("switch_forgets_bypass", "also after a switch to writeback"),
+	MUTANT("foreign_flush_ignored",
+	       "a flush of the backing that fails concerns all that was written since the last"),
+	MUTANT("backing_not_flushed_at_open",
+	       "what a killed process wrote around the cache is flushed before it is shown"),
+	MUTANT("head_before_durable", "of the open segment too only durable records are written "
+	       "back"),
+	MUTANT("through_promises_early", "in writethrough a sync waits until all is written back"),
+	MUTANT("through_forgets_superseded",
+	       "what was superseded before it was written back is missing on the backing"),
 	/* disks */
 	LIAR("cache swallows FLUSH", WB_CRASHY_SWALLOWS_FLUSH, 0, "a FLUSH makes durable"),
 	LIAR("cache ignores FUA", WB_CRASHY_IGNORES_FUA, 0, "FUA makes durable"),

@@ -151,6 +151,7 @@ bool wb_sim_open(struct wb_sim *sim, GError **error)
 	if (!config.growth.wanted && !config.growth.arg)
 		config.growth = (struct wb_growth){ .wanted = grow_at_once, .arg = sim };
 	config.tunables.allow_writeback = !sim->params.no_writeback;
+	config.tunables.cache_mode = sim->cache_mode;
 	sim->cache = wb_cache_open(&config, error);
 	return sim->cache != NULL;
 }
@@ -206,7 +207,13 @@ void wb_sim_cut_power(struct wb_sim *sim)
 
 struct before {
 	uint64_t lowest;	/* of an entry that comes now */
+	uint64_t bypassed;	/* bytes */
 };
+
+static uint64_t bypassed_bytes(struct wb_sim *sim)
+{
+	return wb_stats_sum(&sim->cache->stats, WB_STAT_BYPASSED_BYTES);
+}
 
 static struct before look_before(struct wb_sim *sim)
 {
@@ -214,12 +221,56 @@ static struct before look_before(struct wb_sim *sim)
 
 	sim->step_count++;
 	wb_log_get_head(sim->cache->path.log, &head);
-	return (struct before){ head.last_sequence + (head.has_open_record ? 0 : 1) };
+	return (struct before){ head.last_sequence + (head.has_open_record ? 0 : 1),
+				bypassed_bytes(sim) };
 }
 
 static bool changes_data(const struct wb_sim_op *op)
 {
 	return op->op == WB_WRITE || op->op == WB_ZERO;
+}
+
+static void tell(struct wb_sim_op *op, const struct wb_sim_progress *progress)
+{
+	if (op->sim->on_progress)
+		op->sim->on_progress(op->sim->arg, op, progress);
+}
+
+static bool is_going_around(const struct wb_sim_op *op)
+{
+	const struct wb_bypass_work *work = &op->request->bypass;
+
+	return op->op == WB_WRITE && !op->is_finished &&
+	       op->request->mode == WB_MODE_WRITEAROUND &&
+	       (work->stage == WB_BYPASS_LOGGED || work->stage == WB_BYPASS_WRITTEN);
+}
+
+/* A stretch around the cache begins or ends; what failed goes on in the log. A step
+ * ends one of one request at most, for its end comes from the disk. */
+static void look_around(struct wb_sim_op *op, bool went_around)
+{
+	struct wb_sim_progress progress = { .kind = WB_SIM_AROUND_ENDS,
+					    .from_bytes = op->around_from,
+					    .to_bytes = op->around_to };
+
+	if (op->around_to && op->request->cursor_bytes != op->cursor_bytes) {
+		if (went_around) {
+			tell(op, &progress);
+			op->cursor_bytes = op->around_to;
+		}
+		op->around_to = 0;
+	}
+}
+
+static void look_for_departure(struct wb_sim_op *op)
+{
+	struct wb_sim_progress progress = { .kind = WB_SIM_AROUND_BEGINS };
+
+	if (op->around_to || !is_going_around(op))
+		return;
+	progress.from_bytes = op->around_from = op->request->cursor_bytes;
+	progress.to_bytes = op->around_to = op->request->bypass.end_bytes;
+	tell(op, &progress);
 }
 
 /* Pieces are published by the thread that runs the request, in submit or on
@@ -229,17 +280,19 @@ static void look_after(struct wb_sim *sim, struct before before)
 {
 	for (unsigned i = 0; i < sim->params.request_count; i++) {
 		struct wb_sim_op *op = &sim->ops[i];
-		struct wb_sim_progress progress = { .low = before.lowest };
+		struct wb_sim_progress progress = { .kind = WB_SIM_IN_LOG, .low = before.lowest };
 
-		if (!op->request || !changes_data(op) || !op->submit_step ||
-		    op->request->cursor_bytes == op->cursor_bytes)
+		if (!op->request || !changes_data(op) || !op->submit_step)
 			continue;
-		progress.from_bytes = op->cursor_bytes;
-		progress.to_bytes = op->cursor_bytes = op->request->cursor_bytes;
-		progress.high = op->request->sync_target;
-		g_assert(progress.low <= progress.high);
-		if (sim->on_progress)
-			sim->on_progress(sim->arg, op, &progress);
+		look_around(op, bypassed_bytes(sim) > before.bypassed);
+		if (op->request->cursor_bytes != op->cursor_bytes) {
+			progress.from_bytes = op->cursor_bytes;
+			progress.to_bytes = op->cursor_bytes = op->request->cursor_bytes;
+			progress.high = op->request->sync_target;
+			g_assert(progress.low <= progress.high);
+			tell(op, &progress);
+		}
+		look_for_departure(op);
 	}
 	for (unsigned i = 0; i < sim->params.request_count; i++) {
 		struct wb_sim_op *op = &sim->ops[i];

@@ -60,11 +60,21 @@ struct wb_sim_op {
 	uint8_t *memory;
 	uint64_t memory_bytes;
 	uint64_t cursor_bytes;
+	uint64_t around_from, around_to;	/* under way around the cache; 0: none */
 };
 
-/* A stretch of a WRITE or ZERO that has its place in the log now: in records
- * of which the first has a sequence >= `low`, the last <= `high`. */
+/* What became of a stretch of a WRITE or ZERO. */
 struct wb_sim_progress {
+	enum {
+		/* It has its place in the log now: in records of which the first has a
+		 * sequence >= `low`, the last <= `high`. */
+		WB_SIM_IN_LOG,
+		/* It is on its way to the backing, around the cache: it may be there in
+		 * part or whole from now on, */
+		WB_SIM_AROUND_BEGINS,
+		/* and is there now. */
+		WB_SIM_AROUND_ENDS,
+	} kind;
 	uint64_t from_bytes, to_bytes;
 	uint64_t low, high;
 };
@@ -90,6 +100,7 @@ struct wb_sim {
 	/* likewise; all zeros: the backing is as large as is wanted, at once */
 	struct wb_growth growth;
 	enum wb_cache_access access;	/* likewise */
+	enum wb_cache_mode cache_mode;	/* likewise */
 };
 
 /* A new, formatted volume; not opened. */
