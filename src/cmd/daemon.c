@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "cache/cache.h"
+#include "cmd/backing_growth.h"
 #include "cmd/cache_loss.h"
 #include "cmd/commands.h"
 #include "cmd/disk_load.h"
@@ -32,13 +33,14 @@ struct wb_daemon {
 	struct wb_cache *cache;
 	struct wb_mark_keeper keeper;
 	struct wb_space_watch space_watch;
+	struct wb_backing_growth growth;
 	struct wb_disk_load disk_load;
 	bool is_in_background;
 	struct wb_mount_facts facts;
-	struct wb_fuse *fuse;
 	guint sources[3];		/* signals, tick; 0 = none */
 
 	/* atomic */
+	_Atomic(struct wb_fuse *) fuse;	/* NULL before it serves */
 	atomic_bool is_over;
 };
 
@@ -106,6 +108,24 @@ static bool open_volume(struct wb_daemon *daemon, const struct wb_options *optio
 	return true;
 }
 
+/* Its first users may be quicker than the start of FUSE returns here: see start_fuse(). */
+static void image_shown(void *arg, uint64_t bytes)
+{
+	struct wb_daemon *daemon = arg;
+	struct wb_fuse *fuse = atomic_load(&daemon->fuse);
+
+	(void)bytes;
+	if (fuse)
+		wb_fuse_image_grown(fuse);
+}
+
+static void growth_wanted(void *arg, uint64_t bytes)
+{
+	struct wb_daemon *daemon = arg;
+
+	wb_backing_growth_want(&daemon->growth, bytes);
+}
+
 static bool open_cache(struct wb_daemon *daemon, const struct wb_options *options,
 		       GError **error)
 {
@@ -118,6 +138,7 @@ static bool open_cache(struct wb_daemon *daemon, const struct wb_options *option
 		.ram_buffer_bytes = daemon->facts.ram_buffer_bytes,
 		.request_count = WB_FUSE_REQUESTS_MAX,
 		.tunables = options->tunables,
+		.growth = { .wanted = growth_wanted, .shown = image_shown, .arg = daemon },
 	};
 
 	wb_disk_load_find(&daemon->disk_load, NULL, &daemon->volume.backing.st,
@@ -138,6 +159,11 @@ static bool open_cache(struct wb_daemon *daemon, const struct wb_options *option
 	daemon->space_watch = (struct wb_space_watch){
 		.cache = daemon->cache, .path = daemon->keeper.backing.path,
 		.fd = daemon->keeper.backing.fd,
+	};
+	daemon->growth = (struct wb_backing_growth){
+		.cache = daemon->cache, .store = daemon->backing_store,
+		.fd = daemon->keeper.backing.fd,
+		.is_block_device = daemon->keeper.backing.is_block_device,
 	};
 	/* Before anybody can use the mount: its superblocks are durable. */
 	return wb_mark_keeper_start(&daemon->keeper, daemon->cache, daemon->volume.cache.path,
@@ -201,8 +227,12 @@ static bool start_fuse(struct wb_daemon *daemon, const struct wb_options *option
 		.arg = daemon,
 	};
 
-	daemon->fuse = wb_fuse_start(&config, error);
-	return daemon->fuse != NULL;
+	struct wb_fuse *fuse = wb_fuse_start(&config, error);
+
+	atomic_store(&daemon->fuse, fuse);
+	if (fuse)
+		wb_fuse_image_grown(fuse);	/* it may have, since it was mounted */
+	return fuse != NULL;
 }
 
 /* --- what happens meanwhile ------------------------------------------------------- */
@@ -244,6 +274,8 @@ static gboolean on_stop_signal(gpointer arg)
  * acknowledged data with it. */
 static bool listen_to_signals(struct wb_daemon *daemon)
 {
+	/* A file beyond the limit of the process is an error like others. */
+	signal(SIGXFSZ, SIG_IGN);
 	daemon->sources[0] = g_unix_signal_add(SIGTERM, on_stop_signal, daemon);
 	daemon->sources[1] = g_unix_signal_add(SIGINT, on_stop_signal, daemon);
 	daemon->sources[2] = g_timeout_add(TICK_MS, on_tick, daemon);
@@ -327,7 +359,9 @@ static bool finish(struct wb_daemon *daemon, GError **error)
 	tell_manager(daemon, "STOPPING=1\nSTATUS=Stopping");
 	wb_mark_keeper_end(&daemon->keeper);
 	wb_fuse_finish(daemon->fuse);
+	wb_backing_growth_end(&daemon->growth);
 	result = wb_cache_close(daemon->cache, WB_CLOSE_CLEAN);
+	wb_fuse_free(daemon->fuse);
 	wb_mark_keeper_finish(&daemon->keeper);
 	if (result && !daemon->cache_store)
 		wb_fail(error, "%s was not stopped cleanly: %s. What was not synced may not be "
@@ -351,6 +385,7 @@ bool wb_daemon_run(struct wb_daemon *daemon, GError **error)
 	while (!atomic_load(&daemon->is_over)) {
 		g_main_context_iteration(NULL, TRUE);
 		wb_mark_keeper_run(&daemon->keeper);
+		wb_backing_growth_run(&daemon->growth);
 	}
 	return finish(daemon, error);
 }

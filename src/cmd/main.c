@@ -20,6 +20,7 @@ static int (*const runs[WB_COMMAND_COUNT])(const struct wb_options *options) = {
 	[WB_COMMAND_DUMP] = wb_cmd_dump,
 	[WB_COMMAND_RESCUE] = wb_cmd_rescue,
 	[WB_COMMAND_DETACH] = wb_cmd_detach,
+	[WB_COMMAND_RESIZE] = wb_cmd_resize,
 	[WB_COMMAND_HELP] = wb_cmd_help,
 };
 

@@ -49,6 +49,9 @@ static bool describe(void *arg, struct wb_backing_facts *facts)
 	struct wb_mark_keeper *keeper = arg;
 	struct stat st;
 
+	/* (a device may have been made larger since) */
+	if (keeper->backing.is_block_device && !wb_disk_refresh(&keeper->backing, NULL))
+		return false;
 	*facts = (struct wb_backing_facts){ .size_bytes = keeper->backing.size_bytes };
 	if (keeper->backing.is_block_device)
 		return true;

@@ -57,8 +57,8 @@ static bool store_interval(const struct wb_option *option, const char *value, ui
 	return true;
 }
 
-static bool store_option(struct wb_options *options, const struct wb_option *option,
-			 const char *value, GError **error)
+static bool store_option(struct wb_options *options, enum wb_command_id command,
+			 const struct wb_option *option, const char *value, GError **error)
 {
 	void *field = (char *)options + option->offset;
 	g_autofree char *name = NULL;
@@ -74,6 +74,12 @@ static bool store_option(struct wb_options *options, const struct wb_option *opt
 		g_free(*(char **)field);
 		*(char **)field = g_strdup(value);
 		return true;
+	case WB_OPTION_NEW_SIZE:
+		if (command == WB_COMMAND_RESIZE) {
+			options->size_is_added = *value == '+';
+			value += options->size_is_added;
+		}
+		/* fall through */
 	case WB_OPTION_SIZE:
 		name = g_strdup_printf("option '--%s'", option->name);
 		return wb_usage_parse_size(name, value, field, error);
@@ -115,7 +121,7 @@ static bool parse_option(struct wb_options *options, enum wb_command_id command,
 					option->argument);
 		value = argv[++*i];
 	}
-	return store_option(options, option, value, error);
+	return store_option(options, command, option, value, error);
 }
 
 bool wb_options_check_mount(const struct wb_options *options, GError **error)
@@ -130,6 +136,11 @@ bool wb_options_check_mount(const struct wb_options *options, GError **error)
 		return wb_usage(error, "'wbfs mount --all' takes cache and backing from the "
 				"configuration, and stays in the background");
 	return true;
+}
+
+static bool check_resize(const struct wb_options *options, GError **error)
+{
+	return options->size_bytes || wb_usage(error, "'wbfs resize' needs --size SIZE");
 }
 
 static bool check_needed(const struct wb_options *options, enum wb_command_id id,
@@ -224,7 +235,8 @@ bool wb_options_parse(struct wb_options *options, enum wb_command_id *command,
 		return false;
 	return options->help || (check_needed(options, *command, error) &&
 				 (*command != WB_COMMAND_MOUNT ||
-				  wb_options_check_mount(options, error)));
+				  wb_options_check_mount(options, error)) &&
+				 (*command != WB_COMMAND_RESIZE || check_resize(options, error)));
 }
 
 void wb_options_clear(struct wb_options *options)

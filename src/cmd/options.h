@@ -34,6 +34,7 @@ enum wb_command_id {
 	WB_COMMAND_DUMP,
 	WB_COMMAND_RESCUE,
 	WB_COMMAND_DETACH,
+	WB_COMMAND_RESIZE,
 	WB_COMMAND_HELP,
 	WB_COMMAND_COUNT
 };
@@ -47,6 +48,7 @@ struct wb_options {
 	char *save_mount_point;		/* of `format --save`, or NULL */
 	uint64_t cache_size_bytes;	/* 0 = not given */
 	uint64_t size_bytes;		/* 0 = not given */
+	bool size_is_added;		/* it was given as +SIZE */
 	uint64_t segment_size_bytes;	/* 0 = not given */
 	bool no_zero;
 	bool force;

@@ -55,6 +55,11 @@ static const struct wb_command commands[WB_COMMAND_COUNT] = {
 		"write all of an unmounted cache back, and take the volume apart",
 		"The backing is complete alone afterwards, a plain image without a mark, and the\n"
 		"cache is refused by mounts. It may be interrupted, and given again." },
+	[WB_COMMAND_RESIZE] = { "resize", "MOUNTPOINT", true,
+		"make the image of a mounted volume larger",
+		"While it is used, and with it a backing that is a file; a device has to be made\n"
+		"larger before. A loop device on it sees that after `losetup -c`. +SIZE is so much\n"
+		"more." },
 	[WB_COMMAND_HELP] = { "help", "COMMAND", false,
 		"explain all commands, or one", NULL },
 };
@@ -63,6 +68,7 @@ static const struct wb_command commands[WB_COMMAND_COUNT] = {
 #define FLAG WB_OPTION_FLAG
 #define STRING WB_OPTION_STRING
 #define SIZE WB_OPTION_SIZE
+#define NEW_SIZE WB_OPTION_NEW_SIZE
 #define MOUNT_OPTIONS WB_OPTION_MOUNT_OPTIONS
 
 const struct wb_option wb_option_table[] = {
@@ -74,8 +80,9 @@ const struct wb_option wb_option_table[] = {
 	  "the backing: an image file or device on the HDD" },
 	{ "cache-size", 0, SIZE, offsetof(struct wb_options, cache_size_bytes), "SIZE",
 	  FOR(FORMAT), 0, "create the cache file with this size" },
-	{ "size", 0, SIZE, offsetof(struct wb_options, size_bytes), "SIZE",
-	  FOR(FORMAT), 0, "create the backing file with this size (sparse)" },
+	{ "size", 0, NEW_SIZE, offsetof(struct wb_options, size_bytes), "SIZE",
+	  FOR(FORMAT) | FOR(RESIZE), 0,
+	  "format: create the backing file with this size (sparse); resize: the new size" },
 	{ "segment-size", 0, SIZE, offsetof(struct wb_options, segment_size_bytes), "SIZE",
 	  FOR(FORMAT) | FOR(CHECK) | FOR(RESCUE), 0,
 	  "unit of the log, a power of two from 64K to 4M (1M)" },

@@ -12,6 +12,7 @@ enum wb_option_type {
 	WB_OPTION_FLAG,
 	WB_OPTION_STRING,
 	WB_OPTION_SIZE,
+	WB_OPTION_NEW_SIZE,	/* also +SIZE, in `resize`: how much larger */
 	WB_OPTION_MOUNT_OPTIONS,
 	WB_OPTION_INTERVAL,	/* --NAME or --NAME=SECONDS: never in a word of its own */
 };

@@ -56,7 +56,8 @@ static bool start_and_wait(const char *mount_point, const struct wb_verb *verb, 
 	g_autoptr(JsonNode) before = wb_client_get_stats(mount_point, error);
 	g_autoptr(JsonNode) after = NULL;
 
-	if (!before || !wb_client_write_verb(mount_point, verb->name, error))
+	if (!before || !wb_client_write_verb(mount_point, verb->request ? verb->request :
+					     verb->name, error))
 		return false;
 	after = wait_for(mount_point, verb, error);
 	if (!after || wb_interrupt_is_asked())
@@ -77,8 +78,11 @@ int wb_verb_run(const char *mount_point, const struct wb_verb *verb)
 	wb_interrupt_listen();
 	ok = resolved && start_and_wait(resolved, verb, &error);
 	if (ok && wb_interrupt_is_asked())
-		return wb_interrupt_report("the %s of %s goes on in the daemon; 'wbfs %s %s' "
-					   "waits for it again", verb->name, resolved,
-					   verb->name, resolved);
+		return verb->request ?
+			wb_interrupt_report("the %s of %s goes on in the daemon", verb->name,
+					    resolved) :
+			wb_interrupt_report("the %s of %s goes on in the daemon; 'wbfs %s %s' "
+					    "waits for it again", verb->name, resolved,
+					    verb->name, resolved);
 	return ok ? WB_EXIT_DONE : wb_report(error);
 }

@@ -14,6 +14,7 @@ struct wb_verb_work {
 
 struct wb_verb {
 	const char *name;
+	const char *request;		/* what is written; NULL: the name */
 	const char *asked_key, *done_key, *failed_key;	/* counters */
 	/* Brings it up to date; or NULL: it is soon over. */
 	void (*measure)(JsonNode *stats, struct wb_verb_work *work);

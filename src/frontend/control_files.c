@@ -60,10 +60,11 @@ static void show_events(struct wb_control *control, GString *text)
 /* --- control ----------------------------------------------------------------------- */
 
 const struct wb_control_verb wb_control_verbs[] = {
-	{ "flush", wb_cache_start_flush },
-	{ "drain", wb_cache_start_drain },
-	{ "scrub", wb_cache_start_scrub },
-	{ "clear_stats", wb_cache_clear_stats },
+	{ "flush", .start = wb_cache_start_flush },
+	{ "drain", .start = wb_cache_start_drain },
+	{ "scrub", .start = wb_cache_start_scrub },
+	{ "clear_stats", .start = wb_cache_clear_stats },
+	{ "resize", .start_with_bytes = wb_cache_start_resize },
 };
 const unsigned wb_control_verb_count = G_N_ELEMENTS(wb_control_verbs);
 
@@ -79,19 +80,49 @@ static const char *trim(const char *text, size_t *length)
 	return text;
 }
 
-const struct wb_control_verb *wb_control_find_verb(const char *text, size_t length)
+/* What stands behind the verb; empty is what no number is. */
+static bool parse_bytes(const char *text, size_t length, uint64_t *bytes)
+{
+	g_autofree char *word = NULL;
+	guint64 number;
+
+	text = trim(text, &length);
+	if (memchr(text, 0, length))
+		return false;
+	word = g_strndup(text, length);
+	if (!g_ascii_string_to_unsigned(word, 10, 0, G_MAXUINT64, &number, NULL))
+		return false;
+	*bytes = number;
+	return true;
+}
+
+static bool is_verb(const struct wb_control_verb *verb, const char *text, size_t length,
+		    uint64_t *bytes)
+{
+	size_t name = strlen(verb->name);
+
+	if (length < name || memcmp(verb->name, text, name))
+		return false;
+	if (verb->start)
+		return length == name;
+	return length > name && g_ascii_isspace(text[name]) &&
+	       parse_bytes(text + name, length - name, bytes);
+}
+
+const struct wb_control_verb *wb_control_find_verb(const char *text, size_t length,
+						   uint64_t *bytes)
 {
 	text = trim(text, &length);
 	for (unsigned i = 0; i < wb_control_verb_count; i++)
-		if (strlen(wb_control_verbs[i].name) == length &&
-		    !memcmp(wb_control_verbs[i].name, text, length))
+		if (is_verb(&wb_control_verbs[i], text, length, bytes))
 			return &wb_control_verbs[i];
 	return NULL;
 }
 
 static int store_control(struct wb_control *control, const char *text, size_t length)
 {
-	const struct wb_control_verb *verb = wb_control_find_verb(text, length);
+	uint64_t bytes = 0;
+	const struct wb_control_verb *verb = wb_control_find_verb(text, length, &bytes);
 
 	if (!verb) {
 		text = trim(text, &length);
@@ -100,7 +131,10 @@ static int store_control(struct wb_control *control, const char *text, size_t le
 				   (int)MIN(length, WB_EVENT_BYTES), text);
 		return -EINVAL;
 	}
-	verb->start(control->cache);
+	if (verb->start)
+		verb->start(control->cache);
+	else
+		verb->start_with_bytes(control->cache, bytes);
 	return 0;
 }
 

@@ -45,13 +45,16 @@ void wb_control_node_show(const struct wb_control_node *node, struct wb_control 
 int wb_control_node_store(const struct wb_control_node *node, struct wb_control *control,
 			  const char *text, size_t length);
 
-/* "flush\n", " drain": one verb, blanks round it ignored. NULL when there is
- * no such verb. */
+/* One of the two: what it does, alone or with a number of bytes behind it. */
 struct wb_control_verb {
 	const char *name;
 	void (*start)(struct wb_cache *cache);
+	void (*start_with_bytes)(struct wb_cache *cache, uint64_t bytes);
 };
-const struct wb_control_verb *wb_control_find_verb(const char *text, size_t length);
+/* "flush\n", " drain", "resize 4096": one verb, blanks round it ignored, and what it
+ * is to be given. NULL when there is no such verb, or it takes something else. */
+const struct wb_control_verb *wb_control_find_verb(const char *text, size_t length,
+						   uint64_t *bytes);
 extern const struct wb_control_verb wb_control_verbs[];
 extern const unsigned wb_control_verb_count;
 

@@ -35,7 +35,6 @@ struct wb_fuse_disk {
 	struct wb_cache *cache;
 	struct wb_receive_pool *receive_pool;
 	struct wb_buffer_pool *read_pool;
-	uint64_t image_bytes;
 	struct operation *operations;
 	unsigned operation_count;
 
@@ -63,7 +62,6 @@ struct wb_fuse_disk *wb_fuse_disk_new(struct wb_cache *cache,
 	disk->read_pool = read_pool;
 	disk->cache = cache;
 	disk->receive_pool = receive_pool;
-	disk->image_bytes = wb_cache_image_bytes(cache);
 	disk->operations = g_new0(struct operation, request_count);
 	disk->operation_count = request_count;
 	disk->free_count = request_count;
@@ -193,9 +191,9 @@ static void submit(struct operation *operation)
 /* How much of the range lies in the image. */
 static uint64_t cut_to_image(const struct wb_fuse_disk *disk, uint64_t offset, uint64_t length)
 {
-	if (offset >= disk->image_bytes)
-		return 0;
-	return MIN(length, disk->image_bytes - offset);
+	uint64_t image_bytes = wb_cache_image_bytes(disk->cache);
+
+	return offset >= image_bytes ? 0 : MIN(length, image_bytes - offset);
 }
 
 /* --- requests ------------------------------------------------------------------- */
@@ -319,10 +317,12 @@ void wb_fuse_disk_fallocate(struct wb_fuse_disk *disk, fuse_req_t req, int mode,
 /* All of it may be called data. */
 void wb_fuse_disk_lseek(struct wb_fuse_disk *disk, fuse_req_t req, off_t offset, int whence)
 {
+	uint64_t image_bytes = wb_cache_image_bytes(disk->cache);
+
 	if (whence != SEEK_DATA && whence != SEEK_HOLE)
 		fuse_reply_err(req, EINVAL);
-	else if (offset < 0 || (uint64_t)offset >= disk->image_bytes)
+	else if (offset < 0 || (uint64_t)offset >= image_bytes)
 		fuse_reply_err(req, ENXIO);
 	else
-		fuse_reply_lseek(req, whence == SEEK_DATA ? offset : (off_t)disk->image_bytes);
+		fuse_reply_lseek(req, whence == SEEK_DATA ? offset : (off_t)image_bytes);
 }

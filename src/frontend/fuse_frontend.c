@@ -101,7 +101,7 @@ static struct fuse_session *session_new(const struct wb_fuse_config *config,
 	return session;
 }
 
-static void fuse_free(struct wb_fuse *fuse)
+void wb_fuse_free(struct wb_fuse *fuse)
 {
 	if (fuse->session)
 		fuse_session_destroy(fuse->session);
@@ -144,7 +144,7 @@ static struct wb_fuse *fail(struct wb_fuse *fuse, GError **error, const char *mo
 	is_starting = false;
 	g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_FAILED, "%s: %s%s%s", mount_point, what,
 		    *start_message ? ": " : "", start_message);
-	fuse_free(fuse);
+	wb_fuse_free(fuse);
 	return NULL;
 }
 
@@ -188,11 +188,30 @@ struct wb_fuse *wb_fuse_start(const struct wb_fuse_config *config, GError **erro
 		    "the kernel and libfuse did not agree on a protocol");
 }
 
+/* Only the attributes: the kernel keeps no data of the image. The lock is held over
+ * it, because the end of the session closes the descriptor that it is written to. */
+void wb_fuse_image_grown(struct wb_fuse *fuse)
+{
+	int error = 0;
+
+	wb_lock_acquire(&fuse->lock);
+	fuse->service.tree.image_bytes = wb_cache_image_bytes(fuse->service.control.cache);
+	if (!fuse->is_over)
+		error = fuse_lowlevel_notify_inval_inode(fuse->session, WB_INO_DISK, -1, 0);
+	wb_lock_release(&fuse->lock);
+	/* ENOENT: the kernel has never looked at it. */
+	if (error && error != -ENOENT)
+		g_warning("the kernel cannot be told that the image has grown: %s",
+			  g_strerror(-error));
+}
+
 void wb_fuse_finish(struct wb_fuse *fuse)
 {
 	wb_fuse_loop_join(fuse->loop);
 	wb_fuse_disk_wait_idle(fuse->service.disk);
+	wb_lock_acquire(&fuse->lock);
+	fuse->is_over = true;
+	wb_lock_release(&fuse->lock);
 	/* Closes /dev/fuse; nothing is unmounted that is not ours any more. */
 	fuse_session_unmount(fuse->session);
-	fuse_free(fuse);
 }

@@ -4,7 +4,8 @@
  * control files beside it. It owns the session, its threads and its buffers;
  * the cache stays the caller's and must outlive it.
  *
- * All functions from one thread; `ended` runs on a thread of the front end.
+ * All functions from one thread but where it says otherwise; `ended` runs on a
+ * thread of the front end.
  */
 #ifndef WB_FRONTEND_FUSE_FRONTEND_H
 #define WB_FRONTEND_FUSE_FRONTEND_H
@@ -39,7 +40,13 @@ struct wb_fuse;
  * the image can be used. NULL and an error when it could not be mounted. */
 struct wb_fuse *wb_fuse_start(const struct wb_fuse_config *config, GError **error);
 
-/* After `ended`: joins the threads, waits for requests under way, frees. */
+/* The image has grown: the kernel is to ask for its size again. Any thread, also while
+ * it is being finished. */
+void wb_fuse_image_grown(struct wb_fuse *fuse);
+
+/* After `ended`: joins the threads, waits for requests under way. */
 void wb_fuse_finish(struct wb_fuse *fuse);
+/* When nobody can tell it of a grown image any more: after the cache was closed. */
+void wb_fuse_free(struct wb_fuse *fuse);
 
 #endif

@@ -8,7 +8,7 @@
 
 #include "frontend/fuse_loop.h"
 
-#define ATTRIBUTE_SECONDS 3600.0	/* nothing changes them behind the kernel */
+#define ATTRIBUTE_SECONDS 3600.0	/* the kernel is told of what changes: the size */
 
 static struct wb_fuse_service *service_of(fuse_req_t req)
 {

@@ -97,7 +97,7 @@ bool wb_fuse_tree_stat(const struct wb_fuse_tree *tree, fuse_ino_t ino, struct s
 	} else if (ino == WB_INO_DISK) {
 		st->st_mode = S_IFREG | (tree->is_read_only ? 0400 : 0600);
 		st->st_size = (off_t)tree->image_bytes;
-		st->st_blocks = (blkcnt_t)(tree->image_bytes / 512);
+		st->st_blocks = (blkcnt_t)(st->st_size / 512);
 	} else if (wb_fuse_tree_control(ino, &node)) {
 		st->st_mode = S_IFREG | wb_control_node_mode(&node);
 	} else {

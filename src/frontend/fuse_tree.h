@@ -9,6 +9,7 @@
 #define FUSE_USE_VERSION 314
 #include <fuse3/fuse_lowlevel.h>
 #include <glib.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -25,9 +26,11 @@ struct wb_fuse_tree {
 	/* constant */
 	uid_t uid;
 	gid_t gid;
-	uint64_t image_bytes;
 	bool is_read_only;		/* the image */
 	struct timespec started;	/* all times of all files */
+
+	/* atomic */
+	_Atomic uint64_t image_bytes;	/* may grow */
 };
 
 /* 0 when there is no such name. */

@@ -32,7 +32,7 @@ static void set_text(JsonObject *object, const char *key, const char *text)
 	json_object_set_string_member(object, key, valid);
 }
 
-static JsonObject *disk_object(const struct wb_disk_facts *disk)
+static JsonObject *disk_object(const struct wb_disk_facts *disk, uint64_t size_bytes)
 {
 	JsonObject *object = json_object_new();
 	const char *kind = disk->is_block_device ? "device" : "file";
@@ -43,23 +43,26 @@ static JsonObject *disk_object(const struct wb_disk_facts *disk)
 	json_object_set_string_member(object, "kind", is_there ? kind : "none");
 	json_object_set_string_member(object, "io", is_there ? io : "none");
 	set_text(object, "buffered_reason", disk->buffered_reason ? disk->buffered_reason : "");
-	set_number(object, "size_bytes", disk->size_bytes);
+	set_number(object, "size_bytes", size_bytes);
 	set_number(object, "alignment_bytes", disk->alignment_bytes);
 	return object;
 }
 
-static void add_mount(JsonObject *root, const struct wb_mount_facts *facts,
-		      const uint8_t uuid[16])
+static void add_mount(JsonObject *root, const struct wb_stats_view *view)
 {
+	const struct wb_mount_facts *facts = view->facts;
 	char text[WB_UUID_TEXT_BYTES];
 
-	wb_uuid_format(uuid, text);
+	wb_uuid_format(view->uuid, text);
 	json_object_set_string_member(root, "version", facts->version);
 	set_number(root, "worker_pid", (uint64_t)facts->worker_pid);
 	json_object_set_string_member(root, "uuid", text);
 	set_text(root, "mount_point", facts->mount_point);
-	json_object_set_object_member(root, "cache", disk_object(&facts->cache));
-	json_object_set_object_member(root, "backing", disk_object(&facts->backing));
+	json_object_set_object_member(root, "cache", disk_object(&facts->cache,
+								 facts->cache.size_bytes));
+	/* It may have grown since. */
+	json_object_set_object_member(root, "backing",
+				      disk_object(&facts->backing, view->snapshot.backing_bytes));
 	json_object_set_boolean_member(root, "read_only", facts->is_read_only);
 	json_object_set_boolean_member(root, "memory_locked", facts->memory_locked);
 	json_object_set_boolean_member(root, "io_flusher", facts->io_flusher);
@@ -104,6 +107,9 @@ static void add_verbs(JsonObject *root, const struct wb_stats_snapshot *s)
 	set_number(root, "drains_asked", s->drains_asked);
 	set_number(root, "drains_done", s->drains_done);
 	set_number(root, "drains_failed", s->drains_failed);
+	set_number(root, "resizes_asked", s->resizes_asked);
+	set_number(root, "resizes_done", s->resizes_done);
+	set_number(root, "resizes_failed", s->resizes_failed);
 }
 
 static void add_scrub(JsonObject *root, const struct wb_stats_snapshot *s)
@@ -310,7 +316,7 @@ JsonObject *wb_stats_json_object(const struct wb_stats_view *view)
 	json_object_set_string_member(root, "state", wb_cache_state_name(snapshot->state));
 	json_object_set_string_member(root, "cache_mode", snapshot->cache_mode);
 	set_text(root, "last_error", snapshot->last_error);
-	add_mount(root, view->facts, view->uuid);
+	add_mount(root, view);
 	add_tunables(root, &view->tunables);
 	add_ring(root, snapshot);
 	set_text(root, "ring", view->ring);

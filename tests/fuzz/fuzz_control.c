@@ -70,8 +70,9 @@ static void write_control(const char *text, size_t length)
 	struct wb_control control = control_of_open_cache();
 	g_autoptr(GString) stats = g_string_new(NULL);
 	int result = find_file("control")->store(&control, text, length);
+	uint64_t bytes;
 
-	g_assert(result == (wb_control_find_verb(text, length) ? 0 : -EINVAL));
+	g_assert(result == (wb_control_find_verb(text, length, &bytes) ? 0 : -EINVAL));
 	wb_sim_settle(&sim);
 	find_file("stats.json")->show(&control, stats);
 	expect_object(stats->str);

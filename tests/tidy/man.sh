@@ -49,7 +49,7 @@ ${CC:-cc} -std=gnu11 -D_GNU_SOURCE -I"$top/src" -o "$work/print" "$work/print.c"
 	$(pkg-config --cflags --libs glib-2.0 json-glib-1.0)
 "$work/print" options >"$work/options"
 "$work/print" stats | grep -o '"[a-z0-9_]*" :' | tr -d '": ' | sort -u >"$work/keys"
-sed -n 's/^\t{ "\([a-z_]*\)", wb_cache_.*/\1/p' \
+sed -n 's/^\t{ "\([a-z_]*\)", \(\.[a-z_]* = \)\?wb_cache_.*/\1/p' \
 	"$top/src/frontend/control_files.c" >"$work/verbs"
 sed -n 's/^\t{ "\([a-z.]*\)", 0[0-7]*, .*/\1/p' \
 	"$top/src/frontend/control_files.c" >"$work/files"
@@ -106,7 +106,7 @@ fi
 section "$page" TUNABLES | sed -n 's/^\.It Li //p' | sort >"$work/said.tunables"
 sort "$work/tunables" | diff - "$work/said.tunables" ||
 	complain "wbfs-control(7) and the table differ in tunables"
-section "$page" DESCRIPTION | sed -n 's/^\.It Li //p' | sort >"$work/said.verbs"
+section "$page" DESCRIPTION | sed -n 's/ Ar .*//; s/^\.It Li //p' | sort >"$work/said.verbs"
 sort "$work/verbs" | diff - "$work/said.verbs" || complain "wbfs-control(7) differs in verbs"
 section "$page" DESCRIPTION | sed -n 's/^\.It Pa //p' | sort >"$work/said.files"
 sort "$work/files" | diff - "$work/said.files" || complain "wbfs-control(7) differs in files"

@@ -11,21 +11,42 @@ static const uint8_t uuid[16] = { 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14,
 
 Test(control_files, take_a_verb_with_blanks_round_it)
 {
-	const struct wb_control_verb *flush = wb_control_find_verb("flush\n", 6);
+	uint64_t bytes = 1;
+	const struct wb_control_verb *flush = wb_control_find_verb("flush\n", 6, &bytes);
 
 	cr_assert(flush);
 	cr_assert_str_eq(flush->name, "flush");
-	cr_assert_eq(wb_control_find_verb("  flush ", 8), flush);
-	cr_assert_str_eq(wb_control_find_verb("drain", 5)->name, "drain");
+	cr_assert_eq(wb_control_find_verb("  flush ", 8, &bytes), flush);
+	cr_assert_str_eq(wb_control_find_verb("drain", 5, &bytes)->name, "drain");
+	cr_assert_eq(bytes, 1);
+}
+
+Test(control_files, take_a_verb_with_a_number_of_bytes)
+{
+	uint64_t bytes = 0;
+
+	cr_assert_str_eq(wb_control_find_verb("resize 1099511627776\n", 21, &bytes)->name,
+			 "resize");
+	cr_assert_eq(bytes, UINT64_C(1) << 40);
+	cr_assert(wb_control_find_verb(" resize\t 5 ", 11, &bytes));
+	cr_assert_eq(bytes, 5);
 }
 
 Test(control_files, take_nothing_else_for_a_verb)
 {
-	static const char *const bad[] = { "", "\n", "flu", "flushh", "flush drain", "FLUSH" };
+	static const char *const bad[] = {
+		"", "\n", "flu", "flushh", "flush drain", "FLUSH", "flush 1",
+		"resize", "resize ", "resize5", "resize +5", "resize -5", "resize 5G", "resize 5 5",
+		"resize 18446744073709551616",
+	};
+	uint64_t bytes = 1;
 
 	for (unsigned i = 0; i < G_N_ELEMENTS(bad); i++)
-		cr_assert_null(wb_control_find_verb(bad[i], strlen(bad[i])), "\"%s\"", bad[i]);
-	cr_assert_null(wb_control_find_verb("flush\0", 6), "a NUL is no blank");
+		cr_assert_null(wb_control_find_verb(bad[i], strlen(bad[i]), &bytes), "\"%s\"",
+			       bad[i]);
+	cr_assert_null(wb_control_find_verb("flush\0", 6, &bytes), "a NUL is no blank");
+	cr_assert_null(wb_control_find_verb("resize 5\0", 9, &bytes), "nor a digit");
+	cr_assert_eq(bytes, 1);
 }
 
 /* What is in it beside a snapshot is set by the test. */

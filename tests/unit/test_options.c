@@ -192,6 +192,26 @@ Test(options, words_of_fstab_and_comments_are_taken)
 	cr_assert_not(options.no_auto);
 }
 
+Test(options, a_new_size_may_be_so_much_more_but_only_of_what_there_is)
+{
+	take(ARGS("resize", "m", "--size", "20G"));
+	cr_assert_eq(options.size_bytes, UINT64_C(20) << 30);
+	cr_assert_not(options.size_is_added);
+	tear_down();
+	take(ARGS("resize", "--size=+512", "m"));
+	cr_assert_eq(options.size_bytes, 512);
+	cr_assert(options.size_is_added);
+	tear_down();
+	refuse(ARGS("resize", "m", "--size", "++1G"), "--size", "'+1G'");
+	tear_down();
+	refuse(ARGS("resize", "m", "--size", "+"), "--size", "takes a size");
+	tear_down();
+	refuse(ARGS("format", "--cache", "c", "--backing", "b", "--size", "+1G"), "--size",
+	       "'+1G'");
+	tear_down();
+	refuse(ARGS("resize", "m"), "needs --size SIZE", "resize");
+}
+
 Test(options, a_missing_argument_is_asked_for)
 {
 	refuse(ARGS("drain"), "drain", "MOUNTPOINT");

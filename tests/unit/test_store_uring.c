@@ -211,6 +211,31 @@ Test(store_uring, what_a_thread_submitted_outlives_it)
 	g_free(submitter);
 }
 
+Test(store_uring, a_disk_that_was_made_larger_is_used_to_its_new_end)
+{
+	struct wb_store *store = open_store();
+	char *data = aligned(2 * BLOCK_BYTES, 'n'), *back = aligned(2 * BLOCK_BYTES, 0);
+
+	cr_assert_eq(store->size_bytes, FILE_BYTES);
+	cr_assert_eq(truncate(test_path, FILE_BYTES + 3 * BLOCK_BYTES), 0);
+	cr_assert_eq(store->size_bytes, FILE_BYTES);
+	wb_store_uring_set_size(store, FILE_BYTES + 3 * BLOCK_BYTES);
+	cr_assert_eq(store->size_bytes, FILE_BYTES + 3 * BLOCK_BYTES);
+	cr_assert_eq(wb_store_write_sync(store, FILE_BYTES - BLOCK_BYTES, data, 2 * BLOCK_BYTES),
+		     0);
+	cr_assert_eq(wb_store_read_sync(store, FILE_BYTES - BLOCK_BYTES, back, 2 * BLOCK_BYTES),
+		     0);
+	cr_assert_arr_eq(back, data, 2 * BLOCK_BYTES);
+	cr_assert_eq(wb_store_read_sync(store, FILE_BYTES + 2 * BLOCK_BYTES, back, BLOCK_BYTES),
+		     0);
+	cr_assert_eq(back[0], 0);
+	wb_store_uring_set_size(store, FILE_BYTES);
+	cr_assert_eq(store->size_bytes, FILE_BYTES + 3 * BLOCK_BYTES, "it never shrinks");
+	wb_store_close(store);
+	free(data);
+	free(back);
+}
+
 struct chain {
 	struct group_io own;
 	struct wb_store *store;
