@@ -150,7 +150,7 @@ static void count_state(struct wb_block_map *map, uint32_t slot,
 	struct wb_segment *segment = wb_segment_of_slot(map->segments, slot);
 
 	if (!wb_slot_state_is_dirty(from) && wb_slot_state_is_dirty(to)) {
-		wb_segment_add_dirty(map->segments, segment);
+		wb_segment_add_dirty(map->segments, segment, 1);
 		atomic_fetch_add(&map->dirty_count, 1);
 	}
 	if (wb_slot_state_is_dirty(from) && !wb_slot_state_is_dirty(to)) {
@@ -207,6 +207,62 @@ struct wb_segment *wb_block_map_put_locked(struct wb_block_map *map, uint64_t ad
 	atomic_store(&map->slots[slot].word, word_of(address, mask, state));
 	return replaced;
 }
+
+/* --- loading ------------------------------------------------------------------ */
+
+/* So many misses of the processor's cache are waited for at once. */
+#define LOAD_GROUP 32u
+
+static void fetch(struct wb_block_map *map, const struct wb_map_version *versions, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		__builtin_prefetch(bucket_of(map, versions[i].address), 1);
+	for (size_t i = 0; i < count; i++) {
+		uint32_t first = *bucket_of(map, versions[i].address);
+
+		if (first)
+			__builtin_prefetch(&map->slots[first - 1]);
+		__builtin_prefetch(&map->slots[versions[i].slot], 1);
+	}
+}
+
+static bool load_one(struct wb_block_map *map, const struct wb_map_version *version)
+{
+	struct slot_entry *slot = &map->slots[version->slot];
+	uint32_t *bucket;
+
+	g_assert(slot->word >> 56 == WB_SLOT_FREE && version->state != WB_SLOT_FREE);
+	if (*find_link(map, version->address))
+		return false;
+	bucket = bucket_of(map, version->address);
+	slot->chain = *bucket;
+	slot->crc = version->crc;
+	*bucket = version->slot + 1;
+	atomic_store_explicit(&slot->word, word_of(version->address, version->mask,
+						   (enum wb_slot_state)version->state),
+			      memory_order_relaxed);
+	return true;
+}
+
+bool wb_block_map_load(struct wb_block_map *map, uint64_t place,
+		       const struct wb_map_version *versions, size_t count)
+{
+	uint32_t dirty = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		if (i % LOAD_GROUP == 0)
+			fetch(map, versions + i, MIN(LOAD_GROUP, count - i));
+		if (!load_one(map, &versions[i]))
+			return false;
+		dirty += wb_slot_state_is_dirty((enum wb_slot_state)versions[i].state);
+	}
+	atomic_fetch_add(&map->cached_count, count);
+	atomic_fetch_add(&map->dirty_count, dirty);
+	wb_segment_add_dirty(map->segments, wb_segment_at(map->segments, place), dirty);
+	return true;
+}
+
+/* --- changes ------------------------------------------------------------------- */
 
 bool wb_block_map_remove_locked(struct wb_block_map *map, uint64_t address)
 {

@@ -80,6 +80,21 @@ bool wb_block_map_remove_locked(struct wb_block_map *map, uint64_t address);
 bool wb_block_map_set_state_locked(struct wb_block_map *map, uint64_t address,
 				   uint32_t slot, enum wb_slot_state state);
 
+/* What a slot holds, for an opening that knows it. */
+struct wb_map_version {
+	uint64_t address;
+	uint32_t slot, crc;
+	uint8_t mask;
+	uint8_t state;		/* enum wb_slot_state, not FREE */
+};
+/*
+ * `count` versions at once, before any other thread: of slots at `place`, in any
+ * order, that are free. FALSE: the map names one of these blocks already, or two
+ * of them are of one; it is of no use any more.
+ */
+bool wb_block_map_load(struct wb_block_map *map, uint64_t place,
+		       const struct wb_map_version *versions, size_t count);
+
 /* For others than writeback, which tries bad blocks again and counts its tries:
  * the dirty version of `address` in `slot` could not be read. FALSE: it is another
  * one by now, or clean. */

@@ -163,6 +163,20 @@ static int sync_before_stop(struct wb_cache *cache)
 	return error;
 }
 
+/* So that the next opening need not read the log. All of it is durable. Without
+ * one, the stop is as good. */
+static void write_checkpoint(struct wb_cache *cache)
+{
+	struct wb_superblock *superblock = wb_recorder_superblock(cache->recorder);
+	struct wb_checkpoint_deps deps;
+	struct wb_flush_cut last;
+
+	wb_cache_fill_checkpoint_deps(cache, &deps);
+	wb_flush_get_last(cache->path.flush, &last);
+	wb_checkpoint_write(&deps, &(struct wb_checkpoint_last){
+			    last.sequence, last.segment_id, last.crc }, superblock);
+}
+
 static int close_clean(struct wb_cache *cache, enum wb_close_mode mode)
 {
 	uint64_t dirty_left;
@@ -188,7 +202,10 @@ static int close_clean(struct wb_cache *cache, enum wb_close_mode mode)
 	is_detached = mode == WB_CLOSE_DETACH && dirty_left == 0;
 	if (is_detached)
 		wb_recorder_superblock(cache->recorder)->incompat |= WB_INCOMPAT_DETACHED;
-	error = wb_reclaim_record_sync(cache->reclaim, WB_STATE_CLEAN);
+	wb_reclaim_fill_superblock(cache->reclaim, WB_STATE_CLEAN);
+	if (!is_detached)
+		write_checkpoint(cache);
+	error = wb_reclaim_record_sync(cache->reclaim);
 	if (!error && cache->config.watch.stopped)
 		cache->config.watch.stopped(cache->config.watch.arg, dirty_left == 0);
 	return !error && mode == WB_CLOSE_DETACH && !is_detached ? -EBUSY : error;

@@ -9,7 +9,6 @@
 #include "base/mutant.h"
 #include "cache/backing_check.h"
 #include "cache/recovery.h"
-#include "format/endian.h"
 
 gboolean wb_cache_is_attached(const char *cache_label, const struct wb_superblock *superblock,
 			      GError **error)
@@ -72,134 +71,6 @@ static gboolean mark_bad_places(struct wb_cache *cache, const struct wb_superblo
 		    "the backing, then format another disk",
 		    cache->config.cache_store->label, bad, count, WB_GOOD_SEGMENTS_MIN);
 	return FALSE;
-}
-
-/* --- the memory image of the log ------------------------------------------------ */
-
-static void put(struct wb_data_path *path, const struct wb_entry *entry, uint32_t slot,
-		enum wb_slot_state state)
-{
-	struct wb_stripe *stripe = wb_block_map_stripe(path->map, entry->address);
-	struct wb_mapping now;
-	uint64_t until;
-
-	wb_lock_acquire(&stripe->lock);
-	wb_block_map_lookup_locked(path->map, entry->address, &now);
-	/* A copy of the backing's data never replaces what the backing does not
-	 * have yet: dirty data, or a discard that was not punched. */
-	if (entry->type == WB_ENTRY_DATA ||
-	    (!(now.slot != WB_NO_SLOT && wb_slot_state_is_dirty(now.state)) &&
-	     wb_extent_table_lookup(path->extents, entry->address, &until) == WB_EXTENT_NONE)) {
-		wb_block_map_put_locked(path->map, entry->address, slot, entry->mask, state);
-		wb_block_map_set_crc(path->map, slot, entry->crc_or_length);
-	}
-	wb_lock_release(&stripe->lock);
-}
-
-static void replay_extent(struct wb_data_path *path, const struct wb_recovery_record *record,
-			  const struct wb_entry *entry)
-{
-	struct wb_extent extent = {
-		.first = entry->address, .count = entry->crc_or_length,
-		.sequence = record->sequence, .segment_id = record->segment_id,
-		.kind = entry->type == WB_ENTRY_BAD ? WB_EXTENT_BAD : WB_EXTENT_ZERO,
-	};
-
-	if (WB_MUTANT(tombstone_dropped) ||
-	    (WB_MUTANT(discard_table_overflows) && wb_extent_table_count(path->extents) >= 4))
-		return;
-	if (record->is_live || !WB_MUTANT(warm_copy_survives_discard))
-		wb_block_map_remove_range(path->map, extent.first, extent.count);
-	/* Below the tail the backing knows of it already: it only kills copies. */
-	if (!record->is_live)
-		return;
-	if (entry->type == WB_ENTRY_BYPASS && WB_MUTANT(bypass_carves_nothing))
-		return;
-	if (entry->type == WB_ENTRY_BYPASS) {
-		wb_extent_table_carve(path->extents, extent.first, extent.count,
-				      WB_EXTENT_NONE);
-		return;
-	}
-	g_assert(wb_extent_table_reserve(path->extents));
-	wb_segment_add_dirty(path->segments,
-			     wb_segment_of_id(path->segments, record->segment_id));
-	wb_extent_table_insert(path->extents, &extent);
-}
-
-/* Lost data that was written again is lost no more. Pending zeros stay: what is
- * written over them holds the whole block. If it does not, then nothing was
- * pending any more when it was written: the punch was on the backing, and
- * perhaps later data of the block, which a second punch would destroy. */
-static void carve_overwritten(struct wb_data_path *path, const struct wb_entry *entry)
-{
-	bool is_whole = entry->mask == wb_image_block_mask(&path->image, entry->address);
-
-	if (WB_MUTANT(overwritten_not_carved))
-		return;
-	wb_extent_table_carve(path->extents, entry->address, 1,
-			      is_whole ? WB_EXTENT_BAD : WB_EXTENT_NONE);
-}
-
-static void replay_record(struct wb_data_path *path, const struct wb_recovery *recovery,
-			  const struct wb_recovery_record *record)
-{
-	struct wb_segment *segment = wb_segment_of_id(path->segments, record->segment_id);
-	uint64_t place = wb_geometry_place(&path->geometry, record->segment_id);
-	uint32_t block = record->block_offset + 1;
-
-	if (segment->id != record->segment_id) {
-		segment->id = record->segment_id;
-		segment->first_sequence = record->sequence;
-	}
-	segment->last_sequence = record->sequence;
-	for (size_t i = 0; i < record->entry_count; i++) {
-		const struct wb_entry_disk *disk = &g_array_index(recovery->entries,
-				struct wb_entry_disk, record->first_entry + i);
-		struct wb_entry entry = {
-			.address = wb_get_le48(disk->address), .mask = disk->mask,
-			.type = disk->type, .crc_or_length = wb_get_le32(disk->crc_or_length),
-		};
-
-		if (!wb_entry_has_block(entry.type)) {
-			replay_extent(path, record, &entry);
-			continue;
-		}
-		if (entry.type == WB_ENTRY_DATA && record->is_live) {
-			put(path, &entry, wb_geometry_slot(&path->geometry, place, block),
-			    WB_SLOT_DIRTY);
-			carve_overwritten(path, &entry);
-		} else if (entry.type != WB_ENTRY_VOID &&
-			   record->sequence >= recovery->superblock.warm_sequence) {
-			put(path, &entry, wb_geometry_slot(&path->geometry, place, block),
-			    WB_SLOT_CLEAN);
-		}
-		block++;
-	}
-}
-
-/* Fragments that replaying can make: an extent itself and the half that it cuts
- * off another one; a half for each entry that carves. */
-static size_t count_fragments(const struct wb_recovery *recovery)
-{
-	size_t extents = 0, blocks = 0;
-
-	for (size_t i = 0; i < recovery->entries->len; i++) {
-		if (wb_entry_has_block(g_array_index(recovery->entries, struct wb_entry_disk,
-						     i).type))
-			blocks++;
-		else
-			extents++;
-	}
-	return extents > 0 ? 4 * extents + blocks : 0;
-}
-
-static void replay(struct wb_cache *cache, const struct wb_recovery *recovery)
-{
-	for (size_t i = 0; i < recovery->records->len; i++)
-		replay_record(&cache->path, recovery,
-			      &g_array_index(recovery->records, struct wb_recovery_record, i));
-	cache->recovered_records = recovery->record_count;
-	cache->recovered_dirty_blocks = wb_block_map_dirty_count(cache->path.map);
 }
 
 /* --- the backing --------------------------------------------------------------------- */
@@ -337,6 +208,8 @@ static gboolean begin_epoch(struct wb_cache *cache, const struct wb_recovery *re
 		result = wb_store_flush_sync(cache->config.cache_store);
 	if (result)
 		return io_error(cache, "flushing", result, error);
+	if (WB_MUTANT(checkpoint_outlives_opening) && recovery->was_clean)
+		return TRUE;
 	result = wb_recorder_write_sync(cache->recorder);
 	if (result)
 		return io_error(cache, "writing the superblocks", result, error);
@@ -359,6 +232,7 @@ static void make_recorder(struct wb_cache *cache, const struct wb_recovery *reco
 	superblock.tail_sequence = recovery->tail_sequence;
 	superblock.durable = recovery->cut_sequence;
 	superblock.state_flags = 0;
+	/* From here on it is of an earlier session. */
 	superblock.checkpoint_used = 0;
 	superblock.checkpoint_crc = 0;
 	cache->recorder = wb_recorder_new(cache->config.cache_store, &cache->stats,
@@ -402,8 +276,7 @@ static gboolean make_state(struct wb_cache *cache, const struct wb_recovery *rec
 	path->map = wb_block_map_new(&path->geometry, path->segments, error);
 	if (!path->map)
 		return FALSE;
-	path->extents = wb_extent_table_new(path->segments,
-		WB_EXTENTS_MAX + count_fragments(recovery));
+	path->extents = wb_extent_table_new(path->segments, WB_EXTENTS_MAX);
 	cache->executor = wb_executor_new("wb-request", cache->config.worker_mode, 2);
 	path->executor = cache->executor;
 	path->exclusion = wb_exclusion_new(path->map, cache->executor);
@@ -549,8 +422,9 @@ static void wire(struct wb_cache *cache)
 	wb_worker_kick(cache->writeback_worker);
 }
 
+/* FALSE without an error: the checkpoint is odd. */
 static gboolean open_recovered(struct wb_cache *cache, struct wb_recovery *recovery,
-			       GError **error)
+			       bool *is_odd, GError **error)
 {
 	struct wb_log_start start = {
 		/* Beyond the mark's too: with --force the cache may be an older copy,
@@ -576,7 +450,10 @@ static gboolean open_recovered(struct wb_cache *cache, struct wb_recovery *recov
 	    !wb_cache_make_requests(cache, WB_BOUNCE_COUNT * WB_BLOCK_BYTES, error) ||
 	    !mark_bad_places(cache, &recovery->superblock, error))
 		return FALSE;
-	replay(cache, recovery);
+	if (!wb_cache_replay(cache, recovery)) {
+		*is_odd = true;
+		return FALSE;
+	}
 	if (!look_at_backing(cache, recovery, error))
 		return FALSE;
 	if (wb_cache_is_read_only(cache)) {
@@ -590,9 +467,13 @@ static gboolean open_recovered(struct wb_cache *cache, struct wb_recovery *recov
 
 static void note_opening(struct wb_cache *cache)
 {
-	wb_message_note(&cache->message, "opened: epoch %" G_GUINT64_FORMAT ", %"
-			G_GUINT64_FORMAT " records found in the log, %" G_GUINT64_FORMAT
-			" blocks dirty", cache->opened_epoch, cache->recovered_records,
+	g_autofree char *found = cache->is_from_checkpoint ?
+		g_strdup("what the clean stop left") :
+		g_strdup_printf("%" G_GUINT64_FORMAT " records found in the log",
+				cache->recovered_records);
+
+	wb_message_note(&cache->message, "opened: epoch %" G_GUINT64_FORMAT ", %s, %"
+			G_GUINT64_FORMAT " blocks dirty", cache->opened_epoch, found,
 			cache->recovered_dirty_blocks);
 	if (cache->opening_note)
 		wb_message_note(&cache->message, "%s", cache->opening_note);
@@ -615,16 +496,13 @@ struct wb_cache *wb_cache_new(const struct wb_cache_config *config)
 	return cache;
 }
 
-struct wb_cache *wb_cache_open(const struct wb_cache_config *config, GError **error)
+/* Takes the recovery. NULL and an error, or the checkpoint is odd. */
+static struct wb_cache *open_from(const struct wb_cache_config *config,
+				  struct wb_recovery *recovery, bool *is_odd, GError **error)
 {
-	struct wb_recovery *recovery = wb_recovery_scan(config->cache_store, NULL, error);
-	struct wb_cache *cache;
-	gboolean ok;
+	struct wb_cache *cache = wb_cache_new(config);
+	gboolean ok = open_recovered(cache, recovery, is_odd, error);
 
-	if (!recovery)
-		return NULL;
-	cache = wb_cache_new(config);
-	ok = open_recovered(cache, recovery, error);
 	wb_recovery_free(recovery);
 	if (!ok) {
 		wb_cache_free(cache);
@@ -634,5 +512,22 @@ struct wb_cache *wb_cache_open(const struct wb_cache_config *config, GError **er
 	note_opening(cache);
 	if (!wb_cache_is_read_only(cache))
 		wire(cache);
+	return cache;
+}
+
+struct wb_cache *wb_cache_open(const struct wb_cache_config *config, GError **error)
+{
+	struct wb_recovery *recovery = wb_recovery_from_checkpoint(config->cache_store);
+	struct wb_cache *cache = NULL;
+	bool is_odd = recovery == NULL;
+
+	if (recovery)
+		cache = open_from(config, recovery, &is_odd, error);
+	/* Nothing was changed yet, and the log is complete without it. */
+	if (is_odd) {
+		recovery = wb_recovery_scan(config->cache_store, NULL, error);
+		if (recovery)
+			cache = open_from(config, recovery, &is_odd, error);
+	}
 	return cache;
 }

@@ -4,6 +4,7 @@
 #define WB_CACHE_CACHE_PRIVATE_H
 
 #include "cache/carry.h"
+#include "cache/checkpoint.h"
 #include "cache/grow.h"
 #include "cache/modulator.h"
 #include "cache/rate.h"
@@ -26,6 +27,7 @@ struct wb_cache {
 	uint8_t uuid[16];
 	uint64_t opened_epoch;		/* relocations go beyond it */
 	uint64_t recovered_records, recovered_dirty_blocks;
+	bool is_from_checkpoint;
 	uint64_t found_lifetime[WB_LIFETIME_COUNT];	/* of the superblocks */
 	uint64_t opened_ns;
 	struct wb_data_path path;
@@ -136,6 +138,11 @@ void wb_cache_on_backing_flushed(void *arg);
 void wb_cache_make_read_only(struct wb_cache *cache, const struct wb_log_start *start);
 /* The answer to a verb that cannot be done there: -EROFS, and `what` for people. */
 int wb_cache_refuse_verb(struct wb_cache *cache, const char *what);
+/* cache_replay.c: what recovery found, into map and tables, which are new. FALSE:
+ * the checkpoint that it names is no good. */
+struct wb_recovery;
+bool wb_cache_replay(struct wb_cache *cache, const struct wb_recovery *recovery);
+void wb_cache_fill_checkpoint_deps(struct wb_cache *cache, struct wb_checkpoint_deps *deps);
 /* Empty, for wb_cache_free() at any point of opening. */
 struct wb_cache *wb_cache_new(const struct wb_cache_config *config);
 /* As many as the config says, each with aligned memory of its own. */

@@ -14,7 +14,7 @@
 
 struct wb_extent_table {
 	struct wb_segment_table *segments;	/* constant */
-	size_t capacity;			/* constant, spare included */
+	size_t capacity;			/* constant after opening; spare included */
 
 	struct wb_lock lock;
 	/* under lock */
@@ -34,6 +34,16 @@ struct wb_extent_table *wb_extent_table_new(struct wb_segment_table *segments,
 	table->extents = g_new0(struct wb_extent, table->capacity);
 	wb_lock_init(&table->lock, WB_RANK_EXTENTS);
 	return table;
+}
+
+void wb_extent_table_make_room(struct wb_extent_table *table, size_t fragments)
+{
+	size_t need = table->count + table->reserved + fragments + SPARE_FRAGMENTS;
+
+	if (table->capacity >= need)
+		return;
+	table->capacity = need + need / 2;
+	table->extents = g_renew(struct wb_extent, table->extents, table->capacity);
 }
 
 void wb_extent_table_free(struct wb_extent_table *table)
@@ -127,7 +137,7 @@ static void carve_locked(struct wb_extent_table *table, uint64_t first, uint64_t
 			rest.first = end;
 			rest.count = extent_end - end;
 			wb_segment_add_dirty(table->segments,
-				wb_segment_of_id(table->segments, rest.segment_id));
+				wb_segment_of_id(table->segments, rest.segment_id), 1);
 			insert_at(table, i + 1, &rest);
 			return;
 		} else if (extent->first < first) {
@@ -267,6 +277,18 @@ bool wb_extent_table_next(struct wb_extent_table *table, uint64_t from,
 	return !wb_extent_table_is_empty(table) && find_next(table, from, is_kind, kind, extent);
 }
 
+bool wb_extent_table_get(struct wb_extent_table *table, size_t i, struct wb_extent *extent)
+{
+	bool has;
+
+	wb_lock_acquire(&table->lock);
+	has = i < table->count;
+	if (has)
+		*extent = table->extents[i];
+	wb_lock_release(&table->lock);
+	return has;
+}
+
 size_t wb_extent_table_bad_count(struct wb_extent_table *table)
 {
 	size_t count = 0;
@@ -297,7 +319,7 @@ void wb_extent_table_move(struct wb_extent_table *table, uint64_t from_segment,
 			continue;
 		/* In before out: the ring never looks clean in between. */
 		wb_segment_add_dirty(table->segments,
-				     wb_segment_of_id(table->segments, to_segment));
+				     wb_segment_of_id(table->segments, to_segment), 1);
 		extent->segment_id = to_segment;
 		wb_segment_sub_dirty(table->segments,
 				     wb_segment_of_id(table->segments, from_segment));

@@ -35,6 +35,8 @@ struct wb_extent_table;
 struct wb_extent_table *wb_extent_table_new(struct wb_segment_table *segments,
 					    size_t capacity);
 void wb_extent_table_free(struct wb_extent_table *table);
+/* Opening only, before any other thread: room for so many more than there are. */
+void wb_extent_table_make_room(struct wb_extent_table *table, size_t fragments);
 
 /* Room for one later insertion; FALSE when the table is full. Each success is
  * given back by one insert or one unreserve. */
@@ -63,6 +65,8 @@ bool wb_extent_table_next_zero(struct wb_extent_table *table, uint64_t from,
 /* The first fragment of `kind` that ends behind `from`. */
 bool wb_extent_table_next(struct wb_extent_table *table, uint64_t from,
 			  enum wb_extent_kind kind, struct wb_extent *extent);
+/* Extent i in order of address; FALSE: there are not so many. */
+bool wb_extent_table_get(struct wb_extent_table *table, size_t i, struct wb_extent *extent);
 size_t wb_extent_table_bad_count(struct wb_extent_table *table);
 /* The first BAD fragment that ends behind `from` and whose entry is in segment
  * `segment_id`. */

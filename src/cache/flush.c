@@ -614,14 +614,26 @@ bool wb_flush_is_quiet(struct wb_flush *flush)
 	return is_quiet;
 }
 
+static void get_last_locked(struct wb_flush *flush, struct wb_flush_cut *last)
+{
+	last->sequence = wb_log_durable(flush->deps.log);
+	last->segment_id = flush->durable_segment;
+	last->crc = flush->durable_crc;
+}
+
+void wb_flush_get_last(struct wb_flush *flush, struct wb_flush_cut *last)
+{
+	wb_lock_acquire(&flush->lock);
+	get_last_locked(flush, last);
+	wb_lock_release(&flush->lock);
+}
+
 bool wb_flush_get_cut(struct wb_flush *flush, struct wb_flush_cut *cut)
 {
 	bool ok;
 
 	wb_lock_acquire(&flush->lock);
-	cut->sequence = wb_log_durable(flush->deps.log);
-	cut->segment_id = flush->durable_segment;
-	cut->crc = flush->durable_crc;
+	get_last_locked(flush, cut);
 	ok = flush->wants_relocation && flush->writes_in_flight == 0 &&
 	     !flush->must_rewrite && cut->sequence + 1 == flush->failing_sequence;
 	wb_lock_release(&flush->lock);

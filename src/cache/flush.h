@@ -102,6 +102,8 @@ struct wb_flush_cut {
 	uint32_t crc;
 };
 bool wb_flush_get_cut(struct wb_flush *flush, struct wb_flush_cut *cut);
+/* The last durable record. */
+void wb_flush_get_last(struct wb_flush *flush, struct wb_flush_cut *last);
 /* It cannot be done now: goes on where it was, after a pause. */
 void wb_flush_retry_in_place(struct wb_flush *flush);
 /* One try more that failed, of a write that is no record: for who waits. It was

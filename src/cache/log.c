@@ -293,7 +293,7 @@ bool wb_log_append_extent(struct wb_log *log, enum wb_log_use use, uint8_t type,
 		/* A bypass needs none: what it supersedes is clean and older. */
 		if (type != WB_ENTRY_BYPASS && !WB_MUTANT(extents_uncounted))
 			wb_segment_add_dirty(log->segments,
-				     wb_segment_of_id(log->segments, log->open->segment_id));
+				     wb_segment_of_id(log->segments, log->open->segment_id), 1);
 		atomic_fetch_add(&log->open->copies, 1);
 		if (entry_room(log) == 0) {
 			seal_locked(log);

@@ -169,7 +169,7 @@ static bool commit_judgement(struct wb_reclaim *reclaim, enum wb_urgency urgency
 	return true;
 }
 
-static void fill_superblock(struct wb_reclaim *reclaim, uint32_t state_flags)
+void wb_reclaim_fill_superblock(struct wb_reclaim *reclaim, uint32_t state_flags)
 {
 	struct wb_superblock *superblock = wb_recorder_superblock(reclaim->deps.recorder);
 
@@ -215,7 +215,7 @@ static bool start_recording(struct wb_reclaim *reclaim)
 		return false;
 	if (reclaim->failures > 0 && wb_clock_now_ns(reclaim->deps.clock) < reclaim->retry_at_ns)
 		return false;
-	fill_superblock(reclaim, 0);
+	wb_reclaim_fill_superblock(reclaim, 0);
 	wb_recorder_start(reclaim->deps.recorder, &callbacks);
 	return true;
 }
@@ -344,12 +344,10 @@ bool wb_reclaim_record_last(struct wb_reclaim *reclaim)
 	return false;
 }
 
-int wb_reclaim_record_sync(struct wb_reclaim *reclaim, uint32_t state_flags)
+int wb_reclaim_record_sync(struct wb_reclaim *reclaim)
 {
-	int error;
+	int error = wb_recorder_write_sync(reclaim->deps.recorder);
 
-	fill_superblock(reclaim, state_flags);
-	error = wb_recorder_write_sync(reclaim->deps.recorder);
 	if (!error)
 		wb_tail_is_durable(reclaim->deps.tail, reclaim->recording);
 	return error;

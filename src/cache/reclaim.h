@@ -59,8 +59,9 @@ bool wb_reclaim_record_step(struct wb_reclaim *reclaim);
  * which costs the next recovery some work and nobody any data. */
 bool wb_reclaim_record_last(struct wb_reclaim *reclaim);
 
-/* Writes what the superblocks should say now (tail, durable) plus `flags`,
- * at a clean stop. 0 or -errno. Nothing else may be running. */
-int wb_reclaim_record_sync(struct wb_reclaim *reclaim, uint32_t state_flags);
+/* For a clean stop, when nothing else runs: what the superblocks should say now
+ * (tail, durable) plus `flags`; and writing them: 0 or -errno. */
+void wb_reclaim_fill_superblock(struct wb_reclaim *reclaim, uint32_t state_flags);
+int wb_reclaim_record_sync(struct wb_reclaim *reclaim);
 
 #endif

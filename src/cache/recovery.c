@@ -189,13 +189,18 @@ static void end(struct wb_recovery_scan *scan)
 	g_free(scan->firsts);
 }
 
+static void make_images(struct wb_recovery_scan *scan)
+{
+	wb_recovery_image_init(&scan->segment, scan->geometry->segment_blocks);
+	wb_recovery_image_init(&scan->headers, MIN(WB_RECOVERY_BATCH_BLOCKS,
+						   scan->geometry->segment_count));
+}
+
 static gboolean run(struct wb_recovery_scan *scan, GError **error)
 {
 	if (!wb_recovery_read_superblocks(scan, error))
 		return FALSE;
-	wb_recovery_image_init(&scan->segment, scan->geometry->segment_blocks);
-	wb_recovery_image_init(&scan->headers, MIN(WB_RECOVERY_BATCH_BLOCKS,
-						   scan->geometry->segment_count));
+	make_images(scan);
 	return wb_recovery_read_firsts(scan, error) && walk_and_judge(scan, error) &&
 	       wb_recovery_check_data(scan, error);
 }
@@ -217,6 +222,26 @@ struct wb_recovery *wb_recovery_scan(struct wb_store *cache_store,
 	}
 	end(&scan);
 	return result;
+}
+
+struct wb_recovery *wb_recovery_from_checkpoint(struct wb_store *cache_store)
+{
+	struct wb_recovery_scan scan;
+	struct wb_recovery *result;
+	bool ok;
+
+	begin(&scan, cache_store, NULL);
+	result = scan.result;
+	ok = wb_recovery_read_superblocks(&scan, NULL);
+	if (ok) {
+		make_images(&scan);
+		ok = wb_recovery_find_checkpoint(&scan);
+	}
+	end(&scan);
+	if (ok)
+		return result;
+	wb_recovery_free(result);
+	return NULL;
 }
 
 void wb_recovery_free(struct wb_recovery *recovery)

@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "format/checkpoint_codec.h"
 #include "format/record_codec.h"
 #include "format/superblock_codec.h"
 #include "io/store.h"
@@ -47,6 +48,10 @@ struct wb_recovery {
 	 * log of lone blocks has millions) --- */
 	GArray *records;		/* of struct wb_recovery_record */
 	GArray *entries;		/* of struct wb_entry_disk */
+
+	/* --- only of wb_recovery_from_checkpoint(), instead of records and entries --- */
+	bool has_checkpoint;
+	struct wb_checkpoint checkpoint;
 
 	/* --- only with goes_past_damage --- */
 	char *damage;			/* why opening refuses; NULL: it does not */
@@ -101,6 +106,12 @@ struct wb_recovery_options {
 struct wb_recovery *wb_recovery_scan(struct wb_store *cache_store,
 				     const struct wb_recovery_options *options,
 				     GError **error);
+/*
+ * The checkpoint of a clean stop, where there is one that counts: what a scan says
+ * of superblocks and log, and the head of the checkpoint instead of records; loading
+ * it may still fail. NULL: the log has to be scanned.
+ */
+struct wb_recovery *wb_recovery_from_checkpoint(struct wb_store *cache_store);
 void wb_recovery_free(struct wb_recovery *recovery);
 
 /*

@@ -116,6 +116,9 @@ bool wb_recovery_is_too_many(const struct wb_recovery_scan *scan, const GArray *
 /* recovery_break.c: is the end of the walk the end of the log? */
 gboolean wb_recovery_judge_end(struct wb_recovery_scan *scan, GError **error);
 
+/* recovery_checkpoint.c: fills the result, if there is one that counts. */
+bool wb_recovery_find_checkpoint(struct wb_recovery_scan *scan);
+
 /* recovery_lost.c: what lies behind damage, for scans that go past it. */
 void wb_recovery_forget_lost(struct wb_recovery_scan *scan);
 /* A header found behind a break. */

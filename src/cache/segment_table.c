@@ -88,11 +88,14 @@ uint64_t wb_segment_table_bad_count(const struct wb_segment_table *table)
 	return atomic_load(&table->bad_count);
 }
 
-void wb_segment_add_dirty(struct wb_segment_table *table, struct wb_segment *segment)
+void wb_segment_add_dirty(struct wb_segment_table *table, struct wb_segment *segment,
+			  uint32_t count)
 {
-	if (atomic_fetch_add(&segment->dirty_count, 1) == 0 && table->clock)
+	if (!count)
+		return;
+	if (atomic_fetch_add(&segment->dirty_count, count) == 0 && table->clock)
 		segment->dirty_since_ns = wb_clock_now_ns(table->clock);
-	atomic_fetch_add(&table->dirty_total, 1);
+	atomic_fetch_add(&table->dirty_total, count);
 }
 
 void wb_segment_sub_dirty(struct wb_segment_table *table, struct wb_segment *segment)

@@ -62,7 +62,8 @@ struct wb_segment *wb_segment_of_id(struct wb_segment_table *table, uint64_t id)
 bool wb_segment_table_mark_bad(struct wb_segment_table *table, uint64_t place);
 uint64_t wb_segment_table_bad_count(const struct wb_segment_table *table);
 
-void wb_segment_add_dirty(struct wb_segment_table *table, struct wb_segment *segment);
+void wb_segment_add_dirty(struct wb_segment_table *table, struct wb_segment *segment,
+			  uint32_t count);
 void wb_segment_sub_dirty(struct wb_segment_table *table, struct wb_segment *segment);
 /*
  * Before that, unless the backing has it: what was dirty is superseded by a record

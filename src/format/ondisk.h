@@ -52,6 +52,7 @@ enum {
 
 #define WB_SUPERBLOCK_MAGIC "wbfsSUPR"	/* 8 bytes */
 #define WB_RECORD_MAGIC "wbfsRECD"	/* 8 bytes */
+#define WB_CHECKPOINT_MAGIC "wbfsCKPT"	/* 8 bytes */
 
 /* incompat: bits that a program must know to use the cache at all */
 #define WB_INCOMPAT_DETACHED (UINT64_C(1) << 0)	/* no volume any more */
@@ -158,6 +159,51 @@ struct wb_record_disk {
 	uint8_t zero_4088[8];		/* 4088 */
 };
 
+/*
+ * The checkpoint of a clean stop: this block, then runs, then for each segment of
+ * them, in order of place, the segment and an entry for each of its other blocks,
+ * then extents; zeros up to a multiple of 4096.
+ */
+struct wb_checkpoint_disk {
+	uint8_t magic[8];		/*    0 */
+	wb_le32 crc;			/*    8 of these 4096 bytes, itself 0 */
+	uint8_t zero_12[4];		/*   12 */
+	uint8_t uuid[16];		/*   16 */
+	wb_le64 epoch;			/*   32 */
+	wb_le64 last_sequence;		/*   40 */
+	wb_le64 last_segment;		/*   48 */
+	wb_le32 last_crc;		/*   56 */
+	wb_le32 run_count;		/*   60 */
+	wb_le64 tail_segment;		/*   64 */
+	wb_le64 tail_sequence;		/*   72 */
+	wb_le32 segment_count;		/*   80 in all runs */
+	wb_le32 extent_count;		/*   84 */
+	wb_le64 dirty_blocks;		/*   88 entries of type DATA */
+	uint8_t zero_96[4000];		/*   96 */
+};
+
+/* Places next to each other that hold segments which matter. */
+struct wb_checkpoint_run_disk {
+	wb_le32 first_place;		/* 0 */
+	wb_le32 place_count;		/* 4 */
+};
+
+/* In place of an entry of block 0, which is a header. */
+struct wb_checkpoint_segment_disk {
+	wb_le64 first_sequence;		/*  0 of the records in it */
+	wb_le16 record_count;		/*  8 */
+	uint8_t zero_10[2];		/* 10 */
+};
+
+struct wb_checkpoint_extent_disk {
+	wb_le48 first;			/*  0 block address on the image */
+	uint8_t type;			/*  6 DISCARD or BAD */
+	uint8_t zero_7[1];		/*  7 */
+	wb_le48 count;			/*  8 blocks */
+	wb_le16 record;			/* 14 of its segment, from 0 */
+	wb_le32 place;			/* 16 of that segment */
+};
+
 static_assert(sizeof(struct wb_superblock_disk) == WB_BLOCK_BYTES, "superblock");
 static_assert(offsetof(struct wb_superblock_disk, uuid) == 40, "");
 static_assert(offsetof(struct wb_superblock_disk, segment_count) == 64, "");
@@ -183,5 +229,12 @@ static_assert(offsetof(struct wb_record_disk, durable) == 64, "");
 static_assert(offsetof(struct wb_record_disk, block_offset) == 88, "");
 static_assert(offsetof(struct wb_record_disk, flags) == 96, "");
 static_assert(offsetof(struct wb_record_disk, entries) == 128, "");
+static_assert(sizeof(struct wb_checkpoint_disk) == WB_BLOCK_BYTES, "checkpoint");
+static_assert(offsetof(struct wb_checkpoint_disk, epoch) == 32, "");
+static_assert(offsetof(struct wb_checkpoint_disk, tail_segment) == 64, "");
+static_assert(offsetof(struct wb_checkpoint_disk, zero_96) == 96, "");
+static_assert(sizeof(struct wb_checkpoint_run_disk) == 8, "checkpoint run");
+static_assert(sizeof(struct wb_checkpoint_segment_disk) == sizeof(struct wb_entry_disk), "");
+static_assert(sizeof(struct wb_checkpoint_extent_disk) == 20, "checkpoint extent");
 
 #endif

@@ -74,21 +74,12 @@ void wb_store_assert_io(const struct wb_store *store, const struct wb_io *io)
 
 /* --- waiting ------------------------------------------------------------- */
 
-struct sync_io {
-	struct wb_io io;		/* first: done() casts */
-	struct wb_lock lock;
-	struct wb_cond cond;
-	/* under lock */
-	bool is_finished;
-	int error;
-};
-
 static void sync_done(struct wb_io *io, int error)
 {
-	struct sync_io *sync = (struct sync_io *)io;
+	struct wb_store_read *sync = (struct wb_store_read *)io;
 
 	/* Signalled under the lock: once the waiter can see is_finished this
-	 * thread is through with the object, which lies on the waiter's stack. */
+	 * thread is through with the object, which may lie on the waiter's stack. */
 	wb_lock_acquire(&sync->lock);
 	sync->error = error;
 	sync->is_finished = true;
@@ -96,7 +87,7 @@ static void sync_done(struct wb_io *io, int error)
 	wb_lock_release(&sync->lock);
 }
 
-static bool sync_is_finished(struct sync_io *sync)
+static bool sync_is_finished(struct wb_store_read *sync)
 {
 	bool is_finished;
 
@@ -106,33 +97,52 @@ static bool sync_is_finished(struct sync_io *sync)
 	return is_finished;
 }
 
-static void sync_wait(struct wb_store *store, struct sync_io *sync)
+static void sync_begin(struct wb_store *store, struct wb_store_read *sync, enum wb_io_op op,
+		       uint64_t offset_bytes, void *buffer, uint64_t length_bytes)
+{
+	sync->is_finished = false;
+	sync->error = 0;
+	wb_lock_init(&sync->lock, WB_RANK_STORE);
+	wb_cond_init(&sync->cond);
+	wb_io_prepare(&sync->io, op, WB_IO_CLASS_LOG, offset_bytes, buffer,
+		      length_bytes, sync_done);
+	wb_store_submit(store, &sync->io);
+}
+
+static int sync_wait(struct wb_store *store, struct wb_store_read *sync)
 {
 	if (store->ops->poll) {
 		while (!sync_is_finished(sync))
 			g_assert(store->ops->poll(store));
-		return;
+	} else {
+		wb_lock_acquire(&sync->lock);
+		while (!sync->is_finished)
+			wb_cond_wait(&sync->cond, &sync->lock);
+		wb_lock_release(&sync->lock);
 	}
-	wb_lock_acquire(&sync->lock);
-	while (!sync->is_finished)
-		wb_cond_wait(&sync->cond, &sync->lock);
-	wb_lock_release(&sync->lock);
+	wb_cond_clear(&sync->cond);
+	wb_lock_clear(&sync->lock);
+	return sync->error;
+}
+
+void wb_store_read_begin(struct wb_store *store, struct wb_store_read *read,
+			 uint64_t offset_bytes, void *buffer, uint64_t length_bytes)
+{
+	sync_begin(store, read, WB_IO_READ, offset_bytes, buffer, length_bytes);
+}
+
+int wb_store_read_wait(struct wb_store *store, struct wb_store_read *read)
+{
+	return sync_wait(store, read);
 }
 
 static int run_sync(struct wb_store *store, enum wb_io_op op, uint64_t offset_bytes,
 		    void *buffer, uint64_t length_bytes)
 {
-	struct sync_io sync = { .error = 0 };
+	struct wb_store_read sync;
 
-	wb_lock_init(&sync.lock, WB_RANK_STORE);
-	wb_cond_init(&sync.cond);
-	wb_io_prepare(&sync.io, op, WB_IO_CLASS_LOG, offset_bytes, buffer,
-		      length_bytes, sync_done);
-	wb_store_submit(store, &sync.io);
-	sync_wait(store, &sync);
-	wb_cond_clear(&sync.cond);
-	wb_lock_clear(&sync.lock);
-	return sync.error;
+	sync_begin(store, &sync, op, offset_bytes, buffer, length_bytes);
+	return sync_wait(store, &sync);
 }
 
 static int run_pieces(struct wb_store *store, enum wb_io_op op, uint64_t offset_bytes,

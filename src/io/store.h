@@ -32,6 +32,8 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
+#include "base/lock.h"
+
 enum wb_io_op { WB_IO_READ, WB_IO_WRITE, WB_IO_FLUSH, WB_IO_ZERO };
 
 /* Who wants it: schedulers, deadlines and statistics tell them apart. */
@@ -115,6 +117,23 @@ int wb_store_write_sync(struct wb_store *store, uint64_t offset_bytes,
 int wb_store_zero_sync(struct wb_store *store, uint64_t offset_bytes,
 		       uint64_t length_bytes);
 int wb_store_flush_sync(struct wb_store *store);
+
+/*
+ * A read that goes on while whoever began it does something else. Each one that
+ * was begun is waited for, once; until then it stays where it is, and buffer and
+ * struct belong to the store. Start-up only.
+ */
+struct wb_store_read {
+	struct wb_io io;		/* first: done() casts */
+	struct wb_lock lock;
+	struct wb_cond cond;
+	/* under lock */
+	bool is_finished;
+	int error;
+};
+void wb_store_read_begin(struct wb_store *store, struct wb_store_read *read,
+			 uint64_t offset_bytes, void *buffer, uint64_t length_bytes);
+int wb_store_read_wait(struct wb_store *store, struct wb_store_read *read);	/* 0 or -errno */
 
 /*
  * Reads `count` pieces of `piece_bytes` at the given offsets into

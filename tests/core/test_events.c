@@ -74,9 +74,12 @@ Test(events, begin_with_what_opening_found)
 	expect("note opened: epoch ");
 	expect(" 0 records found in the log, 0 blocks dirty");
 	cr_assert_eq(wb_sim_fill(&sim, 0, 1, 3 * BLOCK, WB_REQUEST_FUA), 0);
-	cr_assert_eq(wb_sim_close(&sim), 0);
+	wb_sim_kill(&sim);
 	cr_assert(wb_sim_open(&sim, NULL));
 	expect(" 1 records found in the log, 3 blocks dirty");
+	cr_assert_eq(wb_sim_close(&sim), 0);
+	cr_assert(wb_sim_open(&sim, NULL));
+	expect(", what the clean stop left, 3 blocks dirty");
 }
 
 Test(events, have_the_time_of_the_wall)

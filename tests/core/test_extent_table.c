@@ -33,7 +33,7 @@ static bool insert(uint64_t first, uint64_t count, uint64_t sequence,
 
 	if (!wb_extent_table_reserve(table))
 		return false;
-	wb_segment_add_dirty(segments, wb_segment_of_id(segments, extent.segment_id));
+	wb_segment_add_dirty(segments, wb_segment_of_id(segments, extent.segment_id), 1);
 	wb_extent_table_insert(table, &extent);
 	return true;
 }

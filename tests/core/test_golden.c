@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "format/block.h"
+#include "format/checkpoint_codec.h"
 #include "format/record_codec.h"
 #include "format/superblock_codec.h"
 #include "support/golden.h"
@@ -113,4 +114,91 @@ Test(golden, record_headers_are_encoded_as_they_were)
 						      block, wb_golden_names[i]);
 		cr_expect_gt(count, 0, "%s holds no record", wb_golden_names[i]);
 	}
+}
+
+/* --- checkpoints ----------------------------------------------------------------- */
+
+static const uint8_t *check_head(const uint8_t *region, const struct wb_superblock *superblock,
+				 struct wb_checkpoint *checkpoint)
+{
+	struct wb_checkpoint_disk again;
+
+	cr_assert_eq(wb_checkpoint_decode((const void *)region, superblock, checkpoint),
+		     WB_CHECKPOINT_VALID);
+	wb_checkpoint_encode(checkpoint, &again);
+	cr_expect_arr_eq(&again, region, sizeof again);
+	return region + sizeof again;
+}
+
+static const uint8_t *check_run(const uint8_t *at)
+{
+	struct wb_checkpoint_run run;
+	struct wb_checkpoint_run_disk again;
+
+	cr_assert(wb_checkpoint_decode_run((const void *)at, &sim.geometry, &run));
+	again = wb_checkpoint_encode_run(&run);
+	cr_expect_arr_eq(&again, at, sizeof again);
+	return at + sizeof again;
+}
+
+static const uint8_t *check_segment(const uint8_t *at, const struct wb_checkpoint *checkpoint)
+{
+	struct wb_checkpoint_segment segment;
+	struct wb_checkpoint_segment_disk again;
+
+	cr_assert(wb_checkpoint_decode_segment((const void *)at, &sim.geometry, checkpoint,
+					       &segment));
+	again = wb_checkpoint_encode_segment(&segment);
+	cr_expect_arr_eq(&again, at, sizeof again);
+	at += sizeof again;
+	for (uint32_t block = 1; block < sim.geometry.segment_blocks; block++) {
+		struct wb_entry entry;
+		struct wb_entry_disk entry_again;
+
+		cr_assert(wb_checkpoint_decode_entry((const void *)at, &sim.geometry, &entry));
+		entry_again = wb_checkpoint_encode_entry(&entry);
+		cr_expect_arr_eq(&entry_again, at, sizeof entry_again);
+		at += sizeof entry_again;
+	}
+	return at;
+}
+
+static const uint8_t *check_extent(const uint8_t *at)
+{
+	struct wb_checkpoint_extent extent;
+	struct wb_checkpoint_extent_disk again;
+
+	cr_assert(wb_checkpoint_decode_extent((const void *)at, &sim.geometry, &extent));
+	again = wb_checkpoint_encode_extent(&extent);
+	cr_expect_arr_eq(&again, at, sizeof again);
+	return at + sizeof again;
+}
+
+Test(golden, a_checkpoint_is_encoded_as_it_was)
+{
+	g_autofree char *in = directory();
+	struct wb_checkpoint checkpoint;
+	struct wb_superblock superblock;
+	const uint8_t *region, *at;
+	const char *field;
+
+	wb_golden_load(&sim, in, "checkpoint");
+	region = wb_sim_cache_bytes(&sim) + sim.geometry.checkpoint_offset;
+	cr_assert_eq(wb_superblock_decode((const void *)wb_sim_cache_bytes(&sim),
+					  sim.cache_disk.memory->size_bytes, &superblock, &field),
+		     WB_SUPERBLOCK_VALID);
+	cr_expect_eq(wb_crc32c(region, superblock.checkpoint_used), superblock.checkpoint_crc);
+	at = check_head(region, &superblock, &checkpoint);
+	cr_expect_gt(checkpoint.segment_count, 3);
+	cr_expect_gt(checkpoint.extent_count, 1);
+	cr_expect_gt(checkpoint.dirty_blocks, 5);
+	for (uint32_t i = 0; i < checkpoint.run_count; i++)
+		at = check_run(at);
+	for (uint32_t i = 0; i < checkpoint.segment_count; i++)
+		at = check_segment(at, &checkpoint);
+	for (uint32_t i = 0; i < checkpoint.extent_count; i++)
+		at = check_extent(at);
+	cr_expect_lt(region + superblock.checkpoint_used - at, WB_BLOCK_BYTES);
+	for (; at < region + superblock.checkpoint_used; at++)
+		cr_expect_eq(*at, 0);
 }

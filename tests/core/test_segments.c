@@ -39,9 +39,9 @@ Test(segments, ids_and_slots_name_places)
 
 Test(segments, dirty_things_are_counted_in_the_segment_and_in_all)
 {
-	wb_segment_add_dirty(table, wb_segment_at(table, 1));
-	wb_segment_add_dirty(table, wb_segment_at(table, 1));
-	wb_segment_add_dirty(table, wb_segment_at(table, 2));
+	wb_segment_add_dirty(table, wb_segment_at(table, 1), 1);
+	wb_segment_add_dirty(table, wb_segment_at(table, 1), 1);
+	wb_segment_add_dirty(table, wb_segment_at(table, 2), 1);
 	wb_segment_sub_dirty(table, wb_segment_at(table, 1));
 	cr_expect_eq(wb_segment_at(table, 1)->dirty_count, 1);
 	cr_expect_eq(wb_segment_table_dirty(table), 2);

@@ -26,6 +26,8 @@ void crash_totals_add(struct crash_totals *totals, const struct crash_report *re
 	totals->failures += report->objection != NULL;
 	sum->power_cuts += report->power_cuts;
 	sum->cuts_while_opening += report->cuts_while_opening;
+	sum->cuts_while_stopping += report->cuts_while_stopping;
+	sum->checkpoints += report->checkpoints;
 	sum->kills += report->kills;
 	sum->clean_stops += report->clean_stops;
 	sum->requests += report->requests;

@@ -67,7 +67,7 @@ static bool goes_on(const struct run *run)
 
 /* Some moments are short, and much depends on what is true just then. */
 enum watch { WATCH_NOTHING, WATCH_SUPERBLOCK, WATCH_FLUSH, WATCH_FUA, WATCH_BACKING_FLUSH,
-	     WATCH_PUNCH, WATCH_FIRST_OF_SEGMENT, WATCH_COUNT };
+	     WATCH_PUNCH, WATCH_FIRST_OF_SEGMENT, WATCH_CHECKPOINT, WATCH_COUNT };
 
 static bool is_watched(const struct run *run, const struct wb_store *store,
 		       const struct wb_io *io)
@@ -91,6 +91,10 @@ static bool is_watched(const struct run *run, const struct wb_store *store,
 		       io->offset_bytes >= run->sim.geometry.ring_offset &&
 		       (io->offset_bytes - run->sim.geometry.ring_offset) %
 				       run->sim.geometry.segment_bytes == 0;
+	case WATCH_CHECKPOINT:
+		return is_cache && io->op != WB_IO_FLUSH &&
+		       io->offset_bytes >= run->sim.geometry.checkpoint_offset &&
+		       io->offset_bytes < run->sim.geometry.ring_offset;
 	default:
 		return false;
 	}
@@ -418,6 +422,7 @@ static bool check_recovered(struct run *run)
 		return false;
 	}
 	run->least_cut = stats.head_sequence;
+	run->report->checkpoints += stats.is_from_checkpoint;
 	while (at < image) {
 		uint64_t bytes = MIN(image - at, WB_REQUEST_BYTES_MAX);
 		int error = wb_sim_read(&run->sim, at, data + at, bytes);
@@ -581,6 +586,7 @@ static void end_life(struct run *run)
 	}
 	error = wb_sim_close(&run->sim);
 	if (is_dead(run)) {
+		run->report->cuts_while_stopping++;
 		cut_power(run);
 	} else if (error && may_hold_lost_data(run)) {
 		cut_power(run);

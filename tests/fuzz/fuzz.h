@@ -17,6 +17,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 #define WB_FUZZ_TARGET(name) wb_fuzz_##name
 int wb_fuzz_superblock(const uint8_t *data, size_t size);
 int wb_fuzz_record(const uint8_t *data, size_t size);
+int wb_fuzz_checkpoint(const uint8_t *data, size_t size);
 int wb_fuzz_image(const uint8_t *data, size_t size);
 int wb_fuzz_command_line(const uint8_t *data, size_t size);
 int wb_fuzz_configuration(const uint8_t *data, size_t size);

@@ -3,8 +3,8 @@
  * Byte 0: flags; then the cache disk (support/sparse.h), of the size that a
  * volume of 8 segments of 64 KiB and 1 MiB has. Recovery looks at it; what it
  * takes, or a repair makes of it, is opened, read, written, synced, stopped
- * cleanly and opened again. The FIX flags make checksums right, so that the bytes
- * behind them are reached.
+ * cleanly and opened again, from a checkpoint if there is one. The FIX flags make
+ * checksums right, so that the bytes behind them are reached.
  */
 #include <errno.h>
 #include <string.h>
@@ -118,6 +118,19 @@ static void fix_superblock(const struct headers *headers, unsigned flags,
 		s->crc = wb_put_le32(wb_block_compute_crc(s));
 }
 
+/* As large as the superblock says. */
+static void fix_checkpoint(struct wb_superblock_disk *s, uint8_t *cache, uint64_t cache_bytes)
+{
+	uint64_t offset = wb_get_le64(s->checkpoint_offset), used = wb_get_le64(s->checkpoint_used);
+	struct wb_checkpoint_disk *head;
+
+	if (offset > cache_bytes || used > cache_bytes - offset || used < sizeof *head)
+		return;
+	head = (void *)(cache + offset);
+	head->crc = wb_put_le32(wb_block_compute_crc(head));
+	s->checkpoint_crc = wb_put_le32(wb_crc32c(head, used));
+}
+
 /* Not into the disk's memory, which a power cut would not know of. The disk is
  * new: only the superblocks are not zeros. */
 static void write_durably(const uint8_t *cache, uint64_t bytes)
@@ -142,8 +155,12 @@ static void lay_disk(const uint8_t *data, size_t size, unsigned flags)
 	find_headers(&headers, cache, bytes);
 	if (flags & FIX_HEADERS)
 		fix_headers(&headers, flags, cache + bytes);
-	for (unsigned copy = 0; copy < WB_SUPERBLOCK_COUNT && (flags & FIX_SUPERBLOCKS); copy++)
-		fix_superblock(&headers, flags, (void *)(cache + wb_superblock_offset(copy)));
+	for (unsigned copy = 0; copy < WB_SUPERBLOCK_COUNT && (flags & FIX_SUPERBLOCKS); copy++) {
+		struct wb_superblock_disk *superblock = (void *)(cache + wb_superblock_offset(copy));
+
+		fix_checkpoint(superblock, cache, bytes);
+		fix_superblock(&headers, flags, superblock);
+	}
 	write_durably(cache, bytes);
 	g_aligned_free(cache);
 }
@@ -335,16 +352,18 @@ static void read_all(struct contents *contents)
 		read_blocks(contents, i, RUN_BLOCKS);
 }
 
-/* An invented cache holds clean copies of what the backing never had. */
-static void teach_backing(const struct contents *contents)
+/* An invented cache holds clean copies of what the backing never had. (Before the
+ * first step, which may forget some of them.) */
+static void teach_backing(void)
 {
 	for (unsigned i = 0; i < BLOCKS; i++) {
-		size_t at = (size_t)i * WB_BLOCK_BYTES;
 		bool is_dirty;
+		const uint8_t *copy = wb_sim_cached_block(&sim, i, &is_dirty);
 
-		if (wb_sim_cached_block(&sim, i, &is_dirty) && !is_dirty)
-			g_assert(!wb_store_write_sync(sim.backing_disk.counting, at,
-						      contents->data + at, WB_BLOCK_BYTES));
+		if (copy && !is_dirty)
+			g_assert(!wb_store_write_sync(sim.backing_disk.counting,
+						      (uint64_t)i * WB_BLOCK_BYTES, copy,
+						      WB_BLOCK_BYTES));
 	}
 	g_assert(!wb_store_flush_sync(sim.backing_disk.counting));
 }
@@ -397,19 +416,49 @@ static bool stop_in_some_way(unsigned flags)
 	return true;
 }
 
+/* The log was not looked at: it may be damaged, or say something else than an
+ * invented checkpoint. */
+static bool may_contradict_log(unsigned flags, bool is_log_sound)
+{
+	struct wb_stats_snapshot stats;
+
+	wb_sim_stats(&sim, &stats);
+	return stats.is_from_checkpoint &&
+	       (!is_log_sound || (flags & (FIX_SUPERBLOCKS | FIX_HEADERS)));
+}
+
+/* What was stopped leaves a checkpoint again; else the log is asked after all. */
+static void open_in_spite_of_log(unsigned flags, const struct contents *contents)
+{
+	static struct contents found;
+
+	if (!open_or_refuse()) {
+		g_assert(flags & POWER_CUT);
+		return;
+	}
+	read_all(&found);
+	if (!(flags & POWER_CUT))
+		expect_same(contents, &found);
+	wb_sim_close(&sim);
+}
+
 /* A volume that was opened once is as good as any other. */
-static void use(unsigned flags)
+static void use(unsigned flags, bool is_log_sound)
 {
 	static struct contents contents, found;
-	bool is_synced;
+	bool in_spite_of_log = may_contradict_log(flags, is_log_sound), is_synced;
 
+	teach_backing();
 	read_all(&contents);
-	teach_backing(&contents);
 	is_synced = change(&contents);
 	read_all(&found);
 	expect_same(&contents, &found);
 	if (!stop_in_some_way(flags) || !is_synced)
 		return;
+	if (in_spite_of_log) {
+		open_in_spite_of_log(flags, &contents);
+		return;
+	}
 	g_assert(scan(flags));
 	g_assert(wb_sim_open(&sim, NULL));
 	read_all(&found);
@@ -420,6 +469,7 @@ static void use(unsigned flags)
 int WB_FUZZ_TARGET(image)(const uint8_t *data, size_t size)
 {
 	struct wb_sim_params params = { .image_bytes = IMAGE_BYTES, .backing_fill = 0xb0 };
+	bool is_log_sound;
 
 	if (size == 0)
 		return 0;
@@ -427,12 +477,12 @@ int WB_FUZZ_TARGET(image)(const uint8_t *data, size_t size)
 	params.seed = data[0] & POWER_CUT ? size : 0;
 	wb_sim_init(&sim, &params);
 	lay_disk(data + 1, size - 1, data[0]);
-	scan(data[0]);
+	is_log_sound = scan(data[0]);
 	if (data[0] & REPAIR)
 		repair();
 	/* (a backing that is larger than its image is no reason to refuse) */
 	if (open_or_refuse() && wb_cache_image_bytes(sim.cache) >= IMAGE_BYTES)
-		use(data[0]);
+		use(data[0], is_log_sound);
 	wb_sim_clear(&sim);
 	return 0;
 }

@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "format/endian.h"
 #include "format/ondisk.h"
 #include "support/golden.h"
 #include "support/sparse.h"
@@ -75,6 +76,27 @@ static const struct {
 	ENTRY(15, 1, mask, 0), ENTRY(11, 2, type, 0x77),
 };
 
+/* The same of the checkpoint of that image. */
+#define HEAD(field, value) \
+	{ "checkpoint_" #field, offsetof(struct wb_checkpoint_disk, field), \
+	  sizeof ((struct wb_checkpoint_disk *)0)->field, value }
+#define BODY(name, at, value) \
+	{ "checkpoint_" name, sizeof(struct wb_checkpoint_disk) + (at), 1, value }
+#define FIRST_SEGMENT sizeof(struct wb_checkpoint_run_disk)
+
+static const struct {
+	const char *name;
+	size_t offset, bytes;
+	uint8_t value;
+} checkpoint_lies[] = {
+	HEAD(last_sequence, 0x11), HEAD(last_segment, 0x11), HEAD(run_count, 0xff),
+	HEAD(segment_count, 0xff), HEAD(extent_count, 0xff), HEAD(dirty_blocks, 0x11),
+	BODY("run_first", 0, 2), BODY("run_count_1", 4, 3),
+	BODY("first_sequence", FIRST_SEGMENT, 7), BODY("record_count", FIRST_SEGMENT + 8, 14),
+	BODY("entry_address", FIRST_SEGMENT + 12, 1), BODY("entry_type", FIRST_SEGMENT + 12 + 7, 2),
+	BODY("entry_mask", FIRST_SEGMENT + 12 + 6, 0),
+};
+
 static struct wb_sim sim;
 
 static void write_seed(const char *corpus, const char *target, const char *name,
@@ -114,6 +136,16 @@ static void write_image(const char *golden, const char *corpus, const char *name
 	write_seed(corpus, "image", name, suffix, seed);
 }
 
+static void write_checkpoint(const char *corpus, const char *name, const uint8_t *cache)
+{
+	const struct wb_superblock_disk *superblock = (const void *)cache;
+	uint64_t used = wb_get_le64(superblock->checkpoint_used);
+
+	if (used)
+		write_block(corpus, "checkpoint", name, "", 3,
+			    cache + wb_get_le64(superblock->checkpoint_offset), used);
+}
+
 static void make_from_golden(const char *golden, const char *corpus, const char *name)
 {
 	const uint8_t *cache;
@@ -130,6 +162,7 @@ static void make_from_golden(const char *golden, const char *corpus, const char 
 	write_block(corpus, "record", name, "_1", 3,
 		    cache + sim.geometry.ring_offset + sim.geometry.segment_bytes,
 		    WB_BLOCK_BYTES);
+	write_checkpoint(corpus, name, cache);
 	wb_sim_clear(&sim);
 }
 
@@ -165,9 +198,22 @@ static void write_lie(const char *golden, const char *corpus, unsigned i)
 	write_disk(corpus, "alone_", lies[i].name, cache);
 }
 
+static void write_checkpoint_lie(const char *golden, const char *corpus, unsigned i)
+{
+	uint8_t *cache = wb_sim_cache_bytes(&sim);
+	uint8_t *region = cache + sim.geometry.checkpoint_offset;
+
+	wb_golden_load(&sim, golden, "checkpoint");
+	memset(region + checkpoint_lies[i].offset, checkpoint_lies[i].value,
+	       checkpoint_lies[i].bytes);
+	write_disk(corpus, "lie_", checkpoint_lies[i].name, cache);
+}
+
 static void make_lies(const char *golden, const char *corpus)
 {
 	wb_golden_init(&sim);
+	for (unsigned i = 0; i < G_N_ELEMENTS(checkpoint_lies); i++)
+		write_checkpoint_lie(golden, corpus, i);
 	for (unsigned i = 0; i < G_N_ELEMENTS(lies); i++)
 		write_lie(golden, corpus, i);
 	wb_sim_clear(&sim);

@@ -21,7 +21,8 @@ static const struct target {
 	int (*run)(const uint8_t *data, size_t size);
 } targets[] = {
 	{ "superblock", wb_fuzz_superblock }, { "record", wb_fuzz_record },
-	{ "image", wb_fuzz_image }, { "command_line", wb_fuzz_command_line },
+	{ "checkpoint", wb_fuzz_checkpoint }, { "image", wb_fuzz_image },
+	{ "command_line", wb_fuzz_command_line },
 	{ "configuration", wb_fuzz_configuration }, { "control", wb_fuzz_control },
 };
 

@@ -260,6 +260,19 @@ static void make_dead_timelines(void)
 	finish_log();
 }
 
+/* What such a log leads to, some parts of blocks, and a clean stop. */
+static void make_checkpoint(void)
+{
+	make_bypass_and_bad();
+	if (!wb_sim_open(&sim, NULL))
+		g_error("it does not open");
+	for (unsigned i = 0; i < 8; i++)
+		must(wb_sim_fill(&sim, (70 + i * 3) * BLOCK + 512 * i, (uint8_t)(0x20 + i),
+				 512 * (1 + 3 * i), i % 3 ? 0 : WB_REQUEST_FUA));
+	must(wb_sim_zero(&sim, 200 * BLOCK + 700, 20 * BLOCK, WB_REQUEST_FUA));
+	must(wb_sim_close(&sim));
+}
+
 /* --- writing ------------------------------------------------------------------------ */
 
 static const struct {
@@ -270,6 +283,7 @@ static const struct {
 	{ "discards", make_discards }, { "bypass_and_bad", make_bypass_and_bad },
 	{ "dead_timelines", make_dead_timelines }, { "wrapped", make_wrapped },
 	{ "bad_place", make_bad_place }, { "looked_at", make_looked_at },
+	{ "checkpoint", make_checkpoint },
 };
 
 static void write_file(const char *directory, const char *name, const char *suffix,

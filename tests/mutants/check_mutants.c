@@ -85,6 +85,7 @@ static char *run_history(const struct mutant *mutant, uint64_t seed, uint64_t *p
 	case MUTANT_ROT: return scenario_rot(seed);
 	case MUTANT_MIRROR: return scenario_mirror(seed);
 	case MUTANT_BYPASS: return scenario_bypass(seed);
+	case MUTANT_CHECKPOINT: return scenario_checkpoint(seed);
 	}
 	g_assert_not_reached();
 }
@@ -260,7 +261,7 @@ static bool try_all(struct trial *trials, unsigned jobs)
 
 static const char *const scenario_names[] = {
 	[MUTANT_RANDOM] = "random", [MUTANT_ROT] = "rot", [MUTANT_MIRROR] = "mirror",
-	[MUTANT_BYPASS] = "bypass",
+	[MUTANT_BYPASS] = "bypass", [MUTANT_CHECKPOINT] = "checkpoint",
 };
 
 static char *replay_of(const struct mutant *mutant, uint64_t seed)

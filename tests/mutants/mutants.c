@@ -36,6 +36,12 @@ const struct mutant mutants[] = {
 	MUTANT("no_flush_at_open", "recovery flushes before its superblocks claim the cut"),
 	MUTANT("superblocks_together", "one copy of the superblock is durable before the other "
 	       "is touched"),
+	MUTANT("checkpoint_outlives_opening",
+	       "an opening ends the checkpoint that it used, and none counts when a later session "
+	       "has begun"),
+	MUTANT_IN(MUTANT_CHECKPOINT, "checkpoint_crc_unchecked",
+		  "a checkpoint counts only with the right checksum"),
+	MUTANT("checkpoint_without_extents", "a checkpoint holds the pending discards"),
 	/* the log */
 	MUTANT("durable_not_a_prefix", "`durable` is a prefix of the records"),
 	MUTANT("durable_claimed_early", "a header claims only what is durable"),

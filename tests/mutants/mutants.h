@@ -6,7 +6,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum mutant_scenario { MUTANT_RANDOM, MUTANT_ROT, MUTANT_MIRROR, MUTANT_BYPASS };
+enum mutant_scenario { MUTANT_RANDOM, MUTANT_ROT, MUTANT_MIRROR, MUTANT_BYPASS,
+		       MUTANT_CHECKPOINT };
 
 struct mutant {
 	const char *name;

@@ -256,11 +256,13 @@ static void append_bypass(struct wb_sim *sim, struct wb_prng *prng, uint8_t *mod
 	wb_recovery_free(r);
 }
 
-static char *compare_model(const uint8_t *image, const uint8_t *model, const char *what)
+static char *compare_model(const uint8_t *image, const uint8_t *model, const char *promise,
+			   const char *what)
 {
 	for (unsigned i = 0; i < BLOCKS; i++) {
 		if (!is_full_of(image + i * BLOCK, model[i]))
-			return g_strdup_printf("P7: block %u %s is not %#x", i, what, model[i]);
+			return g_strdup_printf("%s: block %u %s is not %#x", promise, i, what,
+					       model[i]);
 	}
 	return NULL;
 }
@@ -292,10 +294,76 @@ char *scenario_bypass(uint64_t seed)
 	append_bypass(&sim, &prng, model);
 	g_assert(wb_sim_open(&sim, NULL));
 	g_assert(wb_sim_read(&sim, 0, image, BLOCKS * BLOCK) == 0);
-	objection = compare_model(image, model, "of the image");
+	objection = compare_model(image, model, "P7", "of the image");
 	g_assert(wb_sim_drain(&sim) == 0);
 	if (!objection)
-		objection = compare_model(wb_sim_backing_bytes(&sim), model, "of the backing");
+		objection = compare_model(wb_sim_backing_bytes(&sim), model, "P7", "of the backing");
+	wb_sim_clear(&sim);
+	return objection;
+}
+
+/* --- a checkpoint that rots ------------------------------------------------------------------ */
+
+static void make_stopped_volume(struct wb_sim *sim, struct wb_prng *prng, uint8_t *model)
+{
+	g_assert(wb_sim_open(sim, NULL));
+	for (unsigned n = 0; n < 40; n++) {
+		uint64_t first = wb_prng_below(prng, BLOCKS - 8);
+		uint64_t count = 1 + wb_prng_below(prng, 8);
+
+		if (wb_prng_below(prng, 8)) {
+			memset(model + first, (int)n + 1, count);
+			g_assert(wb_sim_fill(sim, first * BLOCK, (uint8_t)(n + 1), count * BLOCK,
+					     0) == 0);
+		} else {
+			memset(model + first, 0, count);
+			g_assert(wb_sim_zero(sim, first * BLOCK, count * BLOCK, 0) == 0);
+		}
+		if (n == 20)
+			g_assert(wb_sim_drain(sim) == 0);
+	}
+	g_assert(wb_sim_close(sim) == 0);
+}
+
+/* Anywhere in what its head, which has a checksum of its own, says. */
+static void spoil_checkpoint(struct wb_sim *sim, struct wb_prng *prng)
+{
+	struct wb_recovery *r = wb_recovery_scan(sim->cache_disk.counting, NULL, NULL);
+	uint64_t used = r->superblock.checkpoint_used;
+	uint8_t *region = wb_sim_cache_bytes(sim) + sim->geometry.checkpoint_offset;
+
+	g_assert(used >= 2 * BLOCK);
+	for (uint64_t n = 1 + wb_prng_below(prng, 2); n > 0; n--)
+		region[BLOCK + wb_prng_below(prng, used - BLOCK)] ^=
+			(uint8_t)(1u << wb_prng_below(prng, 8));
+	wb_recovery_free(r);
+}
+
+char *scenario_checkpoint(uint64_t seed)
+{
+	struct wb_sim_params params = { .seed = seed, .image_bytes = BLOCKS * BLOCK,
+					.segment_count = 32, .no_writeback = true,
+					.is_uncounted = true };
+	g_autofree uint8_t *image = g_malloc(BLOCKS * BLOCK);
+	uint8_t model[BLOCKS] = { 0 };
+	struct wb_prng prng;
+	struct wb_sim sim;
+	char *objection = NULL;
+
+	wb_prng_init(&prng, seed);
+	wb_sim_init(&sim, &params);
+	make_stopped_volume(&sim, &prng, model);
+	spoil_checkpoint(&sim, &prng);
+	if (!wb_sim_open(&sim, NULL))
+		objection = g_strdup("refused for a rotten checkpoint");
+	else if (wb_sim_read(&sim, 0, image, BLOCKS * BLOCK))
+		objection = g_strdup("reading the image failed");
+	else
+		objection = compare_model(image, model, "P1", "of the image");
+	if (!objection && wb_sim_drain(&sim))
+		objection = g_strdup("a drain failed");
+	if (!objection)
+		objection = compare_model(wb_sim_backing_bytes(&sim), model, "P1", "of the backing");
 	wb_sim_clear(&sim);
 	return objection;
 }

@@ -17,5 +17,7 @@ char *scenario_rot(uint64_t seed);
 char *scenario_mirror(uint64_t seed);
 /* A BYPASS entry over pending discards: the backing has what is newer (P7). */
 char *scenario_bypass(uint64_t seed);
+/* Bits turn in the checkpoint of a clean stop: the log is there all the same (P1). */
+char *scenario_checkpoint(uint64_t seed);
 
 #endif

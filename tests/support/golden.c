@@ -10,7 +10,7 @@
 
 const char *const wb_golden_names[] = {
 	"clean", "dirty", "torn", "discards", "bypass_and_bad", "dead_timelines", "wrapped",
-	"bad_place", "looked_at",
+	"bad_place", "looked_at", "checkpoint",
 	NULL
 };
 
@@ -102,6 +102,7 @@ char *wb_golden_describe(struct wb_sim *sim)
 	GString *text = g_string_new(NULL);
 	g_autoptr(GError) error = NULL;
 	struct wb_recovery *r = wb_recovery_scan(sim->cache_disk.counting, NULL, &error);
+	struct wb_stats_snapshot stats;
 
 	if (!r) {
 		g_string_append_printf(text, "refused: %s\n", error->message);
@@ -113,6 +114,12 @@ char *wb_golden_describe(struct wb_sim *sim)
 		g_string_append_printf(text, "not opened: %s\n", error->message);
 		return g_string_free(text, FALSE);
 	}
+	wb_sim_stats(sim, &stats);
+	if (stats.is_from_checkpoint)
+		g_string_append_printf(text, "opened from its checkpoint, dirty blocks %" PRIu64
+				       " cached %" PRIu64 " pending discards %" PRIu64 "\n",
+				       stats.dirty_blocks, stats.cached_blocks,
+				       stats.pending_discards);
 	describe_image(sim, text);
 	wb_sim_kill(sim);
 	return g_string_free(text, FALSE);
