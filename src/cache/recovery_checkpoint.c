@@ -21,11 +21,17 @@ static bool says_so(const struct wb_recovery_scan *scan)
 	       s->compat == 0 && s->ro_compat == 0;
 }
 
-/* The other copy too knows no later session and no other tail. */
+/* The other copy, too, knows no later session and no other tail. One that cannot be
+ * read could: what is left would be of before it. */
 static bool is_newest(struct wb_recovery_scan *scan)
 {
-	const struct wb_superblock *s = &scan->result->superblock;
+	const struct wb_recovery *r = scan->result;
+	const struct wb_superblock *s = &r->superblock;
 
+	for (unsigned i = 0; i < WB_SUPERBLOCK_COUNT; i++) {
+		if (r->copy_verdict[i] != WB_SUPERBLOCK_VALID)
+			return false;
+	}
 	return wb_recovery_epochs_highest(&scan->epochs) == s->epoch &&
 	       scan->tail_segment == s->tail_segment && scan->tail_sequence == s->tail_sequence;
 }
@@ -71,26 +77,43 @@ static bool has_last_record(struct wb_recovery_scan *scan)
 	return fields.sequence == c->last_sequence && fields.crc == c->last_crc;
 }
 
-/* Where a later session would have begun. */
+static bool is_bad_place(const struct wb_superblock *superblock, uint64_t place)
+{
+	for (uint32_t i = 0; i < superblock->bad_count; i++) {
+		if (superblock->bad_places[i] == place)
+			return true;
+	}
+	return false;
+}
+
+/* Where a later session would have begun; 0: there is no such place. */
+static uint64_t next_segment(const struct wb_recovery_scan *scan)
+{
+	uint64_t id = scan->result->checkpoint.last_segment + 1;
+
+	for (uint64_t tried = 0; tried < scan->geometry->segment_count; tried++, id++) {
+		if (!is_bad_place(&scan->result->superblock,
+				  wb_geometry_place(scan->geometry, id)))
+			return id;
+	}
+	return 0;
+}
+
+/* What cannot be read there may be a later session's. */
 static bool is_continued(struct wb_recovery_scan *scan)
 {
-	const struct wb_superblock *s = &scan->result->superblock;
-	uint64_t id = scan->result->checkpoint.last_segment + 1;
+	uint64_t id = next_segment(scan);
 	struct wb_record_fields f;
 	const void *data;
 
 	if (WB_MUTANT(checkpoint_outlives_opening))
 		return false;
-	for (uint32_t i = 0; i < s->bad_count; i++) {
-		if (s->bad_places[i] != wb_geometry_place(scan->geometry, id))
-			continue;
-		id++;
-		i = UINT32_MAX;		/* (all of the list again, for that one) */
-	}
 	scan->head_id = id;
-	data = wb_recovery_load_first(scan, id);
-	return data && wb_recovery_has_fields(wb_recovery_decode(scan, id, 0, data, &f)) &&
-	       f.epoch > s->epoch;
+	data = id ? wb_recovery_load_first(scan, id) : NULL;
+	if (!data)
+		return true;
+	return wb_recovery_has_fields(wb_recovery_decode(scan, id, 0, data, &f)) &&
+	       f.epoch > scan->result->superblock.epoch;
 }
 
 bool wb_recovery_find_checkpoint(struct wb_recovery_scan *scan)

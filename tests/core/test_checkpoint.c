@@ -380,6 +380,98 @@ Test(checkpoint, one_superblock_that_knows_a_later_session_ends_it)
 	cr_expect_eq(stats().recovered_dirty_blocks, 1);
 }
 
+/* A copy of the superblock that an opening could not write stays what the stop had
+ * left; then the other one, which knew better, is lost. */
+Test(checkpoint, a_superblock_of_the_stop_that_is_left_alone_does_not_bring_it_back)
+{
+	g_autofree uint8_t *superblocks = NULL;
+
+	for (unsigned copy = 0; copy < WB_SUPERBLOCK_COUNT; copy++) {
+		uint64_t lost = wb_superblock_offset(1 - copy), left = wb_superblock_offset(copy);
+
+		start((struct wb_sim_params){ .no_writeback = true });
+		cr_assert_eq(wb_sim_fill(&sim, 0, 1, BLOCK, 0), 0);
+		cr_assert_eq(wb_sim_close(&sim), 0);
+		g_free(superblocks);
+		superblocks = g_memdup2(wb_sim_cache_bytes(&sim), WB_SUPERBLOCK_AREA_BYTES);
+		open_again(true, "");
+		wb_sim_kill(&sim);
+		memcpy(wb_sim_cache_bytes(&sim) + left, superblocks + left, BLOCK);
+		wb_sim_cache_bytes(&sim)[lost + 100] ^= 1;
+		open_again(false, "one superblock of the stop");
+		cr_expect_eq(stats().recovered_dirty_blocks, 1);
+		stop();
+	}
+}
+
+Test(checkpoint, one_of_an_earlier_stop_makes_the_log_count)
+{
+	g_autofree uint8_t *earlier = NULL;
+	struct wb_superblock before, after;
+	uint8_t byte;
+
+	start((struct wb_sim_params){ .no_writeback = true });
+	cr_assert_eq(wb_sim_fill(&sim, 0, 1, BLOCK, 0), 0);
+	cr_assert_eq(wb_sim_close(&sim), 0);
+	before = newest_superblock();
+	earlier = g_memdup2(region(), before.checkpoint_used);
+	open_again(true, "");
+	cr_assert_eq(wb_sim_fill(&sim, 0, 2, BLOCK, 0), 0);
+	cr_assert_eq(wb_sim_close(&sim), 0);
+	/* As if a program that knows nothing of checkpoints had kept these numbers. */
+	after = newest_superblock();
+	after.checkpoint_used = before.checkpoint_used;
+	after.checkpoint_crc = before.checkpoint_crc;
+	write_superblocks(&after);
+	memcpy(region(), earlier, before.checkpoint_used);
+	open_again(false, "an earlier one");
+	cr_assert_eq(wb_sim_read(&sim, 0, &byte, 1), 0);
+	cr_expect_eq(byte, 2);
+}
+
+static void fail_reads_of_segment(uint64_t id)
+{
+	struct wb_fault fault = { .op = WB_IO_READ, .io_class = WB_FAULT_ANY, .length_bytes = 512,
+				  .count = WB_FAULT_FOR_EVER };
+
+	fault.offset_bytes = wb_geometry_segment_offset(&sim.geometry,
+							wb_geometry_place(&sim.geometry, id));
+	wb_store_faulty_add(sim.cache_disk.faulty, &fault);
+}
+
+Test(checkpoint, a_next_segment_that_cannot_be_read_makes_the_log_count)
+{
+	uint64_t next;
+
+	start((struct wb_sim_params){ .no_writeback = true });
+	cr_assert_eq(wb_sim_fill(&sim, 0, 1, BLOCK, WB_REQUEST_FUA), 0);
+	next = stats().head_segment + 1;
+	cr_assert_eq(wb_sim_close(&sim), 0);
+	fail_reads_of_segment(next);
+	open_again(false, "a later session may have begun there");
+	cr_expect_eq(stats().recovered_dirty_blocks, 1);
+	wb_store_faulty_clear(sim.cache_disk.faulty);
+}
+
+/* There is no next segment; opening says why it refuses. */
+Test(checkpoint, a_list_that_calls_all_places_bad_is_refused)
+{
+	g_autoptr(GError) error = NULL;
+	struct wb_superblock superblock;
+
+	start((struct wb_sim_params){ .no_writeback = true });
+	cr_assert_eq(wb_sim_fill(&sim, 0, 1, BLOCK, WB_REQUEST_FUA), 0);
+	cr_assert_eq(wb_sim_close(&sim), 0);
+	superblock = newest_superblock();
+	superblock.bad_count = (uint32_t)sim.geometry.segment_count;
+	for (uint32_t i = 0; i < superblock.bad_count; i++)
+		superblock.bad_places[i] = i;
+	write_superblocks(&superblock);
+	cr_expect_not(wb_sim_open(&sim, &error));
+	cr_assert(error);
+	cr_expect(strstr(error->message, "cannot be written"), "%s", error->message);
+}
+
 Test(checkpoint, a_mount_that_only_reads_uses_it_and_leaves_it)
 {
 	uint8_t byte;
