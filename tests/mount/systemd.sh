@@ -67,7 +67,18 @@ for address in "$W/nobody" nonsense "@" "$(printf '/%0200d' 1)"; do
 	volume_umount
 done
 
-# The files as they are installed, with the program where they look for it.
+built=$(dirname "$WBFS")/data/systemd
+if [ -d "$built" ]; then
+	case_is "the units that are installed name the program, by its path"
+	for unit in wbfs@.service wbfs-sleep.service; do
+		grep -q '^ExecStart=/[^@]*/wbfs ' "$built/$unit"
+		! grep '@[a-z]*@' "$built/$unit" || fail "$unit still has words to be replaced"
+	done
+else
+	case_skip "the units that are installed" "configured without systemd"
+fi
+
+# The same files, with the program where they look for it.
 units=$W/units
 mkdir "$units"
 for unit in wbfs@.service wbfs-sleep.service; do
