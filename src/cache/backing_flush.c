@@ -260,6 +260,16 @@ bool wb_backing_flush_has_changes(struct wb_backing_flush *flush)
 	return has;
 }
 
+bool wb_backing_flush_owes_error(struct wb_backing_flush *flush)
+{
+	bool owes;
+
+	wb_lock_acquire(&flush->lock);
+	owes = flush->owes_error;
+	wb_lock_release(&flush->lock);
+	return owes;
+}
+
 bool wb_backing_flush_is_idle(struct wb_backing_flush *flush)
 {
 	bool is_idle;

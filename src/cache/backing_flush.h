@@ -74,6 +74,8 @@ uint64_t wb_backing_flush_count(struct wb_backing_flush *flush);
 
 /* Changes were noted that no flush which succeeded covers. */
 bool wb_backing_flush_has_changes(struct wb_backing_flush *flush);
+/* What was acknowledged may be lost, and no sync has been told. */
+bool wb_backing_flush_owes_error(struct wb_backing_flush *flush);
 /* None at the disk, no thread inside its completion (for closing). */
 bool wb_backing_flush_is_idle(struct wb_backing_flush *flush);
 /* Starts no more I/O; waiters get -EIO (WB_CLOSE_ABANDON). */

@@ -166,28 +166,38 @@ static bool has_dirty(void *arg)
 }
 
 /* When the log is clean a drain is over only with the mark, and with a tail on the
- * SSD that spares the next recovery all of it. Who goes on writing around the cache
- * does not keep it from ending, only the backing from being complete: two flushes
- * cover what was written there before the drain began. */
-static bool is_drain_over(struct wb_cache *cache)
+ * SSD that spares the next recovery all of it. But not while somebody goes on writing
+ * around the cache, nor when what was written there was lost with a flush that failed,
+ * and no sync has been told: then the backing is not complete. */
+static bool is_as_complete_as_can_be(struct wb_cache *cache)
 {
+	if (wb_backing_flush_has_changes(cache->path.backing_flush) ||
+	    wb_backing_flush_owes_error(cache->path.backing_flush))
+		return true;
 	/* The mark is last: it may fail once, which ends the drain, and not again. */
-	if (!wb_backing_flush_has_changes(cache->path.backing_flush))
-		return wb_reclaim_record_last(cache->reclaim) &&
-		       wb_mark_gate_complete(&cache->mark_gate, has_dirty, cache);
-	wb_backing_flush_want(cache->path.backing_flush);
-	return wb_backing_flush_count(cache->path.backing_flush) >= cache->drain_flushes + 2;
+	return wb_reclaim_record_last(cache->reclaim) &&
+	       wb_mark_gate_complete(&cache->mark_gate, has_dirty, cache);
+}
+
+/* What was written around the cache before the drain began: two flushes cover it. (If
+ * there were changes at the look before, there is more to do now that there are none.) */
+static bool is_flushed_locked(struct wb_cache *cache, bool had_changes)
+{
+	return (!had_changes && !wb_backing_flush_has_changes(cache->path.backing_flush)) ||
+	       wb_backing_flush_count(cache->path.backing_flush) >= cache->drain_flushes + 2;
 }
 
 /* TRUE: look again. */
 static bool look_after_drain(struct wb_cache *cache)
 {
-	bool was_clean, is_over, is_clean, is_beyond, has_failed;
+	bool was_clean, had_changes, is_over, is_clean, is_flushed, is_beyond, has_failed;
 
 	if (!cache->is_draining)
 		return false;
 	was_clean = !has_dirty_log(cache);
-	is_over = was_clean && is_drain_over(cache);
+	had_changes = wb_backing_flush_has_changes(cache->path.backing_flush);
+	is_over = was_clean && is_as_complete_as_can_be(cache);
+	wb_backing_flush_want(cache->path.backing_flush);
 	/* Under the lock: a drain asked for after the look is not answered by it. */
 	wb_lock_acquire(&cache->lock);
 	is_clean = !has_dirty_log(cache);
@@ -195,12 +205,14 @@ static bool look_after_drain(struct wb_cache *cache)
 		     wb_writeback_failures(cache->writeback) >=
 			     cache->drain_failures + WB_DRAIN_FAILURES_MAX ||
 		     wb_flush_has_failed(cache->path.flush);
-	is_beyond = wb_tail_current(&cache->tail).segment > cache->drain_segment;
-	is_over = is_clean ? is_over : is_beyond || has_failed;
+	is_flushed = is_flushed_locked(cache, had_changes);
+	is_beyond = wb_tail_current(&cache->tail).segment > cache->drain_segment && is_flushed;
+	is_over = is_clean ? is_over && is_flushed : is_beyond || has_failed;
 	if (is_over) {
 		bool is_carried = cache->carried_segment > cache->drain_segment;
 
-		has_failed = !is_clean && (!is_beyond || is_carried);
+		has_failed = is_clean ? wb_backing_flush_owes_error(cache->path.backing_flush) :
+					!is_beyond || is_carried;
 		end_verb_locked(&cache->drain, has_failed ? -EIO : 0);
 		cache->is_draining = false;
 	}

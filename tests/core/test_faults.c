@@ -40,6 +40,7 @@ struct sweep {
 	const char *name;
 	struct wb_fault fault;
 	bool is_on_backing;
+	bool switches_modes;		/* of the cache, in the middle of the work */
 };
 
 static struct wb_store *faulty_of(const struct sweep *sweep)
@@ -101,13 +102,62 @@ static void expect_model(const struct sweep *sweep, const char *when)
 			     i, data[i], model[i]);
 }
 
+static void switch_mode(const struct sweep *sweep, enum wb_cache_mode mode)
+{
+	struct wb_tunables tunables;
+
+	if (!sweep->switches_modes)
+		return;
+	wb_cache_get_tunables(sim.cache, &tunables);
+	tunables.cache_mode = sim.cache_mode = mode;
+	wb_cache_set_tunables(sim.cache, &tunables);
+}
+
+/* What went around the cache may be gone with a flush of the backing that failed.
+ * Whoever hears of it writes again. */
+static void write_again(const struct sweep *sweep, int error, const char *what)
+{
+	cr_assert_eq(error, -EIO, "%s: %s ended with %d", sweep->name, what, error);
+	cr_assert(sweep->switches_modes && sweep->is_on_backing &&
+		  sweep->fault.op == WB_IO_FLUSH, "%s: %s failed", sweep->name, what);
+	cr_assert_neq(wb_sim_counter(&sim, WB_STAT_BYPASSED_BYTES), 0);
+	for (uint64_t at = 0; at < IMAGE; at += 8 * BLOCK)
+		cr_assert_eq(wb_sim_write(&sim, at, model + at, 8 * BLOCK, 0), 0);
+}
+
+static void sync_all(const struct sweep *sweep)
+{
+	int error = wb_sim_sync(&sim);
+
+	if (!error)
+		return;
+	write_again(sweep, error, "a sync");
+	cr_assert_eq(wb_sim_sync(&sim), 0);
+}
+
+/* A drain leaves it to the next sync to forget what was lost. */
+static void drain(const struct sweep *sweep)
+{
+	int error = wb_sim_drain(&sim);
+
+	if (error) {
+		write_again(sweep, error, "a drain");
+		cr_assert_eq(wb_sim_drain(&sim), -EIO);
+		cr_assert_eq(wb_sim_sync(&sim), -EIO);
+		cr_assert_eq(wb_sim_drain(&sim), 0, "%s: a drain failed", sweep->name);
+	}
+	cr_assert_eq(memcmp(wb_sim_backing_bytes(&sim), model, IMAGE), 0,
+		     "%s: the backing is wrong after a drain", sweep->name);
+}
+
 static void work(const struct sweep *sweep)
 {
 	for (unsigned i = 0; i < 6; i++) {
+		switch_mode(sweep, (enum wb_cache_mode)((i + 2) % 3));
 		fill(sweep, i * 9 * BLOCK, (uint8_t)(i + 1), 7 * BLOCK);
 		fill(sweep, i * 5 * BLOCK + 300, (uint8_t)(i + 11), 2 * BLOCK);
 		if (i % 2)
-			cr_assert_eq(wb_sim_sync(&sim), 0);
+			sync_all(sweep);
 	}
 	zero(sweep, 10 * BLOCK + 100, 12 * BLOCK);
 	fill(sweep, 15 * BLOCK + 512, 33, 1024);
@@ -135,16 +185,14 @@ static bool run(const struct sweep *sweep, uint64_t nth)
 	fault.first = nth;
 	wb_store_faulty_add(faulty_of(sweep), &fault);
 	work(sweep);
-	cr_assert_eq(wb_sim_drain(&sim), 0, "%s: a drain failed", sweep->name);
-	cr_assert_eq(memcmp(wb_sim_backing_bytes(&sim), model, IMAGE), 0,
-		     "%s: the backing is wrong after a drain", sweep->name);
+	drain(sweep);
 	work(sweep);
 	/* A stop may say that it failed; then the log recovers as after a crash. */
 	wb_sim_close(&sim);
 	open_after_faults(sweep);
 	expect_model(sweep, "after a stop");
 	work(sweep);
-	cr_assert_eq(wb_sim_sync(&sim), 0);
+	sync_all(sweep);
 	hits = wb_store_faulty_hit_count(faulty_of(sweep));
 	wb_sim_kill(&sim);
 	wb_sim_cut_power(&sim);
@@ -166,12 +214,15 @@ static void run_sweep(const struct sweep *sweep)
 	start_with(NULL);
 }
 
-#define SWEEP(test_name, ...)                                           \
+#define SWEEP_IN(test_name, ...)                                        \
 	Test(faults, test_name)                                         \
 	{                                                               \
 		const struct sweep sweep = { #test_name, __VA_ARGS__ }; \
 		run_sweep(&sweep);                                      \
 	}
+#define SWEEP(test_name, ...) SWEEP_IN(test_name, __VA_ARGS__, false)
+#define SWEEP_SWITCHING(test_name, ...) \
+	SWEEP_IN(test_name##_while_the_mode_is_switched, __VA_ARGS__, true)
 
 SWEEP(each_write_to_the_cache_may_fail_once,
       { .op = WB_IO_WRITE, .io_class = WB_FAULT_ANY }, false)
@@ -195,6 +246,19 @@ SWEEP(each_punch_of_the_backing_may_fail_once,
       { .op = WB_IO_ZERO, .io_class = WB_FAULT_ANY }, true)
 SWEEP(each_write_to_the_backing_may_find_no_room_once,
       { .op = WB_IO_WRITE, .io_class = WB_FAULT_ANY, .error = -ENOSPC }, true)
+
+SWEEP_SWITCHING(each_write_to_the_cache_may_fail_once,
+      { .op = WB_IO_WRITE, .io_class = WB_FAULT_ANY }, false)
+SWEEP_SWITCHING(each_flush_of_the_cache_may_fail_once,
+      { .op = WB_IO_FLUSH, .io_class = WB_FAULT_ANY }, false)
+SWEEP_SWITCHING(each_read_of_the_cache_may_fail_once,
+      { .op = WB_IO_READ, .io_class = WB_FAULT_ANY }, false)
+SWEEP_SWITCHING(each_write_to_the_backing_may_fail_once,
+      { .op = WB_IO_WRITE, .io_class = WB_FAULT_ANY }, true)
+SWEEP_SWITCHING(each_write_to_the_backing_may_fail_half_way,
+      { .op = WB_IO_WRITE, .io_class = WB_FAULT_ANY, .effect = WB_FAULT_FAIL_SHORT }, true)
+SWEEP_SWITCHING(each_flush_of_the_backing_may_fail_once,
+      { .op = WB_IO_FLUSH, .io_class = WB_FAULT_ANY }, true)
 
 /* --- disks that go on failing ------------------------------------------------------- */
 
