@@ -156,6 +156,7 @@ static void read_rows(struct output *out, JsonNode *stats)
 static void written_rows(struct output *out, JsonNode *stats)
 {
 	char size[WB_SIZE_TEXT_BYTES], life[WB_SIZE_TEXT_BYTES];
+	g_autofree char *around = NULL;
 
 	size_row(out, "written", wb_client_number(stats, "written_bytes"));
 	hits_row(out, stats, "write");
@@ -163,9 +164,12 @@ static void written_rows(struct output *out, JsonNode *stats)
 	    wb_size_format(wb_client_number(stats, "ssd_bytes_written"), size),
 	    wb_client_number(stats, "flushes"),
 	    wb_size_format(wb_client_number_in(stats, "lifetime", "ssd_bytes_written"), life));
-	row(out, PLAIN, "  to the backing", "%s written in %" PRIu64 " writes",
+	if (is_known(stats, "bypassed_bytes") && wb_client_number(stats, "bypassed_bytes") > 0)
+		around = g_strdup_printf(", %s of it around the cache",
+			wb_size_format(wb_client_number(stats, "bypassed_bytes"), size));
+	row(out, PLAIN, "  to the backing", "%s written in %" PRIu64 " writes%s",
 	    wb_size_format(wb_client_number(stats, "backing_bytes_written"), size),
-	    wb_client_number(stats, "backing_writes"));
+	    wb_client_number(stats, "backing_writes"), around ? around : "");
 }
 
 static void append_time(GString *text, uint64_t ns)
@@ -276,6 +280,19 @@ static void problem_rows(struct output *out, JsonNode *stats)
 	range_rows(out, stats, "writeback_error_ranges", "refused");
 }
 
+/* A daemon of another version may not have it. */
+static void mode_row(struct output *out, JsonNode *stats)
+{
+	const char *mode = is_known(stats, "cache_mode") ? wb_client_text(stats, "cache_mode") : "";
+
+	if (!strcmp(mode, "writethrough"))
+		row(out, PLAIN, "mode", "%s: what was synced is on the backing too", mode);
+	else if (!strcmp(mode, "writearound"))
+		row(out, PLAIN, "mode", "%s: writes go around the cache, to the backing", mode);
+	else if (*mode)
+		row(out, PLAIN, "mode", "%s", mode);
+}
+
 static void writeback_row(struct output *out, JsonNode *stats)
 {
 	if (!strcmp(wb_client_text(stats, "writeback_state"), "paused"))
@@ -314,8 +331,10 @@ void wb_status_text_append(GString *text, const char *mount_point, JsonNode *sta
 	else
 		row(&out, WARNING, "cache", "none: what it held that the backing lacks is missing");
 	disk_row(&out, stats, "backing");
-	if (has_cache(stats))
+	if (has_cache(stats)) {
+		mode_row(&out, stats);
 		dirty_rows(&out, stats);
+	}
 	writeback_row(&out, stats);
 	read_rows(&out, stats);
 	written_rows(&out, stats);

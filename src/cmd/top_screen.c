@@ -114,9 +114,10 @@ static int draw_title(const struct wb_top_view *view, int y)
 	const char *state = view->stats ? wb_client_text(view->stats, "state") : "gone";
 	bool is_fine = !strcmp(state, "running") || !strcmp(state, "read-only");
 	const char *error = view->stats ? wb_client_text(view->stats, "last_error") : "";
+	const char *mode = view->stats ? wb_client_text(view->stats, "cache_mode") : "";
 
 	attron(A_BOLD);
-	putf(y, 0, 0, "wbfs top  %s", view->mount_point);
+	putf(y, 0, 0, "wbfs top  %s  %s", view->mount_point, mode);
 	attroff(A_BOLD);
 	if (view->count > 1)
 		putf(y, COLS - 30, PAIR_DIM, "%u of %u, Tab: next", view->index + 1, view->count);

@@ -8,6 +8,8 @@
  *   synced_writer verify FILE BOOK
  *   synced_writer check  FILE BOOK     as verify, but the book stays as it is,
  *                                      and nothing acknowledged may be missing
+ *   synced_writer synced FILE BOOK     as check, but of what was not synced any
+ *                                      of it may be there
  *
  * Every sector written carries a stamp: its own number, the writing thread and
  * a sequence number, the rest filled from these. A thread owns lanes of 1 MiB
@@ -655,15 +657,17 @@ static uint64_t newest_issue_found(const uint32_t limit[THREADS_MAX])
 	return newest;
 }
 
-static int check_all(bool all_acknowledged)
+enum what { VERIFY, CHECK, SYNCED };
+
+static int check_all(enum what what)
 {
 	uint32_t synced[THREADS_MAX], before[THREADS_MAX], writes = 0, durable = 0;
 	uint64_t newest;
 	int wrong;
 
 	for (unsigned t = 0; t < book->thread_count; t++) {
-		synced[t] = all_acknowledged ? book->threads[t].acknowledged :
-			    book->threads[t].synced;
+		synced[t] = what == CHECK ? book->threads[t].acknowledged :
+					    book->threads[t].synced;
 		writes += book->threads[t].logged;
 		durable += synced[t];
 	}
@@ -676,8 +680,10 @@ static int check_all(bool all_acknowledged)
 			    log_of(t)[i].acknowledged_at < newest)
 				before[t] = i + 1;
 	}
-	wrong |= check_floor("NOT A PREFIX (a later write is there)", before);
-	wrong |= check_whole_blocks();
+	if (what != SYNCED) {
+		wrong |= check_floor("NOT A PREFIX (a later write is there)", before);
+		wrong |= check_whole_blocks();
+	}
 	printf("round %u: %u writes, %u of them had to be there: %s\n", book->rounds, writes,
 	       durable, wrong ? "WRONG" : "all is well");
 	return wrong;
@@ -694,7 +700,7 @@ static void begin_next_round(void)
 	book->rounds++;
 }
 
-static int verify(const char *file, bool only_check)
+static int verify(const char *file, enum what what)
 {
 	int fd = open(file, O_RDONLY);
 	int wrong;
@@ -703,15 +709,30 @@ static int verify(const char *file, bool only_check)
 		die(file);
 	build_chains();
 	wrong = read_found(fd);
-	wrong |= check_all(only_check);
-	if (!wrong && !only_check)
+	wrong |= check_all(what);
+	if (!wrong && what == VERIFY)
 		begin_next_round();
 	close(fd);
 	return wrong;
 }
 
+static int main_verify(char **argv)
+{
+	static const char *const names[] = { "verify", "check", "synced" };
+
+	for (unsigned i = VERIFY; i <= SYNCED; i++) {
+		if (strcmp(argv[1], names[i]) == 0) {
+			open_book(argv[3]);
+			return verify(argv[2], (enum what)i);
+		}
+	}
+	return -1;
+}
+
 int main(int argc, char **argv)
 {
+	int status;
+
 	if ((argc == 7 || argc == 8) && strcmp(argv[1], "write") == 0) {
 		run_seed = strtoull(argv[6], NULL, 0);
 		if (argc == 8)
@@ -728,11 +749,10 @@ int main(int argc, char **argv)
 			die(argv[2]);
 		return write_until_death();
 	}
-	if (argc == 4 && (strcmp(argv[1], "verify") == 0 || strcmp(argv[1], "check") == 0)) {
-		open_book(argv[3]);
-		return verify(argv[2], strcmp(argv[1], "check") == 0);
-	}
+	status = argc == 4 ? main_verify(argv) : -1;
+	if (status >= 0)
+		return status;
 	fprintf(stderr, "usage: %s write FILE BOOK SIZE THREADS SEED [PID]\n"
-			"       %s verify|check FILE BOOK\n", argv[0], argv[0]);
+			"       %s verify|check|synced FILE BOOK\n", argv[0], argv[0]);
 	return 2;
 }

@@ -48,6 +48,12 @@ shows '8 MiB'
 grep -q ' d*H' "$W/screen" || { cat "$W/screen"; fail "no head in the map of the ring"; }
 grep -E '^sync +[0-9]' "$W/screen" >/dev/null || { cat "$W/screen"; fail "no latency of the sync"; }
 
+case_is "the mode, when it is switched"
+shows "wbfs top  $MNT  writeback"
+"$WBFS" set "$MNT" cache_mode=writethrough
+shows "wbfs top  $MNT  writethrough"
+"$WBFS" set "$MNT" cache_mode=writeback
+
 case_is "a larger terminal, and a smaller one, while it runs"
 tmux resize-window -t top -x 120 -y 40
 shows 'q quit'

@@ -54,6 +54,20 @@ Test(status, what_cannot_be_said_is_left_out)
 	expect(text, "\n  oldest           12 s\n");
 }
 
+Test(status, the_mode_is_said_and_what_went_around_the_cache)
+{
+	g_autofree char *around = status(VOLUME ",\"cache_mode\":\"writearound\","
+		"\"backing_bytes_written\":8192,\"backing_writes\":2,"
+		"\"bypassed_bytes\":4096", WB_STATUS_PLAIN);
+	g_autofree char *back = status(VOLUME ",\"cache_mode\":\"writeback\","
+				       "\"bypassed_bytes\":0", WB_STATUS_PLAIN);
+
+	expect(around, "\nmode               writearound: writes go around the cache");
+	expect(around, "8 KiB written in 2 writes, 4 KiB of it around the cache\n");
+	expect(back, "\nmode               writeback\n");
+	cr_expect_null(strstr(back, "around"));
+}
+
 Test(status, an_empty_answer_of_another_version_is_no_reason_to_crash)
 {
 	g_autofree char *text = status("", WB_STATUS_PLAIN);
