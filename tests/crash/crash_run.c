@@ -5,6 +5,7 @@
 
 #include "crash_faults.h"
 #include "crash_growth.h"
+#include "crash_settings.h"
 #include "oracle.h"
 #include "cache/cache_private.h"
 #include "format/ondisk.h"
@@ -28,9 +29,9 @@ struct run {
 	bool is_long;			/* few lives, much work in each */
 	bool is_hot;			/* few blocks, and most writes are synced */
 	bool is_bulky;			/* ... but these are long, and few are synced */
-	bool uses_modes;		/* of the cache, and switches them */
 	struct crash_faults faults;
 	struct crash_growth growth;
+	struct crash_settings settings;
 	unsigned watch;			/* enum watch; the power goes soon after it */
 	uint64_t watch_count;		/* ... has happened so often */
 };
@@ -145,7 +146,6 @@ static void make_volume(struct run *run)
 		params.image_bytes -= 512 * (1 + below(run, 7));
 	params.no_writeback = one_in(run, 5);
 	params.is_uncounted = true;
-	run->uses_modes = run->options->point ? run->options->seed % 2 == 0 : one_in(run, 3);
 	if (run->options->fills_ring) {
 		params.image_bytes = 64 * 4096;
 		params.segment_count = 8;
@@ -156,6 +156,7 @@ static void make_volume(struct run *run)
 	crash_growth_init(&run->growth, run->options->seed, &params);
 	wb_sim_init(&run->sim, &params);
 	crash_growth_attach(&run->growth, &run->sim);
+	crash_settings_init(&run->settings, run->options, &run->sim);
 	run->sim.crash_clock.on_submit = on_submit;
 	run->sim.crash_clock.arg = run;
 	run->faults = (struct crash_faults){ .sim = &run->sim, .prng = &run->prng };
@@ -283,7 +284,7 @@ static void check_backing_alone(struct run *run)
 static bool is_excused(struct run *run, const struct wb_sim_op *op)
 {
 	return crash_faults_excuse(&run->faults, op) ||
-	       (run->uses_modes && run->failed_flushes > 0 &&
+	       (run->settings.uses_modes && run->failed_flushes > 0 &&
 		(op->op == WB_SYNC || op->flags & WB_REQUEST_FUA));
 }
 
@@ -473,15 +474,15 @@ static bool open_volume(struct run *run)
 
 static void change_something(struct run *run)
 {
-	struct wb_tunables tunables = WB_TUNABLES_DEFAULT;
+	struct wb_tunables tunables;
 
 	switch (below(run, 5)) {
 	case 0:
 		wb_cache_start_drain(run->sim.cache);
 		break;
 	case 1:
+		wb_cache_get_tunables(run->sim.cache, &tunables);
 		tunables.allow_writeback = one_in(run, 2);
-		tunables.cache_mode = run->sim.cache_mode;
 		wb_cache_set_tunables(run->sim.cache, &tunables);
 		break;
 	case 2:
@@ -496,18 +497,6 @@ static void change_something(struct run *run)
 		wb_store_crashy_fail_flush(run->sim.backing_disk.crashy, 1 + below(run, 2));
 		break;
 	}
-}
-
-static void switch_mode(struct run *run)
-{
-	struct wb_tunables tunables;
-
-	run->sim.cache_mode = (enum wb_cache_mode)below(run, 3);
-	if (!run->sim.cache)
-		return;
-	wb_cache_get_tunables(run->sim.cache, &tunables);
-	tunables.cache_mode = run->sim.cache_mode;
-	wb_cache_set_tunables(run->sim.cache, &tunables);
 }
 
 static unsigned choose_steps(struct run *run)
@@ -538,8 +527,8 @@ static void work(struct run *run)
 			crash_growth_step(&run->growth);
 		if (one_in(run, 200) && goes_on(run))
 			change_something(run);
-		if (run->uses_modes && goes_on(run) && one_in(run, 60))
-			switch_mode(run);
+		if (goes_on(run))
+			crash_settings_step(&run->settings);
 	}
 	harvest(run);
 }
@@ -548,8 +537,8 @@ static void work(struct run *run)
  * nobody knows, who has not lived through it. The power takes it for good. */
 static bool may_hold_lost_data(const struct run *run)
 {
-	return run->uses_modes && (run->has_failing_backing || run->failed_flushes > 0 ||
-				   run->faults.is_in_trouble);
+	return run->settings.uses_modes &&
+	       (run->has_failing_backing || run->failed_flushes > 0 || run->faults.is_in_trouble);
 }
 
 static void end_life(struct run *run)
@@ -607,8 +596,7 @@ static void end_life(struct run *run)
 static void live(struct run *run)
 {
 	set_crash_point(run);
-	if (run->uses_modes)
-		switch_mode(run);
+	crash_settings_before_open(&run->settings);
 	run->has_failing_flush = false;
 	run->failed_flushes = 0;
 	run->has_failing_backing = false;
@@ -678,6 +666,7 @@ void crash_run(const struct crash_options *options, struct crash_report *report)
 		drain_and_compare(&run);
 	report->episodes = run.faults.episodes;
 	report->growths = run.growth.count;
+	report->settings = run.settings.count;
 	wb_oracle_free(run.oracle);
 	wb_sim_clear(&run.sim);
 }

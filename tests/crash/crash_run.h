@@ -31,6 +31,7 @@ struct crash_report {
 	uint64_t episodes;	/* of failing disks */
 	uint64_t growths;	/* of the image */
 	uint64_t refusals;	/* while a disk failed */
+	uint64_t settings;	/* changed */
 	uint64_t caches_lost;	/* for a moment, to look at the backing alone */
 	uint64_t bypassed;	/* bytes */
 };

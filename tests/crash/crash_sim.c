@@ -150,8 +150,8 @@ static void tell_totals(void)
 	       "checkpoints used; disks failed %lu times, %lu refusals; the image grew %lu times\n",
 	       sum->requests, sum->parked, sum->batches, sum->kills, sum->clean_stops,
 	       sum->checkpoints, sum->episodes, sum->refusals, sum->growths);
-	printf("# %lu KiB around the cache, %lu looks at the backing alone\n",
-	       sum->bypassed >> 10, sum->caches_lost);
+	printf("# %lu KiB around the cache, %lu looks at the backing alone; %lu settings changed\n",
+	       sum->bypassed >> 10, sum->caches_lost, sum->settings);
 	printf("# %lu seeds, %lu histories, %lu power cuts (%lu of them while opening, %lu while "
 	       "stopping), %lu failures\n", totals.seeds, totals.histories, sum->power_cuts,
 	       sum->cuts_while_opening, sum->cuts_while_stopping, totals.failures);

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "crash_settings.h"
+
+#define SECOND_NS UINT64_C(1000000000)
+
+static uint64_t below(struct crash_settings *settings, uint64_t limit)
+{
+	return wb_prng_below(&settings->prng, limit);
+}
+
+static bool one_in(struct crash_settings *settings, uint64_t n)
+{
+	return below(settings, n) == 0;
+}
+
+static uint32_t one_of(struct crash_settings *settings, const uint32_t *values, unsigned count)
+{
+	return values[below(settings, count)];
+}
+
+#define ONE_OF(settings, ...) \
+	one_of(settings, (const uint32_t[]){ __VA_ARGS__ }, \
+	       sizeof((const uint32_t[]){ __VA_ARGS__ }) / sizeof(uint32_t))
+
+void crash_settings_init(struct crash_settings *settings, const struct crash_options *options,
+			 struct wb_sim *sim)
+{
+	*settings = (struct crash_settings){ .sim = sim };
+	wb_prng_init(&settings->prng, options->seed * 15485863);
+	/* At every point of a short history: half of the seeds. */
+	settings->uses_modes = options->point ? options->seed % 2 == 0 : one_in(settings, 3);
+	settings->is_paced = one_in(settings, 3);
+}
+
+static void choose_mode(struct crash_settings *settings)
+{
+	settings->sim->cache_mode = (enum wb_cache_mode)below(settings, 3);
+}
+
+void crash_settings_before_open(struct crash_settings *settings)
+{
+	if (settings->uses_modes)
+		choose_mode(settings);
+}
+
+static void switch_mode(struct crash_settings *settings)
+{
+	struct wb_tunables tunables;
+
+	choose_mode(settings);
+	wb_cache_get_tunables(settings->sim->cache, &tunables);
+	tunables.cache_mode = settings->sim->cache_mode;
+	wb_cache_set_tunables(settings->sim->cache, &tunables);
+	settings->count++;
+}
+
+static void change_pace(struct crash_settings *settings)
+{
+	struct wb_tunables tunables;
+
+	wb_cache_get_tunables(settings->sim->cache, &tunables);
+	switch (below(settings, 5)) {
+	case 0:
+		tunables.barrier_deadline_ms = ONE_OF(settings, 0, 1, 20, 200, 2000);
+		break;
+	case 1:
+		tunables.writeback_modulator = !tunables.writeback_modulator;
+		break;
+	case 2:
+		tunables.writeback_threshold = ONE_OF(settings, 0, 40, 70, 100);
+		break;
+	case 3:
+		/* The ring is mostly smaller than the least of it. */
+		tunables.writeback_batch = ONE_OF(settings, 1, 2, 8);
+		break;
+	case 4:
+		tunables.sync_interval_s = ONE_OF(settings, 0, 1, 5);
+		tunables.superblock_interval_s = ONE_OF(settings, 0, 1, 60);
+		break;
+	}
+	wb_cache_set_tunables(settings->sim->cache, &tunables);
+	settings->count++;
+}
+
+/* As the owner does once a second: idle, half busy, or busy with others. */
+static void sample_disk(struct crash_settings *settings)
+{
+	struct wb_disk_sample sample = {
+		.disk = "sdx", .interval_ns = SECOND_NS,
+		.busy_ns = SECOND_NS / 2 * below(settings, 3),
+	};
+
+	sample.reads_ns = sample.busy_ns * below(settings, 4);
+	wb_cache_add_disk_sample(settings->sim->cache, &sample);
+}
+
+void crash_settings_step(struct crash_settings *settings)
+{
+	if (settings->uses_modes && one_in(settings, 60))
+		switch_mode(settings);
+	if (!settings->is_paced)
+		return;
+	if (one_in(settings, 60))
+		change_pace(settings);
+	if (one_in(settings, 30))
+		sample_disk(settings);
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The tunables of a simulated volume, changed while it is worked on: the mode of the
+ * cache, and in other histories (or the same) all that decides when something is
+ * written, and how much at a time. Decided by a seed of its own, so that the histories
+ * without them stay what they were.
+ */
+#ifndef WB_TESTS_CRASH_SETTINGS_H
+#define WB_TESTS_CRASH_SETTINGS_H
+
+#include "crash_run.h"
+#include "support/volume_sim.h"
+
+struct crash_settings {
+	struct wb_sim *sim;
+	struct wb_prng prng;
+	bool uses_modes;
+	bool is_paced;			/* ... by the other tunables, and by a busy disk */
+	uint64_t count;			/* of changes */
+};
+
+void crash_settings_init(struct crash_settings *settings, const struct crash_options *options,
+			 struct wb_sim *sim);
+/* What the next opening begins with. */
+void crash_settings_before_open(struct crash_settings *settings);
+/* With an open volume: perhaps something changes. */
+void crash_settings_step(struct crash_settings *settings);
+
+#endif
