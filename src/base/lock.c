@@ -153,6 +153,7 @@ const char *wb_lock_rank_name(enum wb_lock_rank rank)
 {
 	static const char *const names[WB_RANK_COUNT] = {
 		[WB_RANK_NONE] = "none",
+		[WB_RANK_PARSER] = "parser",
 		[WB_RANK_FRONTEND] = "frontend",
 		[WB_RANK_SETTING] = "setting",
 		[WB_RANK_CACHE] = "cache",

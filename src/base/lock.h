@@ -17,6 +17,7 @@
 /* The order of all locks of the program, outermost first. */
 enum wb_lock_rank {
 	WB_RANK_NONE = 0,
+	WB_RANK_PARSER,		/* libfuse, for requests that a ring brought */
 	WB_RANK_FRONTEND,	/* control files, mount state */
 	WB_RANK_SETTING,	/* who sets tunables */
 	WB_RANK_CACHE,		/* cache.c: drain waiters, life cycle */

@@ -221,6 +221,7 @@ static bool start_fuse(struct wb_daemon *daemon, const struct wb_options *option
 		.fsname = options->fsname ? options->fsname : daemon->volume.backing.path,
 		.kernel_options = kernel_options,
 		.allow_other = options->allow_other,
+		.wants_io_uring = options->io_uring,
 		.uid = getuid(),
 		.gid = getgid(),
 		.ended = ended,

@@ -30,6 +30,8 @@ static const struct mount_option table[] = {
 	  "memory for data on its way to the cache (64M)" },
 	{ "allow_other", MOUNT_FLAG, offsetof(struct wb_options, allow_other), NULL,
 	  "let other users in, as far as the file modes allow" },
+	{ "io_uring", MOUNT_FLAG, offsetof(struct wb_options, io_uring), NULL,
+	  "FUSE over io_uring, where the kernel offers it" },
 	{ "ro", MOUNT_FLAG, offsetof(struct wb_options, read_only), NULL,
 	  "change nothing on either disk; the image can be read only" },
 	{ "rw", MOUNT_FLAG_OFF, offsetof(struct wb_options, read_only), NULL, NULL },

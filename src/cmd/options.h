@@ -71,6 +71,7 @@ struct wb_options {
 	/* from -o */
 	uint64_t ram_buffer_bytes;	/* 0 = not given */
 	bool allow_other;
+	bool io_uring;
 	bool read_only;
 	struct wb_tunables tunables;
 	GString *kernel_options;	/* "nodev,noatime", handed on as they are */

@@ -108,6 +108,18 @@ static void dirty_rows(struct output *out, JsonNode *stats)
 	    wb_client_number_in(stats, "segments", "dirty"));
 }
 
+/* Only where it is something special. */
+static void transport_row(struct output *out, JsonNode *stats)
+{
+	const char *transport = wb_client_text(stats, "transport");
+	const char *reason = wb_client_text(stats, "transport_reason");
+
+	if (*reason)
+		row(out, WARNING, "transport", "%s; not over io_uring: %s", transport, reason);
+	else if (!strcmp(transport, "io_uring"))
+		row(out, PLAIN, "transport", "FUSE over io_uring");
+}
+
 /* --- what was done ------------------------------------------------------------------ */
 
 /* Of "read" or "write": all blocks, those found in RAM, and on the SSD. */
@@ -343,6 +355,7 @@ void wb_status_text_append(GString *text, const char *mount_point, JsonNode *sta
 	problem_rows(&out, stats);
 	space_row(&out, stats);
 	error_rows(&out, stats);
+	transport_row(&out, stats);
 	row(&out, PLAIN, "daemon", "pid %" PRIu64 ", memory %s",
 	    wb_client_number(stats, "worker_pid"),
 	    wb_client_bool(stats, "memory_locked") ? "locked" : "not locked");

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/lock.h"
+#include "frontend/fuse_rings.h"
 #include "io/buffer_pool.h"
 
 /* 13 MiB: small requests, runs, whole requests with the two blocks that they may
@@ -23,10 +24,11 @@ struct operation {
 	struct operation *next;		/* free list */
 	struct wb_fuse_disk *disk;
 	struct wb_request *request;
-	fuse_req_t req;
+	struct wb_fuse_caller caller;
 	uint64_t offset_bytes;
 	size_t size_bytes;		/* of the answer */
-	void *read_buffer;		/* READ */
+	void *data;			/* READ: where it is put */
+	void *read_buffer;		/* the same, when it is of the pool */
 	struct wb_receive_buffer *received;	/* WRITE that waits: its data */
 };
 
@@ -52,12 +54,14 @@ struct wb_fuse_disk *wb_fuse_disk_new(struct wb_cache *cache,
 				      unsigned request_count, GError **error)
 {
 	static const struct wb_buffer_class classes[] = READ_BUFFER_CLASSES;
-	struct wb_buffer_pool *read_pool =
-		wb_buffer_pool_new(classes, G_N_ELEMENTS(classes), error);
+	struct wb_buffer_pool *read_pool = NULL;
 	struct wb_fuse_disk *disk;
 
-	if (!read_pool)
-		return NULL;
+	if (receive_pool) {
+		read_pool = wb_buffer_pool_new(classes, G_N_ELEMENTS(classes), error);
+		if (!read_pool)
+			return NULL;
+	}
 	disk = g_new0(struct wb_fuse_disk, 1);
 	disk->read_pool = read_pool;
 	disk->cache = cache;
@@ -99,7 +103,8 @@ void wb_fuse_disk_free(struct wb_fuse_disk *disk)
 
 /* There is a cache request for every operation, so that having one means
  * having the other. */
-static struct operation *operation_get(struct wb_fuse_disk *disk, fuse_req_t req)
+static struct operation *operation_get(struct wb_fuse_disk *disk,
+				       struct wb_fuse_caller caller)
 {
 	struct operation *operation;
 
@@ -110,7 +115,7 @@ static struct operation *operation_get(struct wb_fuse_disk *disk, fuse_req_t req
 	disk->free = operation->next;
 	disk->free_count--;
 	wb_lock_release(&disk->lock);
-	operation->req = req;
+	operation->caller = caller;
 	operation->request = wb_request_get(disk->cache);
 	g_assert(operation->request);
 	return operation;
@@ -145,15 +150,15 @@ static void answer(struct operation *operation, int error)
 	struct wb_request_public *public = wb_request_public(operation->request);
 
 	if (error)
-		fuse_reply_err(operation->req, -error);
+		wb_fuse_caller_end(operation->caller, -error);
 	else if (public->op == WB_READ)
-		fuse_reply_buf(operation->req,
-			       (char *)operation->read_buffer + operation->offset_bytes % 4096,
-			       operation->size_bytes);
+		wb_fuse_caller_give(operation->caller,
+				    (char *)operation->data + operation->offset_bytes % 4096,
+				    operation->size_bytes);
 	else if (public->op == WB_WRITE)
-		fuse_reply_write(operation->req, operation->size_bytes);
+		wb_fuse_caller_wrote(operation->caller, operation->size_bytes);
 	else
-		fuse_reply_err(operation->req, 0);
+		wb_fuse_caller_end(operation->caller, 0);
 	operation_put(operation);
 }
 
@@ -198,21 +203,24 @@ static uint64_t cut_to_image(const struct wb_fuse_disk *disk, uint64_t offset, u
 
 /* --- requests ------------------------------------------------------------------- */
 
-void wb_fuse_disk_read(struct wb_fuse_disk *disk, fuse_req_t req, size_t size, off_t offset)
+void wb_fuse_disk_read(struct wb_fuse_disk *disk, struct wb_fuse_caller caller, size_t size, off_t offset)
 {
 	struct operation *operation;
 	struct wb_request_public *public;
 
 	size = cut_to_image(disk, (uint64_t)offset, MIN(size, WB_REQUEST_BYTES_MAX));
 	if (!size) {
-		fuse_reply_buf(req, NULL, 0);
+		wb_fuse_caller_give(caller, NULL, 0);
 		return;
 	}
-	operation = operation_get(disk, req);
+	operation = operation_get(disk, caller);
 	public = prepare(operation, WB_READ, (uint64_t)offset, size);
-	operation->read_buffer = wb_buffer_get_wait(
-		disk->read_pool, wb_request_span_bytes((uint64_t)offset, size));
-	public->buffer = operation->read_buffer;
+	if (!caller.entry)
+		operation->read_buffer = wb_buffer_get_wait(
+			disk->read_pool, wb_request_span_bytes((uint64_t)offset, size));
+	operation->data = caller.entry ? wb_ring_entry_payload(caller.entry) :
+					 operation->read_buffer;
+	public->buffer = operation->data;
 	submit(operation);
 }
 
@@ -234,26 +242,26 @@ static bool move_to_shorter(struct wb_fuse_disk *disk, struct operation *operati
 	return true;
 }
 
-void wb_fuse_disk_write(struct wb_fuse_disk *disk, fuse_req_t req, const char *data,
+void wb_fuse_disk_write(struct wb_fuse_disk *disk, struct wb_fuse_caller caller, const char *data,
 			size_t size, off_t offset, int open_flags,
 			struct wb_receive_buffer **received)
 {
-	struct wb_receive_buffer *large = *received;
+	struct wb_receive_buffer *large = received ? *received : NULL;
 	struct wb_request_public *public;
 	struct operation *operation;
 	int error = 0;
 
 	g_assert(size <= WB_REQUEST_BYTES_MAX);
 	if (size && !cut_to_image(disk, (uint64_t)offset, size)) {
-		fuse_reply_err(req, ENOSPC);
+		wb_fuse_caller_end(caller, ENOSPC);
 		return;
 	}
 	size = cut_to_image(disk, (uint64_t)offset, size);
 	if (!size) {
-		fuse_reply_write(req, 0);
+		wb_fuse_caller_wrote(caller, 0);
 		return;
 	}
-	operation = operation_get(disk, req);
+	operation = operation_get(disk, caller);
 	public = prepare(operation, WB_WRITE, (uint64_t)offset, size);
 	public->buffer = (char *)data;
 	/* O_SYNC contains the bit of O_DSYNC. No FSYNC follows. */
@@ -261,23 +269,26 @@ void wb_fuse_disk_write(struct wb_fuse_disk *disk, fuse_req_t req, const char *d
 		public->flags = WB_REQUEST_FUA;
 	/* Handed over before submit: done() may run on another thread before
 	 * submit returns. */
-	if (!move_to_shorter(disk, operation, public)) {
+	if (received && !move_to_shorter(disk, operation, public)) {
 		operation->received = large;
 		*received = NULL;
 	}
 	if (wb_cache_submit(disk->cache, operation->request, &error) == WB_SUBMIT_PENDING)
 		return;
-	if (operation->received == large) {
+	if (received && operation->received == large) {
 		operation->received = NULL;
 		*received = large;
 	}
 	answer(operation, error);
-	wb_cache_answered(disk->cache);
+	if (caller.entry)
+		wb_ring_entry_note_write(caller.entry);
+	else
+		wb_cache_answered(disk->cache);
 }
 
-void wb_fuse_disk_sync(struct wb_fuse_disk *disk, fuse_req_t req)
+void wb_fuse_disk_sync(struct wb_fuse_disk *disk, struct wb_fuse_caller caller)
 {
-	struct operation *operation = operation_get(disk, req);
+	struct operation *operation = operation_get(disk, caller);
 
 	prepare(operation, WB_SYNC, 0, 0);
 	submit(operation);
@@ -286,30 +297,30 @@ void wb_fuse_disk_sync(struct wb_fuse_disk *disk, fuse_req_t req)
 #define PUNCH (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)
 #define ZERO_KEEP (FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE)
 
-void wb_fuse_disk_fallocate(struct wb_fuse_disk *disk, fuse_req_t req, int mode,
+void wb_fuse_disk_fallocate(struct wb_fuse_disk *disk, struct wb_fuse_caller caller, int mode,
 			    off_t offset, off_t length)
 {
 	struct operation *operation;
 	uint64_t inside;
 
 	if (offset < 0 || length <= 0) {
-		fuse_reply_err(req, EINVAL);
+		wb_fuse_caller_end(caller, EINVAL);
 		return;
 	}
 	inside = cut_to_image(disk, (uint64_t)offset, (uint64_t)length);
 	if (mode != PUNCH && mode != ZERO_KEEP && mode != FALLOC_FL_ZERO_RANGE && mode != 0) {
-		fuse_reply_err(req, EOPNOTSUPP);
+		wb_fuse_caller_end(caller, EOPNOTSUPP);
 		return;
 	}
 	if (!(mode & FALLOC_FL_KEEP_SIZE) && inside < (uint64_t)length) {
-		fuse_reply_err(req, EFBIG);	/* the image never grows */
+		wb_fuse_caller_end(caller, EFBIG);	/* the image never grows */
 		return;
 	}
 	if (!mode || !inside) {
-		fuse_reply_err(req, 0);
+		wb_fuse_caller_end(caller, 0);
 		return;
 	}
-	operation = operation_get(disk, req);
+	operation = operation_get(disk, caller);
 	prepare(operation, WB_ZERO, (uint64_t)offset, inside);
 	submit(operation);
 }

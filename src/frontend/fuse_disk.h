@@ -15,12 +15,14 @@
 #include <fuse3/fuse_lowlevel.h>
 
 #include "cache/cache.h"
+#include "frontend/fuse_caller.h"
 #include "frontend/receive_pool.h"
 
 struct wb_fuse_disk;
 
-/* `request_count` as given to wb_cache_open(). NULL and an error when there is not
- * enough memory. */
+/* `request_count` as given to wb_cache_open(). No receive_pool: every request brings
+ * its memory, as those of a ring do. NULL and an error when there is not enough
+ * memory. */
 struct wb_fuse_disk *wb_fuse_disk_new(struct wb_cache *cache,
 				      struct wb_receive_pool *receive_pool,
 				      unsigned request_count, GError **error);
@@ -28,18 +30,19 @@ struct wb_fuse_disk *wb_fuse_disk_new(struct wb_cache *cache,
 void wb_fuse_disk_wait_idle(struct wb_fuse_disk *disk);
 void wb_fuse_disk_free(struct wb_fuse_disk *disk);	/* idle */
 
-void wb_fuse_disk_read(struct wb_fuse_disk *disk, fuse_req_t req, size_t size, off_t offset);
+void wb_fuse_disk_read(struct wb_fuse_disk *disk, struct wb_fuse_caller caller, size_t size, off_t offset);
 /*
  * `*received` is the buffer that holds `data`. When the write has to wait
  * there, it keeps the buffer, *received becomes NULL, and the buffer goes back
  * to the pool with the answer: whoever reused it earlier would put one write's
- * data in another's place.
+ * data in another's place. NULL: the data lies where it stays until the answer, in
+ * the entry of a ring.
  */
-void wb_fuse_disk_write(struct wb_fuse_disk *disk, fuse_req_t req, const char *data,
+void wb_fuse_disk_write(struct wb_fuse_disk *disk, struct wb_fuse_caller caller, const char *data,
 			size_t size, off_t offset, int open_flags,
 			struct wb_receive_buffer **received);
-void wb_fuse_disk_sync(struct wb_fuse_disk *disk, fuse_req_t req);
-void wb_fuse_disk_fallocate(struct wb_fuse_disk *disk, fuse_req_t req, int mode,
+void wb_fuse_disk_sync(struct wb_fuse_disk *disk, struct wb_fuse_caller caller);
+void wb_fuse_disk_fallocate(struct wb_fuse_disk *disk, struct wb_fuse_caller caller, int mode,
 			    off_t offset, off_t length);
 void wb_fuse_disk_lseek(struct wb_fuse_disk *disk, fuse_req_t req, off_t offset, int whence);
 

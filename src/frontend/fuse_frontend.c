@@ -6,11 +6,14 @@
 #include "base/lock.h"
 #include "frontend/fuse_loop.h"
 #include "frontend/fuse_operations.h"
+#include "frontend/fuse_uring.h"
 
 #define THREADS_MIN 3u		/* one may be waiting for a sync */
 #define THREADS_MAX 4u
 #define LARGE_BUFFERS 9u		/* beside one for each thread */
 #define SMALL_BUFFERS 128u
+#define URING_THREADS 1u		/* for what still comes over /dev/fuse */
+#define URING_LARGE_BUFFERS 2u
 #define MAX_BACKGROUND 256u	/* async requests the kernel may have open; 12 if not asked */
 #define REQUEST_BYTES (1u << 20)	/* the most that libfuse 3.14 can do */
 
@@ -18,6 +21,8 @@ struct wb_fuse {
 	/* constant after start */
 	struct wb_fuse_service service;
 	struct wb_receive_pool *receive_pool;
+	struct wb_fuse_uring *uring;	/* or NULL: libfuse's transport */
+	char *transport_reason;
 	struct fuse_session *session;
 	struct wb_fuse_loop *loop;
 	void (*ended)(void *arg);
@@ -61,6 +66,8 @@ static void session_ended(void *arg)
 {
 	struct wb_fuse *fuse = arg;
 
+	if (fuse->uring)
+		wb_fuse_uring_stop(fuse->uring);
 	wb_lock_acquire(&fuse->lock);
 	fuse->is_over = true;
 	wb_cond_broadcast(&fuse->changed);
@@ -105,43 +112,105 @@ void wb_fuse_free(struct wb_fuse *fuse)
 {
 	if (fuse->session)
 		fuse_session_destroy(fuse->session);
+	wb_fuse_uring_free(fuse->uring);
 	wb_fuse_disk_free(fuse->service.disk);
 	wb_receive_pool_free(fuse->receive_pool);
+	g_free(fuse->transport_reason);
 	wb_cond_clear(&fuse->changed);
 	wb_lock_clear(&fuse->lock);
 	g_free(fuse);
 }
 
-/* Without its disk when there is not enough memory. */
-static struct wb_fuse *fuse_new(const struct wb_fuse_config *config, unsigned thread_count)
+/* The mount goes on without what it asked for, and says so. */
+static void choose_transport(struct wb_fuse *fuse, const struct wb_fuse_config *config)
+{
+	g_autoptr(GError) reason = NULL;
+
+	if (config->wants_io_uring)
+		fuse->uring = wb_fuse_uring_new(&fuse->service, &reason);
+	if (reason) {
+		fuse->transport_reason = g_strdup(reason->message);
+		g_warning("%s is mounted without FUSE over io_uring: %s", config->mount_point,
+			  reason->message);
+		wb_cache_add_event(config->cache, WB_EVENT_NOTE,
+				   "mounted without FUSE over io_uring: %s", reason->message);
+	}
+	config->facts->transport = fuse->uring ? "io_uring" : "classic";
+	config->facts->transport_reason = fuse->transport_reason;
+}
+
+static void service_init(struct wb_fuse *fuse, const struct wb_fuse_config *config)
+{
+	fuse->service = (struct wb_fuse_service){
+		.control = { config->cache, config->facts },
+		.tree = {
+			.uid = config->uid,
+			.gid = config->gid,
+			.image_bytes = wb_cache_image_bytes(config->cache),
+			.is_read_only = wb_cache_is_read_only(config->cache),
+		},
+		.request_bytes = REQUEST_BYTES,
+		.max_background = MAX_BACKGROUND,
+		.ready = session_ready,
+		.arg = fuse,
+	};
+	clock_gettime(CLOCK_REALTIME, &fuse->service.tree.started);
+}
+
+static unsigned thread_count(const struct wb_fuse *fuse)
+{
+	return fuse->uring ? URING_THREADS :
+			     CLAMP(g_get_num_processors(), THREADS_MIN, THREADS_MAX);
+}
+
+/* Without its disk when there is not enough memory. Requests of a ring bring theirs. */
+static struct wb_fuse *fuse_new(const struct wb_fuse_config *config)
 {
 	struct wb_fuse *fuse = g_new0(struct wb_fuse, 1);
 
 	wb_lock_init(&fuse->lock, WB_RANK_FRONTEND);
 	wb_cond_init(&fuse->changed);
-	fuse->service.control = (struct wb_control){ config->cache, config->facts };
-	fuse->service.request_bytes = REQUEST_BYTES;
-	fuse->service.max_background = MAX_BACKGROUND;
-	fuse->service.ready = session_ready;
-	fuse->service.arg = fuse;
-	fuse->service.tree.uid = config->uid;
-	fuse->service.tree.gid = config->gid;
-	fuse->service.tree.image_bytes = wb_cache_image_bytes(config->cache);
-	fuse->service.tree.is_read_only = wb_cache_is_read_only(config->cache);
-	clock_gettime(CLOCK_REALTIME, &fuse->service.tree.started);
+	service_init(fuse, config);
 	fuse->ended = config->ended;
 	fuse->arg = config->arg;
-	fuse->receive_pool = wb_receive_pool_new(LARGE_BUFFERS + thread_count, SMALL_BUFFERS);
+	choose_transport(fuse, config);
+	fuse->receive_pool = fuse->uring ?
+		wb_receive_pool_new(URING_LARGE_BUFFERS, 0) :
+		wb_receive_pool_new(LARGE_BUFFERS + thread_count(fuse), SMALL_BUFFERS);
 	if (fuse->receive_pool)
-		fuse->service.disk = wb_fuse_disk_new(config->cache, fuse->receive_pool,
-					      WB_FUSE_REQUESTS_MAX, NULL);
+		fuse->service.disk = wb_fuse_disk_new(config->cache, fuse->uring ? NULL :
+						      fuse->receive_pool,
+						      WB_FUSE_REQUESTS_MAX, NULL);
 	return fuse;
+}
+
+static void take(void *arg, struct fuse_buf *request)
+{
+	struct wb_fuse *fuse = arg;
+
+	wb_fuse_uring_take(fuse->uring, fuse->session, request);
+}
+
+static struct wb_fuse_loop *start_loop(struct wb_fuse *fuse)
+{
+	const struct wb_fuse_loop_config config = {
+		.session = fuse->session,
+		.pool = fuse->receive_pool,
+		.thread_count = thread_count(fuse),
+		.take = fuse->uring ? take : NULL,
+		.ended = session_ended,
+		.arg = fuse,
+	};
+
+	return wb_fuse_loop_start(&config);
 }
 
 static struct wb_fuse *fail(struct wb_fuse *fuse, GError **error, const char *mount_point,
 			    const char *what)
 {
 	is_starting = false;
+	if (fuse->uring)
+		wb_fuse_uring_stop(fuse->uring);
 	g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_FAILED, "%s: %s%s%s", mount_point, what,
 		    *start_message ? ": " : "", start_message);
 	wb_fuse_free(fuse);
@@ -162,9 +231,7 @@ static bool wait_until_ready(struct wb_fuse *fuse)
 
 struct wb_fuse *wb_fuse_start(const struct wb_fuse_config *config, GError **error)
 {
-	unsigned thread_count = CLAMP(g_get_num_processors(), THREADS_MIN, THREADS_MAX);
-	struct wb_fuse *fuse = fuse_new(config, thread_count);
-
+	struct wb_fuse *fuse = fuse_new(config);
 	const char *mount_point = config->mount_point;
 
 	is_starting = true;
@@ -178,8 +245,7 @@ struct wb_fuse *wb_fuse_start(const struct wb_fuse_config *config, GError **erro
 	if (fuse_session_mount(fuse->session, mount_point))
 		return fail(fuse, error, mount_point, "cannot mount here");
 	is_starting = false;
-	fuse->loop = wb_fuse_loop_start(fuse->session, fuse->receive_pool, thread_count,
-					session_ended, fuse);
+	fuse->loop = start_loop(fuse);
 	if (wait_until_ready(fuse))
 		return fuse;
 	wb_fuse_loop_join(fuse->loop);
@@ -197,7 +263,9 @@ void wb_fuse_image_grown(struct wb_fuse *fuse)
 	wb_lock_acquire(&fuse->lock);
 	fuse->service.tree.image_bytes = wb_cache_image_bytes(fuse->service.control.cache);
 	if (!fuse->is_over)
-		error = fuse_lowlevel_notify_inval_inode(fuse->session, WB_INO_DISK, -1, 0);
+		error = fuse->uring ?
+			wb_fuse_uring_invalidate(fuse->session, WB_INO_DISK) :
+			fuse_lowlevel_notify_inval_inode(fuse->session, WB_INO_DISK, -1, 0);
 	wb_lock_release(&fuse->lock);
 	/* ENOENT: the kernel has never looked at it. */
 	if (error && error != -ENOENT)
@@ -208,6 +276,8 @@ void wb_fuse_image_grown(struct wb_fuse *fuse)
 void wb_fuse_finish(struct wb_fuse *fuse)
 {
 	wb_fuse_loop_join(fuse->loop);
+	if (fuse->uring)
+		wb_fuse_uring_join(fuse->uring);
 	wb_fuse_disk_wait_idle(fuse->service.disk);
 	wb_lock_acquire(&fuse->lock);
 	fuse->is_over = true;

@@ -23,11 +23,12 @@
 
 struct wb_fuse_config {
 	struct wb_cache *cache;
-	const struct wb_mount_facts *facts;
+	struct wb_mount_facts *facts;	/* the transport is filled in, before anybody can ask */
 	const char *mount_point;	/* absolute */
 	const char *fsname;		/* source in the mount table */
 	const char *kernel_options;	/* "nodev,noatime", or "" */
 	bool allow_other;
+	bool wants_io_uring;		/* where it can be had */
 	uid_t uid;			/* of the mounting user */
 	gid_t gid;
 	void (*ended)(void *arg);	/* unmounted, or the connection is gone */

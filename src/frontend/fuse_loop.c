@@ -7,11 +7,7 @@
 
 struct wb_fuse_loop {
 	/* constant after start */
-	struct fuse_session *session;
-	struct wb_receive_pool *pool;
-	void (*ended)(void *arg);
-	void *arg;
-	unsigned thread_count;
+	struct wb_fuse_loop_config config;
 	GThread **threads;
 
 	/* atomic */
@@ -33,9 +29,9 @@ static bool receive_one(struct wb_fuse_loop *loop)
 	int result;
 
 	if (!received)
-		received = wb_receive_pool_take(loop->pool);
+		received = wb_receive_pool_take(loop->config.pool);
 	buffer = (struct fuse_buf){ .mem = received->memory, .size = WB_RECEIVE_LARGE_BYTES };
-	result = fuse_session_receive_buf(loop->session, &buffer);
+	result = fuse_session_receive_buf(loop->config.session, &buffer);
 	if (result == -EINTR || result == -EAGAIN)
 		return true;
 	if (result <= 0)
@@ -43,7 +39,10 @@ static bool receive_one(struct wb_fuse_loop *loop)
 	/* libfuse reads into what it is given; memory of its own would be
 	 * unlocked and would leak. */
 	g_assert(buffer.mem == received->memory);
-	fuse_session_process_buf(loop->session, &buffer);
+	if (loop->config.take)
+		loop->config.take(loop->config.arg, &buffer);
+	else
+		fuse_session_process_buf(loop->config.session, &buffer);
 	return true;
 }
 
@@ -51,40 +50,33 @@ static gpointer run(gpointer arg)
 {
 	struct wb_fuse_loop *loop = arg;
 
-	while (!fuse_session_exited(loop->session))
+	while (!fuse_session_exited(loop->config.session))
 		if (!receive_one(loop))
 			break;
-	fuse_session_exit(loop->session);
+	fuse_session_exit(loop->config.session);
 	if (received)
-		wb_receive_pool_put(loop->pool, received);
+		wb_receive_pool_put(loop->config.pool, received);
 	received = NULL;
 	if (atomic_fetch_sub(&loop->running_count, 1) == 1)
-		loop->ended(loop->arg);
+		loop->config.ended(loop->config.arg);
 	return NULL;
 }
 
-struct wb_fuse_loop *wb_fuse_loop_start(struct fuse_session *session,
-					struct wb_receive_pool *pool,
-					unsigned thread_count,
-					void (*ended)(void *arg), void *arg)
+struct wb_fuse_loop *wb_fuse_loop_start(const struct wb_fuse_loop_config *config)
 {
 	struct wb_fuse_loop *loop = g_new0(struct wb_fuse_loop, 1);
 
-	loop->session = session;
-	loop->pool = pool;
-	loop->ended = ended;
-	loop->arg = arg;
-	loop->thread_count = thread_count;
-	loop->threads = g_new0(GThread *, thread_count);
-	atomic_init(&loop->running_count, thread_count);
-	for (unsigned i = 0; i < thread_count; i++)
+	loop->config = *config;
+	loop->threads = g_new0(GThread *, config->thread_count);
+	atomic_init(&loop->running_count, config->thread_count);
+	for (unsigned i = 0; i < config->thread_count; i++)
 		loop->threads[i] = g_thread_new("wb-fuse", run, loop);
 	return loop;
 }
 
 void wb_fuse_loop_join(struct wb_fuse_loop *loop)
 {
-	for (unsigned i = 0; i < loop->thread_count; i++)
+	for (unsigned i = 0; i < loop->config.thread_count; i++)
 		g_thread_join(loop->threads[i]);
 	g_free(loop->threads);
 	g_free(loop);

@@ -14,12 +14,19 @@
 
 struct wb_fuse_loop;
 
-/* Starts the threads. `ended` runs once, on the last thread that leaves, when
- * the session is over (unmounted, or the connection was aborted). */
-struct wb_fuse_loop *wb_fuse_loop_start(struct fuse_session *session,
-					struct wb_receive_pool *pool,
-					unsigned thread_count,
-					void (*ended)(void *arg), void *arg);
+struct wb_fuse_loop_config {
+	struct fuse_session *session;
+	struct wb_receive_pool *pool;
+	unsigned thread_count;
+	/* NULL, or what has each request instead of libfuse. */
+	void (*take)(void *arg, struct fuse_buf *request);
+	/* Runs once, on the last thread that leaves, when the session is over (unmounted,
+	 * or the connection was aborted). */
+	void (*ended)(void *arg);
+	void *arg;
+};
+
+struct wb_fuse_loop *wb_fuse_loop_start(const struct wb_fuse_loop_config *config);
 /* Waits for the threads. */
 void wb_fuse_loop_join(struct wb_fuse_loop *loop);
 

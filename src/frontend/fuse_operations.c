@@ -15,6 +15,11 @@ static struct wb_fuse_service *service_of(fuse_req_t req)
 	return fuse_req_userdata(req);
 }
 
+static struct wb_fuse_caller caller_of(fuse_req_t req)
+{
+	return (struct wb_fuse_caller){ .req = req };
+}
+
 /* --- session ---------------------------------------------------------------------- */
 
 static void op_init(void *userdata, struct fuse_conn_info *conn)
@@ -222,7 +227,7 @@ static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 		    struct fuse_file_info *fi)
 {
 	if (ino == WB_INO_DISK)
-		wb_fuse_disk_read(service_of(req)->disk, req, size, offset);
+		wb_fuse_disk_read(service_of(req)->disk, caller_of(req), size, offset);
 	else
 		read_control(req, size, offset, fi);
 }
@@ -244,8 +249,8 @@ static void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t si
 		     off_t offset, struct fuse_file_info *fi)
 {
 	if (ino == WB_INO_DISK)
-		wb_fuse_disk_write(service_of(req)->disk, req, data, size, offset, fi->flags,
-				   wb_fuse_loop_received());
+		wb_fuse_disk_write(service_of(req)->disk, caller_of(req), data, size, offset,
+				   fi->flags, wb_fuse_loop_received());
 	else
 		write_control(req, ino, data, size);
 }
@@ -256,7 +261,7 @@ static void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_f
 	(void)datasync;
 	(void)fi;
 	if (ino == WB_INO_DISK)
-		wb_fuse_disk_sync(service_of(req)->disk, req);
+		wb_fuse_disk_sync(service_of(req)->disk, caller_of(req));
 	else
 		fuse_reply_err(req, 0);
 }
@@ -274,7 +279,7 @@ static void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset,
 {
 	(void)fi;
 	if (ino == WB_INO_DISK)
-		wb_fuse_disk_fallocate(service_of(req)->disk, req, mode, offset, length);
+		wb_fuse_disk_fallocate(service_of(req)->disk, caller_of(req), mode, offset, length);
 	else
 		fuse_reply_err(req, EOPNOTSUPP);
 }

@@ -22,6 +22,8 @@ struct wb_mount_facts {
 	int worker_pid;
 	struct wb_disk_facts cache, backing;
 	uint64_t ram_buffer_bytes;
+	const char *transport;		/* "classic" or "io_uring" */
+	const char *transport_reason;	/* why it is not the one asked for, or NULL */
 	bool is_read_only;		/* the image */
 	bool memory_locked;		/* mlockall() succeeded */
 	bool io_flusher;		/* PR_SET_IO_FLUSHER succeeded */

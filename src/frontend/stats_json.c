@@ -63,6 +63,9 @@ static void add_mount(JsonObject *root, const struct wb_stats_view *view)
 	/* It may have grown since. */
 	json_object_set_object_member(root, "backing",
 				      disk_object(&facts->backing, view->snapshot.backing_bytes));
+	set_text(root, "transport", facts->transport ? facts->transport : "");
+	set_text(root, "transport_reason",
+		 facts->transport_reason ? facts->transport_reason : "");
 	json_object_set_boolean_member(root, "read_only", facts->is_read_only);
 	json_object_set_boolean_member(root, "memory_locked", facts->memory_locked);
 	json_object_set_boolean_member(root, "io_flusher", facts->io_flusher);

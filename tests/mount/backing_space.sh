@@ -37,7 +37,7 @@ is_over() {
 case_is 'a warning comes while there is room for what is dirty, but not for a full cache'
 "$WBFS" format --cache "$CACHE" --cache-size 64M --backing "$BACKING" --size 200M \
 	--segment-size 256K
-run_in_background "$WBFS" mount -f --cache "$CACHE" --backing "$BACKING" "$MNT" 2>"$LOG"
+run_in_background "$WBFS" mount "${test_options[@]}" -f --cache "$CACHE" --backing "$BACKING" "$MNT" 2>"$LOG"
 own_mounts+=("$MNT")
 wait_for 'mount' test -e "$DISK"
 WORKER=$(stat_of worker_pid)

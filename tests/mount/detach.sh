@@ -41,9 +41,9 @@ says 0 '(detached)' -- "$WBFS" dump "$CACHE"
 
 case_is "the cache is refused, and the backing is as free as any file"
 says 1 "cache $CACHE was detached from its backing (it was $BACKING)" '`wbfs format` makes' -- \
-	"$WBFS" mount --cache "$CACHE" --backing "$BACKING" "$MNT"
+	"$WBFS" mount "${test_options[@]}" --cache "$CACHE" --backing "$BACKING" "$MNT"
 says 1 'was detached from its backing' -- \
-	"$WBFS" mount --cache "$CACHE" --backing "$BACKING" --force "$MNT"
+	"$WBFS" mount "${test_options[@]}" --cache "$CACHE" --backing "$BACKING" --force "$MNT"
 says 1 'was detached from its backing' -- "$WBFS" rescue "$CACHE" --in-place
 printf 'used alone' | dd of="$BACKING" conv=notrunc status=none
 says 0 'was detached before' "backing $BACKING needs it no more" -- "$WBFS" detach "$CACHE"
@@ -91,7 +91,7 @@ if command -v strace >/dev/null && strace -qq -o /dev/null true; then
 	same_bytes "$BACKING" "$W/reference"
 	[ -n "$(getfattr -d -- "$BACKING" 2>/dev/null)" ] || fail "the mark is gone"
 	says 1 'was detached from its backing' -- \
-		"$WBFS" mount --cache "$CACHE" --backing "$BACKING" "$MNT"
+		"$WBFS" mount "${test_options[@]}" --cache "$CACHE" --backing "$BACKING" "$MNT"
 	says 0 'was detached before' -- "$WBFS" detach "$CACHE"
 	is_unmarked
 	for nth in 1 2 3; do
@@ -161,7 +161,7 @@ disks heal cache
 says 0 -- "$WBFS" detach "$CACHE"
 same_bytes "$W/reference" "$BACKING" $((100 * 4096))
 says 1 'was detached from its backing' -- \
-	"$WBFS" mount --cache "$CACHE" --backing "$BACKING" "$MNT"
+	"$WBFS" mount "${test_options[@]}" --cache "$CACHE" --backing "$BACKING" "$MNT"
 disks_stop
 
 # --- SIGKILL at any moment -----------------------------------------------------------

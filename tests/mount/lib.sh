@@ -12,7 +12,8 @@
 # error, which the harness keeps in the log. Everything made here is undone on
 # exit, after a failure too: file systems, loop devices, mounts, processes
 # (only those started here, by their ids), the work directory.
-# KEEP=1 leaves the work directory; WBFS=PATH names the program under test.
+# KEEP=1 leaves the work directory; WBFS=PATH names the program under test;
+# WBFS_TEST_MOUNT_OPTIONS=io_uring mounts every volume that a test only uses with it.
 set -euE -o pipefail
 
 mount_tests=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -261,11 +262,13 @@ volume_format() {
 	"$WBFS" format --cache "$CACHE" --backing "$BACKING" "$@"
 }
 
+test_options=(${WBFS_TEST_MOUNT_OPTIONS:+-o "$WBFS_TEST_MOUNT_OPTIONS"})
+
 # volume_mount [mount option]...
 volume_mount() {
 	DISK=$MNT/disk
 	mkdir -p "$MNT"
-	"$WBFS" mount --cache "$CACHE" --backing "$BACKING" "$@" "$MNT"
+	"$WBFS" mount --cache "$CACHE" --backing "$BACKING" "${test_options[@]}" "$@" "$MNT"
 	own_mounts+=("$MNT")
 	WORKER=$(stat_of worker_pid)
 	own_workers+=("$WORKER")

@@ -71,7 +71,7 @@ power_is_back() {
 cut_in_recovery() {
 	local status=0
 	disks power-cut-at $((1 + RANDOM % 12)) "$(seed)"
-	"$WBFS" mount --cache "$CACHE" --backing "$BACKING" "$MNT" || status=$?
+	"$WBFS" mount "${test_options[@]}" --cache "$CACHE" --backing "$BACKING" "$MNT" || status=$?
 	disks power-cut-at 0
 	if [ "$(disks power)" = off ]; then
 		WORKER=$(disks killed)
@@ -196,7 +196,7 @@ volume_umount
 
 case_is "the cache swallows flushes: the loss is noticed"
 lose_all yes
-if "$WBFS" mount --cache "$CACHE" --backing "$BACKING" "$MNT"; then
+if "$WBFS" mount "${test_options[@]}" --cache "$CACHE" --backing "$BACKING" "$MNT"; then
 	! "$writer" verify "$DISK" "$W/book" || fail "nothing was noticed"
 	"$WBFS" umount "$MNT"
 fi

@@ -77,7 +77,7 @@ case_is "the mount is refused and says where to look"
 damage_it
 says 1 "record $third is missing" 'where it should be, is torn or damaged' 'were durable' \
 	'nothing was changed. `wbfs check` says what can be kept' -- \
-	"$WBFS" mount --cache "$CACHE" --backing "$BACKING" "$MNT"
+	"$WBFS" mount "${test_options[@]}" --cache "$CACHE" --backing "$BACKING" "$MNT"
 is_unchanged
 
 case_is "check lists what is kept, lost and unknown, and what to do"
@@ -230,7 +230,7 @@ volume_umount
 
 case_is "both superblocks are gone, and the backing was given up: the epochs go on"
 fresh_copy
-"$WBFS" mount --without-cache --force --backing "$BACKING" "$MNT"
+"$WBFS" mount "${test_options[@]}" --without-cache --force --backing "$BACKING" "$MNT"
 volume_umount
 lose_both
 says 0 'repaired: new superblocks' -- \

@@ -50,7 +50,7 @@ done
 
 case_is "in the foreground: the exit status of a clean stop is 0"
 volume_umount
-"$WBFS" mount -f --cache "$CACHE" --backing "$BACKING" "$MNT" &
+"$WBFS" mount "${test_options[@]}" -f --cache "$CACHE" --backing "$BACKING" "$MNT" &
 foreground=$!
 own_jobs+=($foreground)
 own_workers+=($foreground)

@@ -195,7 +195,7 @@ struct writer {
 
 static bool is_death(int error)
 {
-	return error == ENOTCONN || error == ECONNABORTED || error == EIO ||
+	return error == ENOTCONN || error == ECONNABORTED || error == ECANCELED || error == EIO ||
 	       error == ENODEV || error == EINTR;
 }
 

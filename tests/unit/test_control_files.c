@@ -77,6 +77,7 @@ static struct wb_mount_facts facts = {
 	.version = "1", .mount_point = "/mnt/wb", .worker_pid = 42,
 	.cache = { .path = "/c", .is_direct = true, .size_bytes = 100 },
 	.backing = { .path = "/b", .buffered_reason = "tmpfs", .is_block_device = true },
+	.transport = "classic", .transport_reason = "it is switched off",
 	.memory_locked = true,
 };
 
@@ -93,6 +94,9 @@ Test(control_files, stats_json_has_the_state_and_every_counter_under_its_name)
 	stats = stats_of(&snapshot, &facts);
 	cr_assert_str_eq(json_object_get_string_member(stats, "state"), "running");
 	cr_assert_eq(json_object_get_int_member(stats, "worker_pid"), 42);
+	cr_assert_str_eq(json_object_get_string_member(stats, "transport"), "classic");
+	cr_assert_str_eq(json_object_get_string_member(stats, "transport_reason"),
+			 "it is switched off");
 	cr_assert_eq(json_object_get_int_member(stats, "dirty_blocks"), 5);
 	cr_assert_eq(json_object_get_int_member(stats, "cache_blocks"), 6);
 	segments = json_object_get_object_member(stats, "segments");
