@@ -255,6 +255,11 @@ static void submit_run(struct wb_request *request, struct wb_read_run *run)
 		wb_io_prepare(&run->io, WB_IO_READ, WB_IO_CLASS_USER_READ,
 			      wb_geometry_slot_offset(&path->geometry, run->slot),
 			      run_target(request, run), length, run_done);
+		/* The first piece, still in the thread that brought the request;
+		 * the SSD is fast, and nothing else of it is under way. */
+		if (request->read.run_count == 1 && request->read.attempts == 0 &&
+		    request->read.next_block == first_block(request))
+			run->io.flags |= WB_IO_MAY_WAIT;
 		WB_STAT_ADD(path->stats, WB_STAT_READ_CACHE_BYTES, length);
 		request->read.slowest = MAX(request->read.slowest, WB_LATENCY_READ_CACHE);
 		WB_STAT_ADD(path->stats, WB_STAT_SSD_READ_BYTES, length);

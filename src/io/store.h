@@ -8,9 +8,9 @@
  *    once for every wb_io, later, never from inside submit(), on any thread,
  *    with no lock of the caller's held. The wb_io, its iov array and its
  *    memory belong to the store from submit to done().
- *  - With WB_IO_MAY_WAIT the submitter's thread has nothing better to do than to
- *    wait for this very WRITE: a store that saves a change of threads by it may
- *    carry it out in submit(), and call done() from there.
+ *  - With WB_IO_MAY_WAIT the submitter's thread may wait for this very READ, or
+ *    WRITE with WB_IO_FUA: a store that saves a change of threads by it may carry
+ *    it out in submit(), and call done() from there.
  *  - error is 0 or -errno; a transfer is whole or failed (a store goes on by
  *    itself after a short transfer). After a failed write the range holds old
  *    or new data per atomic_write_bytes unit, in any mixture.
@@ -47,7 +47,8 @@ enum wb_io_class {
 	WB_IO_CLASS_COUNT
 };
 
-enum { WB_IO_FUA = 1u << 0, WB_IO_MAY_WAIT = 1u << 1 };	/* wb_io.flags, of a WRITE */
+/* wb_io.flags; FUA only of a WRITE */
+enum { WB_IO_FUA = 1u << 0, WB_IO_MAY_WAIT = 1u << 1 };
 
 #define WB_IO_IOV_MAX 1024	/* most iov entries of one wb_io */
 

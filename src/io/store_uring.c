@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
@@ -23,6 +24,8 @@ struct store_uring {
 	int fd;
 	int busy_fd;			/* the disk's statistics, or -1 */
 	struct wb_uring_lane *user_lane, *log_lane;
+
+	atomic_bool has_waiting_reader;	/* a thread in read_waiting() */
 };
 
 static struct store_uring *to_uring(struct wb_store *store)
@@ -50,7 +53,7 @@ static struct wb_uring_lane *lane_of_class(struct store_uring *self,
 /*
  * A write and its flush in the thread that waits for both: through the ring they
  * would pass through a thread of the kernel (for the flush) and through the
- * reaper, and waking each of them costs as much as half the flush. FALSE: nothing
+ * lane's, and waking each of them costs as much as half the flush. FALSE: nothing
  * is known of it, do it again.
  */
 static bool write_waiting(struct store_uring *self, struct wb_io *io, int *error)
@@ -63,18 +66,43 @@ static bool write_waiting(struct store_uring *self, struct wb_io *io, int *error
 			    (uint64_t)result == io->length_bytes;
 }
 
+/* Likewise a read that is alone with the disk. Of several at a time the lane makes
+ * batches, which saves more, and one thread at most waits here. */
+static bool read_waiting(struct store_uring *self, struct wb_io *io)
+{
+	ssize_t result;
+
+	if (!wb_uring_lane_is_idle(self->user_lane) ||
+	    atomic_exchange(&self->has_waiting_reader, true))
+		return false;
+	result = preadv(self->fd, io->iov, (int)io->iov_count, (off_t)io->offset_bytes);
+	atomic_store(&self->has_waiting_reader, false);
+	return result >= 0 && (uint64_t)result == io->length_bytes;
+}
+
+/* TRUE: it is over, done() was called. */
+static bool carry_out_waiting(struct store_uring *self, struct wb_io *io)
+{
+	int error = 0;
+	bool is_over;
+
+	if (!(io->flags & WB_IO_MAY_WAIT))
+		return false;
+	is_over = io->op == WB_IO_READ ? read_waiting(self, io) :
+		  io->op == WB_IO_WRITE && io->flags & WB_IO_FUA &&
+			  write_waiting(self, io, &error);
+	if (is_over)
+		io->done(io, error);
+	return is_over;
+}
+
 static void submit(struct wb_store *store, struct wb_io *io)
 {
-	const unsigned waiting = WB_IO_FUA | WB_IO_MAY_WAIT;
-	int error;
+	struct store_uring *self = to_uring(store);
 
 	wb_store_assert_io(store, io);
-	if (io->op == WB_IO_WRITE && (io->flags & waiting) == waiting &&
-	    write_waiting(to_uring(store), io, &error)) {
-		io->done(io, error);
-		return;
-	}
-	wb_uring_lane_submit(lane_of_class(to_uring(store), io->io_class), io);
+	if (!carry_out_waiting(self, io))
+		wb_uring_lane_submit(lane_of_class(self, io->io_class), io);
 }
 
 static uint64_t busy_ns(struct wb_store *store)

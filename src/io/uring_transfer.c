@@ -47,7 +47,7 @@ static void prepare_zero(const struct wb_uring_disk *disk, struct wb_io *io,
 {
 	uint64_t offset_bytes = io->offset_bytes + io->store_word[WORD_DONE_BYTES];
 	uint64_t left_bytes = io->length_bytes - io->store_word[WORD_DONE_BYTES];
-	int method = atomic_load(&disk->zero_method);
+	int method = disk->zero_method;
 	int mode;
 
 	io->store_word[WORD_STATE] &= RETRY_MASK;
@@ -130,7 +130,7 @@ static enum wb_transfer_verdict advance_zero(struct wb_uring_disk *disk, struct 
 	if (method == WB_ZERO_BY_WRITE && result >= 0)
 		return advance_bytes(disk, io, (uint64_t)result, error);
 	if (method != WB_ZERO_BY_WRITE && (result == -EOPNOTSUPP || result == -ENOSYS)) {
-		atomic_compare_exchange_strong(&disk->zero_method, &method, method + 1);
+		disk->zero_method = MAX(disk->zero_method, method + 1);
 		return WB_TRANSFER_AGAIN;
 	}
 	*error = result;

@@ -11,7 +11,6 @@
 #define WB_IO_URING_TRANSFER_H
 
 #include <liburing.h>
-#include <stdatomic.h>
 #include <stdint.h>
 
 #include "io/store.h"
@@ -25,13 +24,10 @@ enum wb_zero_method {
 };
 
 struct wb_uring_disk {
-	/* constant */
 	int file;			/* descriptor, or index if is_fixed_file */
 	unsigned sqe_flags;		/* IOSQE_FIXED_FILE or 0 */
 	uint32_t alignment_bytes;
-
-	/* atomic; a lost update only costs one more refusal */
-	atomic_int zero_method;
+	int zero_method;		/* enum wb_zero_method */
 };
 
 void wb_uring_transfer_start(struct wb_io *io);

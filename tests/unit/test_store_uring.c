@@ -3,6 +3,7 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -350,6 +351,67 @@ Test(store_uring, a_durable_write_that_may_wait_is_over_when_submit_returns)
 	write_waiting(store, data);
 	cr_assert_eq(waited_error, -EBADF);
 	wb_store_close(store);
+	free(data);
+	free(back);
+}
+
+static void prepare_read(struct wb_io *io, void *buffer, void (*done)(struct wb_io *, int))
+{
+	wb_io_prepare(io, WB_IO_READ, WB_IO_CLASS_USER_READ, 0, buffer, BLOCK_BYTES, done);
+}
+
+static sem_t in_done, may_go_on, was_read;
+
+static void hold_the_lane(struct wb_io *io, int error)
+{
+	(void)io;
+	waited_error = error;
+	sem_post(&in_done);
+	sem_wait(&may_go_on);
+}
+
+static void note_read(struct wb_io *io, int error)
+{
+	note_call(io, error);
+	sem_post(&was_read);
+}
+
+/* With company it goes the way of all, where it can be part of a batch. */
+Test(store_uring, a_read_that_may_wait_is_over_when_submit_returns_if_it_is_alone)
+{
+	struct wb_store *store = open_store();
+	char *data = aligned(BLOCK_BYTES, 0x5a), *back = aligned(3 * BLOCK_BYTES, 0);
+	struct wb_io first, alone, other;
+
+	sem_init(&in_done, 0, 0);
+	sem_init(&may_go_on, 0, 0);
+	sem_init(&was_read, 0, 0);
+	cr_assert_eq(wb_store_write_sync(store, 0, data, BLOCK_BYTES), 0);
+	prepare_read(&alone, back, note_call);
+	alone.flags = WB_IO_MAY_WAIT;
+	was_called = false;
+	wb_store_submit(store, &alone);
+	cr_assert(was_called, "answered by another thread, which has to be woken");
+	cr_assert_eq(waited_error, 0);
+
+	prepare_read(&first, back + BLOCK_BYTES, hold_the_lane);
+	prepare_read(&other, back + 2 * BLOCK_BYTES, note_read);
+	wb_store_submit(store, &other);
+	sem_wait(&was_read);
+	wb_store_submit(store, &first);
+	sem_wait(&in_done);
+	wb_store_submit(store, &other);	/* waits behind done() of the first */
+	prepare_read(&alone, back, note_read);
+	alone.flags = WB_IO_MAY_WAIT;
+	was_called = false;
+	wb_store_submit(store, &alone);
+	cr_assert_not(was_called, "two threads wait for one disk");
+	sem_post(&may_go_on);
+	sem_wait(&was_read);
+	sem_wait(&was_read);
+	wb_store_close(store);
+	for (unsigned i = 0; i < 3; i++)
+		cr_assert_arr_eq(back + i * BLOCK_BYTES, data, BLOCK_BYTES);
 	free(data);
 	free(back);
 }
