@@ -115,10 +115,16 @@ static void fail_locked(struct wb_backing_flush *flush, struct waiters *ended)
 
 static void tell_failure(struct wb_backing_flush *flush, int error, bool is_loss)
 {
+	const char *loss = "";
+
+	if (flush->deps.failure == WB_FLUSH_FAILURE_IS_FINAL)
+		loss = "; what was written since the last good one may be lost, and nothing more "
+		       "is written until the next mount";
+	else if (is_loss)
+		loss = "; what was written around the cache since the last sync may be lost";
 	WB_STAT_ADD(flush->deps.stats, WB_STAT_BACKING_ERRORS, 1);
 	wb_message_set(flush->deps.message, "backing %s: a flush failed: %s%s",
-		       flush->deps.store->label, g_strerror(-error), is_loss ?
-		       "; what was written around the cache since the last sync may be lost" : "");
+		       flush->deps.store->label, g_strerror(-error), loss);
 }
 
 static void flush_done(struct wb_io *io, int error);
@@ -186,13 +192,19 @@ bool wb_backing_flush_note_change(struct wb_backing_flush *flush, uint64_t failu
 	return ok || WB_MUTANT(foreign_flush_ignored);
 }
 
+static bool is_over_locked(struct wb_backing_flush *flush)
+{
+	return flush->is_abandoned || (flush->deps.failure == WB_FLUSH_FAILURE_IS_FINAL &&
+				       atomic_load(&flush->failures) > 0);
+}
+
 int wb_backing_flush_sync(struct wb_backing_flush *flush, struct wb_backing_waiter *waiter)
 {
 	bool begins = false;
 	int result = 1;
 
 	wb_lock_acquire(&flush->lock);
-	if (flush->is_abandoned || (waiter->purpose == WB_FLUSH_FOR_SYNC && flush->owes_error)) {
+	if (is_over_locked(flush) || (waiter->purpose == WB_FLUSH_FOR_SYNC && flush->owes_error)) {
 		flush->owes_error = false;
 		result = -EIO;
 	} else if (!flush->has_changed && !flush->covers_changes) {
@@ -215,7 +227,7 @@ void wb_backing_flush_want(struct wb_backing_flush *flush)
 	bool begins;
 
 	wb_lock_acquire(&flush->lock);
-	begins = flush->has_changed && !flush->is_flushing && !flush->is_abandoned;
+	begins = flush->has_changed && !flush->is_flushing && !is_over_locked(flush);
 	if (begins)
 		begin_locked(flush);
 	wb_lock_release(&flush->lock);

@@ -23,11 +23,19 @@
 #include "cache/stats.h"
 #include "io/store.h"
 
+enum wb_flush_failure {
+	WB_FLUSH_FAILURE_IS_TOLD,	/* once, and what is new may succeed */
+	/* Without a cache: nobody can know what the disk still has, and a repeated flush
+	 * may lie. Every later sync fails. */
+	WB_FLUSH_FAILURE_IS_FINAL,
+};
+
 struct wb_backing_flush_deps {
 	struct wb_store *store;		/* the backing */
 	struct wb_stats *stats;
 	struct wb_message *message;
-	/* one has ended, and who waited for it was told; any thread */
+	enum wb_flush_failure failure;
+	/* NULL, or: one has ended, and who waited for it was told; any thread */
 	void (*flushed)(void *arg);
 	void *arg;
 };

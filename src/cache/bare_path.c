@@ -162,7 +162,7 @@ static enum wb_progress enter(struct wb_request *request)
 	struct wb_bare_work *work = &request->bare;
 	uint64_t start = down(request->cursor_bytes, unit_of(request)), stop;
 
-	if (wb_bare_has_failed(request->path->bare)) {
+	if (wb_backing_flush_failures(request->path->backing_flush) > 0) {
 		request->error = -EIO;
 		return WB_PROGRESS_DONE;
 	}
@@ -225,7 +225,10 @@ static enum wb_progress fill(struct wb_request *request)
 /* A failed change may have been made in part; that part counts as one too. */
 static void after_change(struct wb_request *request)
 {
-	wb_bare_note_change(request->path->bare);
+	struct wb_backing_flush *flush = request->path->backing_flush;
+
+	/* If one has failed, no later sync says that this is durable. */
+	wb_backing_flush_note_change(flush, wb_backing_flush_failures(flush));
 	leave(request);
 	if (request->bare.io_error) {
 		fail(request, request->bare.kind == WB_BARE_ZEROED ? "zeroing" : "a write",

@@ -20,10 +20,6 @@ static void make_path(struct wb_cache *cache, enum wb_bare_access access)
 {
 	struct wb_data_path *path = &cache->path;
 	struct wb_store *backing = cache->config.backing_store;
-	struct wb_bare_deps deps = {
-		.store = backing, .stats = &cache->stats, .message = &cache->message,
-		.access = access,
-	};
 
 	atomic_store(&path->image.bytes, backing->size_bytes);
 	path->backing_store = backing;
@@ -32,8 +28,15 @@ static void make_path(struct wb_cache *cache, enum wb_bare_access access)
 	path->stats = &cache->stats;
 	path->message = &cache->message;
 	cache->executor = wb_executor_new("wb-request", cache->config.worker_mode, 2);
-	path->executor = deps.executor = cache->executor;
-	path->bare = wb_bare_new(&deps);
+	path->executor = cache->executor;
+	path->bare = wb_bare_new(&cache->stats, cache->executor);
+	path->backing_flush = wb_backing_flush_new(&(struct wb_backing_flush_deps){
+		.store = backing, .stats = &cache->stats, .message = &cache->message,
+		.failure = WB_FLUSH_FAILURE_IS_FINAL,
+	});
+	/* What a killed process wrote may still be in the disk's cache. */
+	if (access == WB_BARE_READ_WRITE)
+		wb_backing_flush_note_change(path->backing_flush, 0);
 }
 
 struct wb_cache *wb_cache_open_bare(const struct wb_cache_config *config,

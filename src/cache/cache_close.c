@@ -220,10 +220,11 @@ static int close_bare(struct wb_cache *cache, enum wb_close_mode mode)
 		error = sync_all(cache, WB_MODE_WRITEBACK);
 	} else {
 		atomic_store(&cache->path.is_abandoned, true);
-		wb_bare_abandon(cache->path.bare);
+		wb_backing_flush_abandon(cache->path.backing_flush);
 	}
 	/* A flush that nobody waits for, and what abandoned requests have there. */
-	while (poll_store(cache->config.backing_store) || !wb_bare_is_idle(cache->path.bare))
+	while (poll_store(cache->config.backing_store) ||
+	       !wb_backing_flush_is_idle(cache->path.backing_flush))
 		g_usleep(is_manual ? 0 : 500);
 	return error;
 }

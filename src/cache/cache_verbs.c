@@ -331,7 +331,7 @@ void wb_cache_tick(struct wb_cache *cache)
 	wb_cache_note_changes(cache);
 	if (cache->path.bare) {
 		if (sync_is_due)
-			wb_bare_want_sync(cache->path.bare);
+			wb_backing_flush_want(cache->path.backing_flush);
 		return;
 	}
 	if (sync_is_due)

@@ -10,10 +10,7 @@ uint64_t wb_data_path_last(struct wb_data_path *path)
 
 int wb_data_path_sync(struct wb_data_path *path, struct wb_sync_waiter *waiter)
 {
-	if (path->is_read_only)
-		return 0;
-	return path->bare ? wb_bare_sync(path->bare, waiter) :
-			    wb_flush_sync(path->flush, waiter);
+	return path->is_read_only || path->bare ? 0 : wb_flush_sync(path->flush, waiter);
 }
 
 static void run_task(struct wb_task *task)

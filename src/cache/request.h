@@ -42,7 +42,7 @@ struct wb_data_path {
 	struct wb_backing_flush *backing_flush;
 	struct wb_through *through;
 	bool is_read_only;		/* no RAM buffers, and nothing runs: see cache_read_only.c */
-	struct wb_bare *bare;		/* without a cache, and without all above */
+	struct wb_bare *bare;		/* without a cache: of the above only backing_flush */
 	struct wb_store *cache_store, *backing_store;
 	struct wb_busy_meter *backing_meter;	/* users' I/O there; NULL: not wanted */
 	struct wb_clock *clock;
@@ -70,7 +70,7 @@ struct wb_data_path {
 
 /* Everything that was acknowledged, as the target of a sync. */
 uint64_t wb_data_path_last(struct wb_data_path *path);
-/* Up to waiter->target durable; like wb_flush_sync(), with a cache or without. */
+/* Up to waiter->target durable in the log; like wb_flush_sync(), if there is one. */
 int wb_data_path_sync(struct wb_data_path *path, struct wb_sync_waiter *waiter);
 
 /* What a step says. */

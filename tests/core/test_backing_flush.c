@@ -23,14 +23,19 @@ static struct waiter {
 } waiters[WAITERS];
 static unsigned used;
 
+static void make_flush(enum wb_flush_failure failure)
+{
+	flush = wb_backing_flush_new(&(struct wb_backing_flush_deps){
+		.store = disk, .stats = &stats, .message = &message, .failure = failure,
+	});
+}
+
 static void start(void)
 {
 	faulty = wb_store_faulty_new(wb_store_memory_new(1 << 20, 512, 512));
 	disk = wb_store_counting_new(faulty);
 	wb_message_init(&message, wb_clock_real());
-	flush = wb_backing_flush_new(&(struct wb_backing_flush_deps){
-		.store = disk, .stats = &stats, .message = &message,
-	});
+	make_flush(WB_FLUSH_FAILURE_IS_TOLD);
 }
 
 static void stop(void)
@@ -203,4 +208,20 @@ Test(backing_flush, a_write_that_ends_while_one_fails_is_not_taken_for_safe)
 	cr_expect(disk->ops->poll(disk));
 	cr_expect_not(wb_backing_flush_note_change(flush, failures));
 	cr_expect(wb_backing_flush_has_changes(flush));
+}
+
+Test(backing_flush, without_a_cache_one_that_fails_is_the_last)
+{
+	wb_backing_flush_free(flush);
+	make_flush(WB_FLUSH_FAILURE_IS_FINAL);
+	fail_next();
+	note();
+	ask(WB_FLUSH_FOR_SYNC);
+	cr_assert(disk->ops->poll(disk));
+	expect(&waiters[0], true, -EIO);
+	note();
+	expect(ask(WB_FLUSH_FOR_SYNC), true, -EIO);
+	expect(ask(WB_FLUSH_FOR_WRITE), true, -EIO);
+	wb_backing_flush_want(flush);
+	cr_expect_eq(flushes(), 1);
 }
