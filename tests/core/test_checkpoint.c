@@ -27,9 +27,7 @@ static void start(struct wb_sim_params params)
 
 static void stop(void)
 {
-	if (sim.ops)
-		wb_sim_clear(&sim);
-	sim.ops = NULL;
+	wb_sim_clear(&sim);
 }
 
 TestSuite(checkpoint, .fini = stop);

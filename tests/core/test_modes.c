@@ -27,8 +27,7 @@ static void start(enum wb_cache_mode mode)
 
 static void stop(void)
 {
-	if (sim.ops)
-		wb_sim_clear(&sim);
+	wb_sim_clear(&sim);
 }
 
 TestSuite(modes, .fini = stop);
@@ -297,7 +296,6 @@ Test(modes, a_switch_to_any_other_mode_takes_what_is_dirty_along)
 		cr_assert_eq(wb_sim_sync(&sim), 0);
 		cr_expect_eq(durable_byte(1), 1);
 		stop();
-		sim.ops = NULL;
 	}
 }
 

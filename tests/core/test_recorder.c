@@ -35,17 +35,10 @@ static void start(struct wb_sim_params params)
 
 static void stop(void)
 {
-	if (sim.ops)
-		wb_sim_clear(&sim);
-	sim.ops = NULL;
+	wb_sim_clear(&sim);
 }
 
 TestSuite(recorder, .fini = stop);
-
-static void set(const char *name, const char *value)
-{
-	cr_assert(wb_cache_set_tunable(sim.cache, wb_tunable_find(name), value, NULL));
-}
 
 /* Nothing else is at the disks when it returns. */
 static void write_records(void)
@@ -88,9 +81,9 @@ static uint64_t segments_replayed(const struct wb_stats_snapshot *stats)
 static struct wb_stats_snapshot crash_after(const char *interval, uint64_t seconds)
 {
 	start((struct wb_sim_params){ .no_writeback = true });
-	set("superblock_interval_s", interval);
+	wb_sim_set(&sim, "superblock_interval_s", interval);
 	write_records();
-	set("allow_writeback", "on");
+	wb_sim_set(&sim, "allow_writeback", "on");
 	wb_sim_settle(&sim);
 	pass(seconds);
 	return crash();
@@ -113,9 +106,9 @@ Test(recorder, a_tail_that_was_recorded_spares_recovery_what_was_written_back)
 Test(recorder, nothing_is_recorded_before_its_time)
 {
 	start((struct wb_sim_params){ .no_writeback = true });
-	set("superblock_interval_s", "30");
+	wb_sim_set(&sim, "superblock_interval_s", "30");
 	write_records();
-	set("allow_writeback", "on");
+	wb_sim_set(&sim, "allow_writeback", "on");
 	wb_sim_settle(&sim);
 	pass(28);
 	cr_expect_eq(superblock_writes, 0);
@@ -126,11 +119,11 @@ Test(recorder, nothing_is_recorded_before_its_time)
 Test(recorder, the_same_tail_is_recorded_once)
 {
 	start((struct wb_sim_params){ .no_writeback = true });
-	set("superblock_interval_s", "2");
+	wb_sim_set(&sim, "superblock_interval_s", "2");
 	write_records();
 	pass(100);
 	cr_expect_eq(superblock_writes, 0, "it has not moved");
-	set("allow_writeback", "on");
+	wb_sim_set(&sim, "allow_writeback", "on");
 	pass(100);
 	cr_expect_eq(superblock_writes, WB_SUPERBLOCK_COUNT, "%lu", superblock_writes);
 }
@@ -138,12 +131,12 @@ Test(recorder, the_same_tail_is_recorded_once)
 Test(recorder, a_record_that_carries_the_tail_saves_the_superblocks)
 {
 	start((struct wb_sim_params){ .no_writeback = true });
-	set("superblock_interval_s", "10");
+	wb_sim_set(&sim, "superblock_interval_s", "10");
 	write_records();
-	set("allow_writeback", "on");
+	wb_sim_set(&sim, "allow_writeback", "on");
 	wb_sim_settle(&sim);
 	/* Closes the segment, and is sealed when its tail is known. */
-	set("allow_writeback", "off");
+	wb_sim_set(&sim, "allow_writeback", "off");
 	cr_assert_eq(wb_sim_fill(&sim, 0, 0xaa, BLOCK, WB_REQUEST_FUA), 0);
 	pass(60);
 	cr_expect_eq(superblock_writes, 0, "%lu", superblock_writes);
@@ -153,12 +146,12 @@ Test(recorder, a_record_that_carries_the_tail_saves_the_superblocks)
 Test(recorder, an_interval_of_0_records_nothing_and_can_be_changed)
 {
 	start((struct wb_sim_params){ .no_writeback = true });
-	set("superblock_interval_s", "0");
+	wb_sim_set(&sim, "superblock_interval_s", "0");
 	write_records();
-	set("allow_writeback", "on");
+	wb_sim_set(&sim, "allow_writeback", "on");
 	pass(1000);
 	cr_expect_eq(superblock_writes, 0);
-	set("superblock_interval_s", "5");
+	wb_sim_set(&sim, "superblock_interval_s", "5");
 	pass(1);
 	cr_expect_eq(superblock_writes, WB_SUPERBLOCK_COUNT, "%lu", superblock_writes);
 }
@@ -169,10 +162,10 @@ Test(recorder, a_failed_recording_is_repeated)
 				  .length_bytes = WB_SUPERBLOCK_AREA_BYTES, .count = 3 };
 
 	start((struct wb_sim_params){ .no_writeback = true });
-	set("superblock_interval_s", "5");
+	wb_sim_set(&sim, "superblock_interval_s", "5");
 	write_records();
 	wb_store_faulty_add(sim.cache_disk.faulty, &fault);
-	set("allow_writeback", "on");
+	wb_sim_set(&sim, "allow_writeback", "on");
 	pass(60);
 	cr_expect_eq(wb_store_faulty_hit_count(sim.cache_disk.faulty), 3);
 	cr_expect_leq(crash().recovered_records, 2);
@@ -186,7 +179,7 @@ Test(recorder, after_a_drain_there_is_nothing_to_replay)
 		struct wb_stats_snapshot stats;
 
 		start((struct wb_sim_params){ .no_writeback = true, .seed = seed });
-		set("superblock_interval_s", "0");
+		wb_sim_set(&sim, "superblock_interval_s", "0");
 		write_records();
 		cr_assert_eq(wb_sim_drain(&sim), 0);
 		stats = crash();
@@ -227,9 +220,9 @@ Test(recorder, a_clean_stop_records_the_tail)
 	struct wb_stats_snapshot stats;
 
 	start((struct wb_sim_params){ .no_writeback = true });
-	set("superblock_interval_s", "0");
+	wb_sim_set(&sim, "superblock_interval_s", "0");
 	write_records();
-	set("allow_writeback", "on");
+	wb_sim_set(&sim, "allow_writeback", "on");
 	wb_sim_settle(&sim);
 	cr_assert_eq(wb_sim_close(&sim), 0);
 	cr_assert(wb_sim_open(&sim, NULL));

@@ -220,23 +220,17 @@ Test(rot, one_bad_block_never_stops_the_ring)
 
 /* The drain leaves the tail at the end of a full segment: the next segment begins
  * with the same sequence, and is the one that holds the bad block. */
-static void allow_writeback(const char *value)
-{
-	cr_assert(wb_cache_set_tunable(sim.cache, wb_tunable_find("allow_writeback"), value,
-				       NULL));
-}
-
 Test(rot, nor_does_one_right_behind_a_drained_segment)
 {
 	cr_assert_eq(wb_sim_fill(&sim, 0, 1, 15 * BLOCK, 0), 0);
 	cr_assert_eq(wb_sim_drain(&sim), 0);
-	allow_writeback("off");
+	wb_sim_set(&sim, "allow_writeback", "off");
 	cr_assert_eq(wb_sim_fill(&sim, 0, 2, 15 * BLOCK, WB_REQUEST_FUA), 0);
 	/* The head far enough ahead, so that it is not in memory any more. */
 	cr_assert_eq(wb_sim_fill(&sim, 32 * BLOCK, 2, 15 * BLOCK, WB_REQUEST_FUA), 0);
 	cr_assert_eq(wb_sim_fill(&sim, 48 * BLOCK, 2, 15 * BLOCK, WB_REQUEST_FUA), 0);
 	spoil(4, true);
-	allow_writeback("on");
+	wb_sim_set(&sim, "allow_writeback", "on");
 	for (unsigned i = 0; i < 100; i++)
 		cr_assert_eq(wb_sim_fill(&sim, (16 + i % 14 * 16) * BLOCK, (uint8_t)i,
 					 16 * BLOCK, 0), 0);

@@ -29,17 +29,10 @@ static void start(uint64_t seed)
 
 static void stop(void)
 {
-	if (sim.ops)
-		wb_sim_clear(&sim);
-	sim.ops = NULL;
+	wb_sim_clear(&sim);
 }
 
 TestSuite(sync_timing, .fini = stop);
-
-static void set(const char *name, const char *value)
-{
-	cr_assert(wb_cache_set_tunable(sim.cache, wb_tunable_find(name), value, NULL));
-}
 
 static uint64_t durable(void)
 {
@@ -92,7 +85,7 @@ Test(sync_timing, unsynced_data_is_never_older_than_the_interval_and_a_tick)
 		uint64_t oldest_ns;
 
 		start(seed);
-		set("sync_interval_s", "3");
+		wb_sim_set(&sim, "sync_interval_s", "3");
 		oldest_ns = oldest_age_ns(seed, 120);
 		cr_expect_leq(oldest_ns, 3 * SECOND_NS + TICK_NS + 50 * MS_NS, "%lu ms",
 			      oldest_ns / MS_NS);
@@ -106,13 +99,13 @@ Test(sync_timing, the_interval_can_be_made_shorter_and_longer_at_any_time)
 	uint64_t began_ns;
 
 	start(0);
-	set("sync_interval_s", "86400");
+	wb_sim_set(&sim, "sync_interval_s", "86400");
 	cr_assert_eq(wb_sim_fill(&sim, 0, 1, BLOCK, 0), 0);
 	for (unsigned i = 0; i < 400; i++)
 		tick();
 	cr_assert_lt(durable(), newest());
 	/* What was set before is no appointment. */
-	set("sync_interval_s", "2");
+	wb_sim_set(&sim, "sync_interval_s", "2");
 	tick();
 	cr_assert_eq(durable(), newest());
 	cr_assert_eq(wb_sim_fill(&sim, 0, 2, BLOCK, 0), 0);
@@ -120,7 +113,7 @@ Test(sync_timing, the_interval_can_be_made_shorter_and_longer_at_any_time)
 	while (durable() < newest())
 		tick();
 	cr_assert_leq(sim.clock.now_ns - began_ns, 2 * SECOND_NS + TICK_NS + 50 * MS_NS);
-	set("sync_interval_s", "100");
+	wb_sim_set(&sim, "sync_interval_s", "100");
 	cr_assert_eq(wb_sim_fill(&sim, 0, 3, BLOCK, 0), 0);
 	for (unsigned i = 0; i < 40; i++)
 		tick();
@@ -130,7 +123,7 @@ Test(sync_timing, the_interval_can_be_made_shorter_and_longer_at_any_time)
 Test(sync_timing, an_interval_of_0_syncs_nothing)
 {
 	start(0);
-	set("sync_interval_s", "0");
+	wb_sim_set(&sim, "sync_interval_s", "0");
 	cr_assert_eq(wb_sim_fill(&sim, 0, 1, BLOCK, 0), 0);
 	wb_sim_pass_time(&sim, UINT64_C(1000000) * SECOND_NS);
 	wb_sim_settle(&sim);
@@ -142,7 +135,7 @@ Test(sync_timing, a_periodic_sync_with_nothing_new_costs_no_io)
 	struct wb_store_counts before, after;
 
 	start(0);
-	set("sync_interval_s", "1");
+	wb_sim_set(&sim, "sync_interval_s", "1");
 	cr_assert_eq(wb_sim_fill(&sim, 0, 1, BLOCK, 0), 0);
 	for (unsigned i = 0; i < 10; i++)
 		tick();
@@ -224,7 +217,7 @@ Test(sync_timing, synchronous_writes_that_wait_share_one_record_and_one_flush)
 	uint64_t records_before, flushes_before, began_ns;
 
 	start(0);
-	set("barrier_deadline_ms", "500");
+	wb_sim_set(&sim, "barrier_deadline_ms", "500");
 	records_before = records();
 	flushes_before = device_flushes();
 	began_ns = sim.clock.now_ns;
@@ -252,7 +245,7 @@ Test(sync_timing, a_sync_ends_the_wait_at_once)
 	uint64_t flushes_before, before_ns;
 
 	start(0);
-	set("barrier_deadline_ms", "1000");
+	wb_sim_set(&sim, "barrier_deadline_ms", "1000");
 	begin_four(ops);
 	flushes_before = device_flushes();
 	before_ns = sim.clock.now_ns;
@@ -269,7 +262,7 @@ Test(sync_timing, a_full_record_ends_the_wait_at_once)
 	uint64_t before_ns;
 
 	start(0);
-	set("barrier_deadline_ms", "1000");
+	wb_sim_set(&sim, "barrier_deadline_ms", "1000");
 	first = begin_fua(0, 1);
 	wb_sim_settle(&sim);
 	before_ns = sim.clock.now_ns;
@@ -293,9 +286,9 @@ Test(sync_timing, a_shorter_deadline_counts_for_those_that_wait_already)
 	struct wb_sim_op *ops[4];
 
 	start(0);
-	set("barrier_deadline_ms", "1000");
+	wb_sim_set(&sim, "barrier_deadline_ms", "1000");
 	begin_four(ops);
-	set("barrier_deadline_ms", "100");
+	wb_sim_set(&sim, "barrier_deadline_ms", "100");
 	wb_sim_settle(&sim);
 	expect_finished(ops, 4, false);
 	sim.clock.now_ns += 100 * MS_NS;
@@ -304,7 +297,7 @@ Test(sync_timing, a_shorter_deadline_counts_for_those_that_wait_already)
 	release(ops, 4);
 	begin_four(ops);
 	expect_finished(ops, 4, false);
-	set("barrier_deadline_ms", "0");
+	wb_sim_set(&sim, "barrier_deadline_ms", "0");
 	wb_sim_settle(&sim);
 	expect_finished(ops, 4, true);
 	release(ops, 4);
@@ -316,7 +309,7 @@ Test(sync_timing, a_clean_stop_does_not_wait_for_company)
 	uint64_t before_ns;
 
 	start(0);
-	set("barrier_deadline_ms", "1000");
+	wb_sim_set(&sim, "barrier_deadline_ms", "1000");
 	op = begin_fua(3, 1);
 	wb_sim_settle(&sim);
 	before_ns = sim.clock.now_ns;

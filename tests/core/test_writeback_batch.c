@@ -25,9 +25,7 @@ static void start(uint32_t segment_bytes)
 
 static void stop(void)
 {
-	if (sim.ops)
-		wb_sim_clear(&sim);
-	sim.ops = NULL;
+	wb_sim_clear(&sim);
 }
 
 TestSuite(writeback_batch, .fini = stop);

@@ -34,17 +34,10 @@ static void start(void)
 
 static void stop(void)
 {
-	if (sim.ops)
-		wb_sim_clear(&sim);
-	sim.ops = NULL;
+	wb_sim_clear(&sim);
 }
 
 TestSuite(writeback_pace, .fini = stop);
-
-static void set(const char *name, const char *value)
-{
-	cr_assert(wb_cache_set_tunable(sim.cache, wb_tunable_find(name), value, NULL));
-}
 
 /* The second is over, of which the disk was so busy. */
 static void tell_second(unsigned busy_percent, unsigned reads_percent)
@@ -133,14 +126,14 @@ Test(writeback_pace, the_threshold_can_be_set_and_the_modulator_switched_off)
 	uint64_t before;
 
 	start();
-	set("writeback_threshold", "30");
+	wb_sim_set(&sim, "writeback_threshold", "30");
 	tell_second(50, 0);
 	before = backing_writes();
 	write_segments(0, 5);
 	wb_sim_settle(&sim);
 	cr_assert_eq(backing_writes(), before);
 	expect_state("waiting", "disk 50 % busy, threshold 30 %");
-	set("writeback_threshold", "60");
+	wb_sim_set(&sim, "writeback_threshold", "60");
 	tell_second(50, 0);
 	wb_sim_settle(&sim);
 	cr_assert_gt(backing_writes(), before);
@@ -149,7 +142,7 @@ Test(writeback_pace, the_threshold_can_be_set_and_the_modulator_switched_off)
 	write_segments(100 * SEGMENT_BLOCKS % 1000, 5);
 	wb_sim_settle(&sim);
 	cr_assert_eq(backing_writes(), before);
-	set("writeback_modulator", "off");
+	wb_sim_set(&sim, "writeback_modulator", "off");
 	wb_sim_settle(&sim);
 	cr_assert_gt(backing_writes(), before);
 }
@@ -194,11 +187,11 @@ Test(writeback_pace, its_own_io_does_not_stop_it_but_for_a_look_now_and_then)
 
 	start_with((struct wb_sim_params){ .segment_count = 200, .image_bytes = 32 << 20 });
 	wb_store_faulty_add(sim.backing_disk.faulty, &slow);
-	set("allow_writeback", "off");
+	wb_sim_set(&sim, "allow_writeback", "off");
 	for (unsigned i = 0; i < 1500; i++)
 		cr_assert_eq(wb_sim_fill(&sim, i * 5 * BLOCK, 9, BLOCK, 0), 0);
 	cr_assert_eq(wb_sim_sync(&sim), 0);
-	set("allow_writeback", "on");
+	wb_sim_set(&sim, "allow_writeback", "on");
 	tell_second(0, 0);
 	while (dirty_blocks() > SEGMENT_BLOCKS && goes + looks < 1000) {
 		struct wb_stats_snapshot stats;
@@ -261,7 +254,7 @@ Test(writeback_pace, where_nobody_knows_the_disk_the_reads_of_the_mount_count)
 Test(writeback_pace, a_drain_does_not_ask_how_busy_the_disk_is)
 {
 	start();
-	set("allow_writeback", "off");
+	wb_sim_set(&sim, "allow_writeback", "off");
 	tell_second(100, 100);
 	write_segments(0, 5);
 	wb_sim_settle(&sim);
@@ -279,7 +272,7 @@ Test(writeback_pace, above_the_high_water_mark_it_runs_in_any_case)
 	unsigned written = 0;
 
 	start();
-	set("allow_writeback", "off");
+	wb_sim_set(&sim, "allow_writeback", "off");
 	tell_second(100, 100);
 	before = backing_writes();
 	while (backing_writes() == before) {
@@ -298,7 +291,7 @@ Test(writeback_pace, above_the_high_water_mark_it_runs_in_any_case)
 Test(writeback_pace, who_waits_for_room_gets_it_however_busy_the_disk_is)
 {
 	start_with((struct wb_sim_params){ .segment_count = 8 });
-	set("allow_writeback", "off");
+	wb_sim_set(&sim, "allow_writeback", "off");
 	for (unsigned i = 0; i < 40; i++) {
 		tell_second(100, 100);
 		write_segments(i * SEGMENT_BLOCKS, 1);

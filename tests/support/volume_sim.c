@@ -115,11 +115,13 @@ static void forget_ops(struct wb_sim *sim)
 
 void wb_sim_clear(struct wb_sim *sim)
 {
+	if (!sim->ops)
+		return;
 	if (sim->cache)
 		wb_sim_kill(sim);
 	wb_store_close(sim->cache_disk.counting);
 	wb_store_close(sim->backing_disk.counting);
-	g_free(sim->ops);
+	g_clear_pointer(&sim->ops, g_free);
 }
 
 /* The disk has had that size all the time. */
@@ -502,6 +504,14 @@ int wb_sim_drain(struct wb_sim *sim)
 		wb_sim_pass_time(sim, SECOND_NS);
 	}
 	g_assert_not_reached();
+}
+
+void wb_sim_set(struct wb_sim *sim, const char *name, const char *value)
+{
+	g_autoptr(GError) error = NULL;
+
+	if (!wb_cache_set_tunable(sim->cache, wb_tunable_find(name), value, &error))
+		g_error("%s", error->message);
 }
 
 int wb_sim_resize(struct wb_sim *sim, uint64_t bytes)

@@ -105,7 +105,7 @@ struct wb_sim {
 
 /* A new, formatted volume; not opened. */
 void wb_sim_init(struct wb_sim *sim, const struct wb_sim_params *params);
-/* A cache that is open is abandoned. */
+/* A cache that is open is abandoned. Zeros, and what is cleared already, are fine. */
 void wb_sim_clear(struct wb_sim *sim);
 
 /* FALSE: refused or failed, with the reason. */
@@ -154,6 +154,8 @@ int wb_sim_sync(struct wb_sim *sim);
 /* Starts a drain and steps until it has ended: 0 or -EIO. */
 int wb_sim_drain(struct wb_sim *sim);
 
+/* Sets a tunable, as `wbfs set` would. */
+void wb_sim_set(struct wb_sim *sim, const char *name, const char *value);
 /* Makes the image that large, stepping until that has ended: 0 or -EIO. */
 int wb_sim_resize(struct wb_sim *sim, uint64_t bytes);
 
