@@ -150,6 +150,31 @@ static void drain(const struct sweep *sweep)
 		     "%s: the backing is wrong after a drain", sweep->name);
 }
 
+/* What one mode leaves dirty, or pending, the other writes over. */
+static void cross_modes(const struct sweep *sweep)
+{
+	for (unsigned i = 0; sweep->switches_modes && i < 9; i++) {
+		uint64_t at = i * 6 * BLOCK;
+
+		switch_mode(sweep, (enum wb_cache_mode)(i / 3));
+		fill(sweep, at, (uint8_t)(40 + i), 3 * BLOCK);
+		zero(sweep, at + 4 * BLOCK, 2 * BLOCK);
+		switch_mode(sweep, (enum wb_cache_mode)(i % 3));
+		fill(sweep, at + BLOCK, (uint8_t)(50 + i), 4 * BLOCK);
+		if (i == 4)
+			sync_all(sweep);
+	}
+}
+
+/* When all is written back, so that no batch flushes for it. */
+static void sync_around(const struct sweep *sweep)
+{
+	switch_mode(sweep, WB_MODE_WRITEAROUND);
+	if (sweep->switches_modes)
+		fill(sweep, 61 * BLOCK, 77, 2 * BLOCK);
+	sync_all(sweep);
+}
+
 static void work(const struct sweep *sweep)
 {
 	for (unsigned i = 0; i < 6; i++) {
@@ -161,6 +186,7 @@ static void work(const struct sweep *sweep)
 	}
 	zero(sweep, 10 * BLOCK + 100, 12 * BLOCK);
 	fill(sweep, 15 * BLOCK + 512, 33, 1024);
+	cross_modes(sweep);
 	expect_model(sweep, "in the middle");
 }
 
@@ -193,6 +219,7 @@ static bool run(const struct sweep *sweep, uint64_t nth)
 	expect_model(sweep, "after a stop");
 	work(sweep);
 	sync_all(sweep);
+	sync_around(sweep);
 	hits = wb_store_faulty_hit_count(faulty_of(sweep));
 	wb_sim_kill(&sim);
 	wb_sim_cut_power(&sim);
