@@ -115,9 +115,9 @@ static void zero_headers(struct zeroing *z, const struct wb_geometry *g)
 	}
 }
 
-static uint64_t count_zero_bytes(const struct wb_store *store,
-				 const struct wb_create_params *params,
-				 const struct wb_geometry *g)
+uint64_t wb_create_erased_bytes(const struct wb_store *store,
+				const struct wb_create_params *params,
+				const struct wb_geometry *g)
 {
 	return params->zero_mode == WB_ZERO_ALL ?
 		store->size_bytes - store->size_bytes % store->alignment_bytes :
@@ -133,7 +133,7 @@ static int zero_ring(struct wb_store *store, const struct wb_create_params *para
 	struct zeroing z = { .store = store, .params = params };
 
 	z.zeros = g_aligned_alloc0(1, PIECE_BYTES, WB_BLOCK_BYTES);
-	z.total_bytes = count_zero_bytes(store, params, g);
+	z.total_bytes = wb_create_erased_bytes(store, params, g);
 	wb_lock_init(&z.lock, WB_RANK_STORE);
 	wb_cond_init(&z.cond);
 	for (unsigned i = 0; i < depth; i++) {
@@ -158,31 +158,33 @@ static int zero_ring(struct wb_store *store, const struct wb_create_params *para
 
 /* --- superblocks ---------------------------------------------------------- */
 
-static int destroy_superblocks(struct wb_store *store, void *block)
+static int destroy_superblocks(struct wb_store *store)
 {
+	void *block = g_aligned_alloc0(1, WB_BLOCK_BYTES, WB_BLOCK_BYTES);
 	int error = 0;
 
-	memset(block, 0, WB_BLOCK_BYTES);
 	for (unsigned i = 0; i < WB_SUPERBLOCK_COUNT && !error; i++)
 		error = wb_store_write_sync(store, wb_superblock_offset(i), block,
 					    WB_BLOCK_BYTES);
+	g_aligned_free(block);
 	return error ? error : wb_store_flush_sync(store);
 }
 
 /* One copy at a time, each flushed before the other is touched. */
-static int write_superblocks(struct wb_store *store, struct wb_superblock *superblock,
-			     void *block)
+int wb_create_write_superblocks(struct wb_store *store, struct wb_superblock *superblock)
 {
+	void *block = g_aligned_alloc0(1, WB_BLOCK_BYTES, WB_BLOCK_BYTES);
 	int error = 0;
 
 	for (unsigned i = 0; i < WB_SUPERBLOCK_COUNT && !error; i++) {
-		superblock->generation = i + 1;
+		superblock->generation++;
 		wb_superblock_encode(superblock, block);
 		error = wb_store_write_sync(store, wb_superblock_offset(i), block,
 					    WB_BLOCK_BYTES);
 		if (!error)
 			error = wb_store_flush_sync(store);
 	}
+	g_aligned_free(block);
 	return error;
 }
 
@@ -202,32 +204,36 @@ static void fill_superblock(struct wb_superblock *s, const struct wb_create_para
 		g_strlcpy(s->backing_path, params->backing_path, sizeof s->backing_path);
 }
 
+int wb_create_erase(struct wb_store *store, const struct wb_create_params *params,
+		    const struct wb_geometry *geometry, const char **doing)
+{
+	int error;
+
+	*doing = "destroying the old superblocks";
+	error = destroy_superblocks(store);
+	if (error)
+		return error;
+	*doing = "writing zeros";
+	error = zero_ring(store, params, geometry);
+	/* For certain before there is a superblock: a header of an earlier life behind
+	 * a valid one would be looked at. */
+	return error ? error : wb_store_flush_sync(store);
+}
+
 static int lay_out(struct wb_store *store, const struct wb_create_params *params,
 		   const struct wb_geometry *geometry, const char **doing)
 {
 	struct wb_superblock superblock;
-	void *block = g_aligned_alloc0(1, WB_BLOCK_BYTES, WB_BLOCK_BYTES);
 	int error;
 
 	fill_superblock(&superblock, params, geometry);
 	superblock.counters[WB_COUNTER_SSD_WRITTEN_BYTES] =
-		count_zero_bytes(store, params, geometry);
-	*doing = "destroying the old superblocks";
-	error = destroy_superblocks(store, block);
-	if (!error) {
-		*doing = "writing zeros";
-		error = zero_ring(store, params, geometry);
-	}
-	/* Zeros first for certain: a header of an earlier life behind a valid
-	 * superblock would be looked at. */
-	if (!error)
-		error = wb_store_flush_sync(store);
-	if (!error) {
-		*doing = "writing the superblocks";
-		error = write_superblocks(store, &superblock, block);
-	}
-	g_aligned_free(block);
-	return error;
+		wb_create_erased_bytes(store, params, geometry);
+	error = wb_create_erase(store, params, geometry, doing);
+	if (error)
+		return error;
+	*doing = "writing the superblocks";
+	return wb_create_write_superblocks(store, &superblock);
 }
 
 gboolean wb_create(struct wb_store *cache_store, const struct wb_create_params *params,

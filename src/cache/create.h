@@ -38,4 +38,17 @@ struct wb_create_params {
 gboolean wb_create(struct wb_store *cache_store, const struct wb_create_params *params,
 		   GError **error);
 
+/*
+ * Its two halves, for a cache that becomes a volume in another way. Both return 0 or
+ * -errno. Erasing: no superblock counts any more, and all that `zero_mode` says holds
+ * zeros, durably; of the parameters only that and the progress matter. Writing both
+ * copies of the superblock, one at a time, each flushed, with the next two generations.
+ */
+int wb_create_erase(struct wb_store *cache_store, const struct wb_create_params *params,
+		    const struct wb_geometry *geometry, const char **doing);
+uint64_t wb_create_erased_bytes(const struct wb_store *cache_store,
+				const struct wb_create_params *params,
+				const struct wb_geometry *geometry);
+int wb_create_write_superblocks(struct wb_store *cache_store, struct wb_superblock *superblock);
+
 #endif

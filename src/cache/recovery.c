@@ -244,6 +244,17 @@ struct wb_recovery *wb_recovery_from_checkpoint(struct wb_store *cache_store)
 	return NULL;
 }
 
+uint32_t wb_recovery_count_blocks(const struct wb_recovery *recovery,
+				  const struct wb_recovery_record *record)
+{
+	uint32_t blocks = 1;
+
+	for (size_t i = 0; i < record->entry_count; i++)
+		blocks += wb_entry_has_block(g_array_index(recovery->entries,
+				struct wb_entry_disk, record->first_entry + i).type);
+	return blocks;
+}
+
 void wb_recovery_free(struct wb_recovery *recovery)
 {
 	if (!recovery)

@@ -72,6 +72,10 @@ struct wb_recovery_record {
 	size_t first_entry;		/* index in wb_recovery.entries */
 };
 
+/* How many blocks the record takes, its header among them. */
+uint32_t wb_recovery_count_blocks(const struct wb_recovery *recovery,
+				  const struct wb_recovery_record *record);
+
 /* What a scan is at: its parts of very different speed. */
 enum wb_recovery_stage {
 	WB_RECOVERY_READING,	/* the log's headers */

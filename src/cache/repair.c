@@ -43,17 +43,6 @@ static uint64_t offset_of(const struct wb_recovery *recovery,
 	return wb_geometry_slot_offset(g, wb_geometry_slot(g, place, record->block_offset));
 }
 
-static uint64_t count_record_blocks(const struct wb_recovery *recovery,
-				    const struct wb_recovery_record *record)
-{
-	uint64_t blocks = 1;
-
-	for (size_t i = 0; i < record->entry_count; i++)
-		blocks += wb_entry_has_block(g_array_index(recovery->entries,
-				struct wb_entry_disk, record->first_entry + i).type);
-	return blocks;
-}
-
 /* As opening does: records that no claim covers may have been dropped by a flush
  * that failed, and be there only for readers. The same bytes, written again, are
  * covered by the next flush. One whose place cannot be written any more is no
@@ -68,7 +57,8 @@ static int rewrite_unproven(struct wb_store *store, const struct wb_recovery *re
 		const struct wb_recovery_record *record =
 			&g_array_index(recovery->records, struct wb_recovery_record, i);
 		uint64_t offset = offset_of(recovery, record);
-		uint64_t length = count_record_blocks(recovery, record) * WB_BLOCK_BYTES;
+		uint64_t length = wb_recovery_count_blocks(recovery, record) *
+				  (uint64_t)WB_BLOCK_BYTES;
 
 		if (!record->is_live || record->sequence <= recovery->durable)
 			continue;

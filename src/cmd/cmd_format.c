@@ -33,21 +33,6 @@ struct format {
 
 /* --- files --------------------------------------------------------------------------- */
 
-/* Blocks are allocated now, or a full SSD would show as an I/O error later. */
-static bool set_size(int fd, const char *path, uint64_t bytes, bool is_allocated,
-		     GError **error)
-{
-	char size[WB_SIZE_TEXT_BYTES];
-
-	if (ftruncate(fd, (off_t)bytes) < 0)
-		return wb_fail_errno(error, "%s: cannot make it %s large", path,
-				     wb_size_format(bytes, size));
-	if (is_allocated && fallocate(fd, 0, 0, (off_t)bytes) < 0 && errno != EOPNOTSUPP)
-		return wb_fail_errno(error, "%s: cannot allocate %s", path,
-				     wb_size_format(bytes, size));
-	return true;
-}
-
 static bool create_file(struct wb_disk *disk, const char *role, const char *path,
 			uint64_t bytes, bool *is_new, GError **error)
 {
@@ -57,8 +42,8 @@ static bool create_file(struct wb_disk *disk, const char *role, const char *path
 		return wb_fail_errno(error, "cannot create %s %s", role, path);
 	*is_new = true;
 	return wb_disk_adopt(disk, role, path, fd, error) &&
-	       set_size(fd, path, bytes, !strcmp(role, "cache"), error) &&
-	       wb_disk_refresh(disk, error);
+	       wb_disk_set_size(disk, bytes, strcmp(role, "cache") ? WB_DISK_SPARSE :
+				WB_DISK_ALLOCATED, error);
 }
 
 /* A size was given and the file is there: fine when it has that size. */

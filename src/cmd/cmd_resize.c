@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* `wbfs resize`: the image of a mounted volume. */
+/* `wbfs resize`: the image of a mounted volume, or a cache. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <sys/stat.h>
 
+#include "cmd/cache_resize.h"
 #include "cmd/client.h"
 #include "cmd/commands.h"
 #include "cmd/mount_table.h"
@@ -44,7 +45,7 @@ static void print_sizes(const char *mount_point, uint64_t before, uint64_t now)
 		       mount_point, old_text, new_text, now);
 }
 
-int wb_cmd_resize(const struct wb_options *options)
+static int resize_image(const struct wb_options *options)
 {
 	g_autoptr(GError) error = NULL;
 	g_autofree char *mount_point = wb_mount_table_resolve(options->argument, &error);
@@ -67,4 +68,9 @@ int wb_cmd_resize(const struct wb_options *options)
 	have_kernel_look(mount_point);
 	print_sizes(mount_point, before, wanted);
 	return status;
+}
+
+int wb_cmd_resize(const struct wb_options *options)
+{
+	return options->size_bytes ? resize_image(options) : wb_cache_resize(options);
 }

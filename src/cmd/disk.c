@@ -11,6 +11,7 @@
 
 #include "cmd/lock_holder.h"
 #include "cmd/report.h"
+#include "cmd/size_parse.h"
 #include "io/store_uring.h"
 
 #define LOCK_WAIT_US (10 * G_USEC_PER_SEC)
@@ -32,6 +33,21 @@ bool wb_disk_refresh(struct wb_disk *disk, GError **error)
 		return wb_fail_errno(error, "%s: cannot read the size of the device",
 				     disk->path);
 	return true;
+}
+
+bool wb_disk_set_size(struct wb_disk *disk, uint64_t bytes, enum wb_disk_space space,
+		      GError **error)
+{
+	char size[WB_SIZE_TEXT_BYTES];
+
+	if (ftruncate(disk->fd, (off_t)bytes) < 0)
+		return wb_fail_errno(error, "%s: cannot make it %s large", disk->path,
+				     wb_size_format(bytes, size));
+	if (space == WB_DISK_ALLOCATED && fallocate(disk->fd, 0, 0, (off_t)bytes) < 0 &&
+	    errno != EOPNOTSUPP)
+		return wb_fail_errno(error, "%s: cannot allocate %s", disk->path,
+				     wb_size_format(bytes, size));
+	return wb_disk_refresh(disk, error);
 }
 
 static bool refuse_held(const struct wb_disk *disk, const char *role,
@@ -108,6 +124,19 @@ static bool lock(struct wb_disk *disk, const char *role, GError **error)
 
 /* --- doors ----------------------------------------------------------------------- */
 
+/* `wbfs resize` may have put another cache in its place since it was opened; what is
+ * written to the old one would be written to a file without a name. */
+static bool check_name(const struct wb_disk *disk, const char *role, GError **error)
+{
+	struct stat st;
+
+	if (disk->is_block_device || stat(disk->path, &st) ||
+	    (st.st_dev == disk->st.st_dev && st.st_ino == disk->st.st_ino))
+		return true;
+	return wb_fail(error, "%s %s was replaced by another file just now; try again", role,
+		       disk->path);
+}
+
 bool wb_disk_adopt(struct wb_disk *disk, const char *role, const char *path, int fd,
 		   GError **error)
 {
@@ -135,7 +164,7 @@ bool wb_disk_open(struct wb_disk *disk, const char *role, const char *path,
 		return wb_fail(error, "%s %s is neither a regular file nor a block device",
 			       role, disk->path);
 	return open_path(disk, role, error) && wb_disk_refresh(disk, error) &&
-	       lock(disk, role, error);
+	       lock(disk, role, error) && check_name(disk, role, error);
 }
 
 void wb_disk_close(struct wb_disk *disk)

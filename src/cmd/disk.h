@@ -42,6 +42,11 @@ bool wb_disk_open(struct wb_disk *disk, const char *role, const char *path,
 bool wb_disk_adopt(struct wb_disk *disk, const char *role, const char *path, int fd,
 		   GError **error);
 void wb_disk_close(struct wb_disk *disk);
+enum wb_disk_space { WB_DISK_SPARSE, WB_DISK_ALLOCATED };
+/* Of a new file. Blocks that are allocated now do not show as an I/O error later, when
+ * the file system is full. */
+bool wb_disk_set_size(struct wb_disk *disk, uint64_t bytes, enum wb_disk_space space,
+		      GError **error);
 /* Reads the size again, after it was changed. */
 bool wb_disk_refresh(struct wb_disk *disk, GError **error);
 

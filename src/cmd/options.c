@@ -140,7 +140,16 @@ bool wb_options_check_mount(const struct wb_options *options, GError **error)
 
 static bool check_resize(const struct wb_options *options, GError **error)
 {
-	return options->size_bytes || wb_usage(error, "'wbfs resize' needs --size SIZE");
+	bool is_of_cache = options->cache_size_bytes || options->to_path;
+
+	if (options->size_bytes && (is_of_cache || options->force || options->no_zero))
+		return wb_usage(error, "'wbfs resize' takes either --size, with a mount point, or "
+				"what belongs to --cache-size, with a cache");
+	if (options->size_is_added && options->to_path)
+		return wb_usage(error, "'wbfs resize --to' takes the whole size, not +SIZE");
+	if (options->size_bytes || is_of_cache)
+		return true;
+	return wb_usage(error, "'wbfs resize' needs --size SIZE, or --cache-size SIZE");
 }
 
 static bool check_needed(const struct wb_options *options, enum wb_command_id id,
@@ -244,6 +253,7 @@ void wb_options_clear(struct wb_options *options)
 	g_free(options->cache_path);
 	g_free(options->backing_path);
 	g_free(options->output_path);
+	g_free(options->to_path);
 	g_free(options->config_path);
 	g_free(options->save_mount_point);
 	g_free(options->argument);

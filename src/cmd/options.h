@@ -44,6 +44,7 @@ struct wb_options {
 	char *cache_path;
 	char *backing_path;
 	char *output_path;
+	char *to_path;
 	char *config_path;		/* the configuration file, or NULL for the usual ones */
 	char *save_mount_point;		/* of `format --save`, or NULL */
 	uint64_t cache_size_bytes;	/* 0 = not given */

@@ -55,11 +55,12 @@ static const struct wb_command commands[WB_COMMAND_COUNT] = {
 		"write all of an unmounted cache back, and take the volume apart",
 		"The backing is complete alone afterwards, a plain image without a mark, and the\n"
 		"cache is refused by mounts. It may be interrupted, and given again." },
-	[WB_COMMAND_RESIZE] = { "resize", "MOUNTPOINT", true,
-		"make the image of a mounted volume larger",
-		"While it is used, and with it a backing that is a file; a device has to be made\n"
-		"larger before. A loop device on it sees that after `losetup -c`. +SIZE is so much\n"
-		"more." },
+	[WB_COMMAND_RESIZE] = { "resize", "MOUNTPOINT|CACHE", true,
+		"make the image of a mounted volume larger, or change the size of a cache",
+		"--size: the image grows while it is used, and with it a backing that is a file; a\n"
+		"device has to be made larger before. A loop device on it sees that after\n"
+		"`losetup -c`. --cache-size: an unmounted cache becomes larger or smaller with all\n"
+		"that it holds; --to puts it elsewhere. +SIZE is so much more." },
 	[WB_COMMAND_HELP] = { "help", "COMMAND", false,
 		"explain all commands, or one", NULL },
 };
@@ -78,18 +79,21 @@ const struct wb_option wb_option_table[] = {
 	{ "backing", 0, STRING, offsetof(struct wb_options, backing_path), "PATH",
 	  FOR(FORMAT) | FOR(MOUNT) | FOR(CHECK) | FOR(RESCUE) | FOR(DETACH), FOR(FORMAT),
 	  "the backing: an image file or device on the HDD" },
-	{ "cache-size", 0, SIZE, offsetof(struct wb_options, cache_size_bytes), "SIZE",
-	  FOR(FORMAT), 0, "create the cache file with this size" },
+	{ "cache-size", 0, NEW_SIZE, offsetof(struct wb_options, cache_size_bytes), "SIZE",
+	  FOR(FORMAT) | FOR(RESIZE), 0,
+	  "format: create the cache file with this size; resize: the new size" },
 	{ "size", 0, NEW_SIZE, offsetof(struct wb_options, size_bytes), "SIZE",
 	  FOR(FORMAT) | FOR(RESIZE), 0,
 	  "format: create the backing file with this size (sparse); resize: the new size" },
 	{ "segment-size", 0, SIZE, offsetof(struct wb_options, segment_size_bytes), "SIZE",
 	  FOR(FORMAT) | FOR(CHECK) | FOR(RESCUE), 0,
 	  "unit of the log, a power of two from 64K to 4M (1M)" },
+	{ "to", 0, STRING, offsetof(struct wb_options, to_path), "PATH",
+	  FOR(RESIZE), 0, "put the cache into this file or device; the old one stays as it is" },
 	{ "no-zero", 0, FLAG, offsetof(struct wb_options, no_zero), NULL,
-	  FOR(FORMAT), 0, "do not write zeros over the whole cache" },
+	  FOR(FORMAT) | FOR(RESIZE), 0, "do not write zeros over the whole cache" },
 	{ "force", 0, FLAG, offsetof(struct wb_options, force), NULL,
-	  FOR(FORMAT) | FOR(RESCUE) | FOR(MOUNT), 0,
+	  FOR(FORMAT) | FOR(RESCUE) | FOR(MOUNT) | FOR(RESIZE), 0,
 	  "do what would be refused; what is overwritten is LOST" },
 	{ "save", 0, STRING, offsetof(struct wb_options, save_mount_point), "MOUNTPOINT",
 	  FOR(FORMAT), 0, "write the volume into the configuration as that of MOUNTPOINT" },

@@ -107,6 +107,8 @@ for command in umount status flush drain scrub; do
 	asks_for filenames
 done
 offers "wbfs umount -- $MNT1" "$MNT1"
+offers "wbfs resize $MNT1" "$MNT1"
+asks_for 'filenames default'
 
 case_is "tunables are offered behind the mount point, as often as wanted, and their values"
 mapfile -t tunables < <("$WBFS" set "$MNT1" | sed 's/=.*/=/')

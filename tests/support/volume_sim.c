@@ -105,6 +105,15 @@ void wb_sim_init(struct wb_sim *sim, const struct wb_sim_params *params)
 	sim->ops = g_new0(struct wb_sim_op, sim->params.request_count);
 }
 
+void wb_sim_replace_cache(struct wb_sim *sim, struct wb_store *memory)
+{
+	g_assert(!sim->cache);
+	wb_store_close(sim->cache_disk.counting);
+	make_disk(sim, &sim->cache_disk, memory, 3);
+	g_assert(wb_geometry_compute(&sim->geometry, memory->size_bytes, sim->params.segment_bytes,
+				     sim->params.image_bytes) == WB_GEOMETRY_OK);
+}
+
 static void forget_ops(struct wb_sim *sim)
 {
 	for (unsigned i = 0; i < sim->params.request_count; i++) {

@@ -118,6 +118,10 @@ void wb_sim_kill(struct wb_sim *sim);
  * was volatile is kept, lost or torn. They are sound afterwards. */
 void wb_sim_cut_power(struct wb_sim *sim);
 
+/* Another disk for the cache, a memory store, which goes with the simulation; the
+ * old one is gone. For the next opening. */
+void wb_sim_replace_cache(struct wb_sim *sim, struct wb_store *memory);
+
 /* --- steps ------------------------------------------------------------------ */
 
 /* One thing happens, chosen by the seed; FALSE: there was nothing to do. */

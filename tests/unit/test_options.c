@@ -210,6 +210,17 @@ Test(options, a_new_size_may_be_so_much_more_but_only_of_what_there_is)
 	       "'+1G'");
 	tear_down();
 	refuse(ARGS("resize", "m"), "needs --size SIZE", "resize");
+	tear_down();
+	take(ARGS("resize", "c", "--cache-size", "+1G"));
+	cr_assert(options.size_is_added);
+	cr_assert_eq(options.cache_size_bytes, 1 << 30);
+	tear_down();
+	take(ARGS("resize", "c", "--to", "d", "--force", "--no-zero"));
+	cr_assert_str_eq(options.to_path, "d");
+	tear_down();
+	refuse(ARGS("resize", "c", "--to", "d", "--cache-size", "+1G"), "the whole size", "--to");
+	tear_down();
+	refuse(ARGS("resize", "c", "--size", "1G", "--to", "d"), "either --size", "--cache-size");
 }
 
 Test(options, a_missing_argument_is_asked_for)
