@@ -63,7 +63,7 @@ void wb_store_assert_io(const struct wb_store *store, const struct wb_io *io)
 		return;
 	g_assert(io->length_bytes > 0 && end > io->offset_bytes);
 	g_assert(end <= store->size_bytes);
-	if (io->op == WB_IO_ZERO) {
+	if (io->op == WB_IO_ZERO || io->op == WB_IO_DISCARD) {
 		g_assert(io->offset_bytes % 4096 == 0);
 		g_assert(io->length_bytes % 4096 == 0 || end == store->size_bytes);
 		return;
@@ -181,6 +181,12 @@ int wb_store_zero_sync(struct wb_store *store, uint64_t offset_bytes,
 		       uint64_t length_bytes)
 {
 	return run_pieces(store, WB_IO_ZERO, offset_bytes, NULL, length_bytes);
+}
+
+int wb_store_discard_sync(struct wb_store *store, uint64_t offset_bytes,
+			  uint64_t length_bytes)
+{
+	return run_pieces(store, WB_IO_DISCARD, offset_bytes, NULL, length_bytes);
 }
 
 int wb_store_flush_sync(struct wb_store *store)

@@ -22,6 +22,10 @@
  *  - ZERO makes the range read as zeros (by punching a hole where that
  *    promises zeros, else by writing them); offset and length are multiples
  *    of 4096 or reach to size_bytes.
+ *  - DISCARD says that nobody wants what the range holds: from submit() until it
+ *    is written again a read gives anything, each time something else perhaps,
+ *    and no FLUSH covers it. Not a promise of zeros, and not even of having been
+ *    done; -EOPNOTSUPP: this disk never does it. Offset and length as of ZERO.
  */
 #ifndef WB_IO_STORE_H
 #define WB_IO_STORE_H
@@ -34,7 +38,7 @@
 
 #include "base/lock.h"
 
-enum wb_io_op { WB_IO_READ, WB_IO_WRITE, WB_IO_FLUSH, WB_IO_ZERO };
+enum wb_io_op { WB_IO_READ, WB_IO_WRITE, WB_IO_FLUSH, WB_IO_ZERO, WB_IO_DISCARD };
 
 /* Who wants it: schedulers, deadlines and statistics tell them apart. */
 enum wb_io_class {
@@ -44,6 +48,7 @@ enum wb_io_class {
 	WB_IO_CLASS_WRITEBACK,
 	WB_IO_CLASS_FILL,
 	WB_IO_CLASS_SCRUB,
+	WB_IO_CLASS_DISCARD,	/* of places of the log that nobody needs */
 	WB_IO_CLASS_COUNT
 };
 
@@ -117,6 +122,8 @@ int wb_store_write_sync(struct wb_store *store, uint64_t offset_bytes,
 			const void *buffer, uint64_t length_bytes);
 int wb_store_zero_sync(struct wb_store *store, uint64_t offset_bytes,
 		       uint64_t length_bytes);
+int wb_store_discard_sync(struct wb_store *store, uint64_t offset_bytes,
+			  uint64_t length_bytes);
 int wb_store_flush_sync(struct wb_store *store);
 
 /*

@@ -10,6 +10,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "io/discard_thread.h"
 #include "io/disk_probe.h"
 #include "io/uring_lane.h"
 
@@ -24,6 +25,7 @@ struct store_uring {
 	int fd;
 	int busy_fd;			/* the disk's statistics, or -1 */
 	struct wb_uring_lane *user_lane, *log_lane;
+	struct wb_discard_thread *discard_thread;	/* of a device */
 
 	atomic_bool has_waiting_reader;	/* a thread in read_waiting() */
 };
@@ -44,6 +46,7 @@ static struct wb_uring_lane *lane_of_class(struct store_uring *self,
 	case WB_IO_CLASS_USER_WRITE:
 	case WB_IO_CLASS_FILL:
 	case WB_IO_CLASS_SCRUB:
+	case WB_IO_CLASS_DISCARD:
 	case WB_IO_CLASS_COUNT:
 		break;
 	}
@@ -101,7 +104,11 @@ static void submit(struct wb_store *store, struct wb_io *io)
 	struct store_uring *self = to_uring(store);
 
 	wb_store_assert_io(store, io);
-	if (!carry_out_waiting(self, io))
+	if (carry_out_waiting(self, io))
+		return;
+	if (io->op == WB_IO_DISCARD && self->discard_thread)
+		wb_discard_thread_submit(self->discard_thread, io);
+	else
 		wb_uring_lane_submit(lane_of_class(self, io->io_class), io);
 }
 
@@ -127,6 +134,7 @@ static void free_store(struct store_uring *self)
 {
 	wb_uring_lane_free(self->user_lane);
 	wb_uring_lane_free(self->log_lane);
+	wb_discard_thread_free(self->discard_thread);
 	if (self->busy_fd >= 0)
 		close(self->busy_fd);
 	g_free(self->label);
@@ -172,7 +180,11 @@ static gboolean open_lanes(struct store_uring *self, unsigned queue_entries,
 		return FALSE;
 	self->log_lane = wb_uring_lane_new("wb-io-log", self->fd, alignment_bytes,
 					   entries, self->label, error);
-	return self->log_lane != NULL;
+	if (!self->log_lane)
+		return FALSE;
+	if (self->info.is_block_device)
+		self->discard_thread = wb_discard_thread_new(self->fd, self->label, error);
+	return !self->info.is_block_device || self->discard_thread;
 }
 
 static struct wb_store *open_on_fd(const struct wb_store_uring_options *options, int fd,

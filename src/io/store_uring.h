@@ -4,8 +4,8 @@
  *
  * Two lanes (rings with a thread each): one for what users wait for (USER_READ,
  * USER_WRITE, FILL, SCRUB), one for LOG and WRITEBACK, so that a done() that
- * takes its time never delays a flush. Threads are started by open(): fork
- * before, not after.
+ * takes its time never delays a flush; of a device also a thread that discards.
+ * Threads are started by open(): fork before, not after.
  *
  * O_DIRECT where the disk can; else buffered I/O with the same promises (FLUSH
  * and FUA make durable in any case), and a reason that can be shown.

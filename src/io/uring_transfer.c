@@ -64,6 +64,18 @@ static void prepare_zero(const struct wb_uring_disk *disk, struct wb_io *io,
 				(off_t)offset_bytes, (off_t)left_bytes);
 }
 
+/*
+ * Of a file: its filesystem gets the space back (and tells the disk below by
+ * itself, at once or with the next fstrim). Devices do not come here: for them a
+ * hole would be zeros, which some write.
+ */
+static void prepare_discard(const struct wb_uring_disk *disk, const struct wb_io *io,
+			    struct io_uring_sqe *sqe)
+{
+	io_uring_prep_fallocate(sqe, disk->file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+				(off_t)io->offset_bytes, (off_t)io->length_bytes);
+}
+
 void wb_uring_transfer_prepare(const struct wb_uring_disk *disk, struct wb_io *io,
 			       struct io_uring_sqe *sqe)
 {
@@ -77,6 +89,9 @@ void wb_uring_transfer_prepare(const struct wb_uring_disk *disk, struct wb_io *i
 		break;
 	case WB_IO_ZERO:
 		prepare_zero(disk, io, sqe);
+		break;
+	case WB_IO_DISCARD:
+		prepare_discard(disk, io, sqe);
 		break;
 	}
 	io_uring_sqe_set_flags(sqe, disk->sqe_flags);
@@ -152,8 +167,9 @@ enum wb_transfer_verdict wb_uring_transfer_advance(struct wb_uring_disk *disk,
 		return WB_TRANSFER_AGAIN;
 	if (io->op == WB_IO_ZERO)
 		return advance_zero(disk, io, result, error);
-	if (result < 0 || io->op == WB_IO_FLUSH) {
-		*error = MIN(result, 0);
+	if (result < 0 || io->op == WB_IO_FLUSH || io->op == WB_IO_DISCARD) {
+		*error = result == -ENOSYS && io->op == WB_IO_DISCARD ? -EOPNOTSUPP :
+									MIN(result, 0);
 		return WB_TRANSFER_FINISHED;
 	}
 	return advance_bytes(disk, io, (uint64_t)result, error);

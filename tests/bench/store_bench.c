@@ -28,7 +28,7 @@ static void move(struct store_bench *self, const struct wb_io *io)
 {
 	uint8_t *disk = self->bytes + io->offset_bytes;
 
-	if (io->op == WB_IO_FLUSH)
+	if (io->op == WB_IO_FLUSH || io->op == WB_IO_DISCARD)
 		return;
 	if (io->op == WB_IO_ZERO) {
 		memset(disk, 0, io->length_bytes);

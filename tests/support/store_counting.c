@@ -61,7 +61,7 @@ static void count_submit_locked(struct store_counting *self, const struct wb_io 
 	self->counts.bytes[io->io_class][io->op] += io->length_bytes;
 	if (io->flags & WB_IO_FUA)
 		self->counts.fua_writes++;
-	if (io->op == WB_IO_WRITE || io->op == WB_IO_ZERO)
+	if (io->op == WB_IO_WRITE || io->op == WB_IO_ZERO || io->op == WB_IO_DISCARD)
 		start_write_locked(self, io);
 }
 

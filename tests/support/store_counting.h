@@ -12,7 +12,7 @@
 
 #include "io/store.h"
 
-#define WB_IO_OP_COUNT 4
+#define WB_IO_OP_COUNT 5
 
 struct wb_store_counts {
 	/* by class and operation, counted at submit */
@@ -34,7 +34,7 @@ uint64_t wb_store_counting_ios(struct wb_store *store, enum wb_io_op op);
 uint64_t wb_store_counting_bytes(struct wb_store *store, enum wb_io_op op);
 
 /*
- * TRUE when for every sector of the range the last WRITE or ZERO is durable:
+ * TRUE when for every sector of the range the last WRITE, ZERO or DISCARD is durable:
  * it was answered with 0, as FUA or before the submit of a FLUSH that has been
  * answered with 0. One in flight, or failed, is not covered.
  */

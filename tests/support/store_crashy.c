@@ -11,11 +11,11 @@
 #define SECTOR_BYTES 512u
 #define SUPERBLOCKS_END (UINT64_C(1) << 20)
 
-/* A WRITE or ZERO that is not durable. */
+/* A WRITE, ZERO or DISCARD that is not durable. */
 struct change {
 	uint64_t offset_bytes;
 	uint64_t length_bytes;
-	uint8_t *data;			/* as submitted; NULL: zeros */
+	uint8_t *data;			/* as submitted, or garbage; NULL: zeros */
 	uint8_t *is_replaced;		/* per sector, by something durable; or NULL */
 	uint64_t done_event;		/* when done() ran; 0: in flight */
 	bool is_orphan;			/* a failed FLUSH gave it up */
@@ -39,7 +39,7 @@ struct crashy_io {
 	struct wb_io io;		/* for the inner store; first: done() casts */
 	struct store_crashy *self;
 	struct wb_io *outer;
-	struct change *change;		/* of WRITE and ZERO */
+	struct change *change;		/* of WRITE, ZERO and DISCARD */
 	uint64_t submit_event;
 };
 
@@ -77,6 +77,10 @@ static struct change *change_new(struct store_crashy *self, const struct wb_io *
 			memcpy(at, io->iov[i].iov_base, io->iov[i].iov_len);
 			at += io->iov[i].iov_len;
 		}
+	}
+	if (io->op == WB_IO_DISCARD) {
+		change->data = g_malloc(io->length_bytes);
+		wb_store_memory_garbage(io->offset_bytes, change->data, io->length_bytes);
 	}
 	g_queue_push_tail_link(&self->in_flight, &change->link);
 	return change;
@@ -254,7 +258,7 @@ static void submit(struct wb_store *store, struct wb_io *io)
 	own->self = self;
 	own->outer = io;
 	own->submit_event = ++self->event_count;
-	if (io->op == WB_IO_WRITE || io->op == WB_IO_ZERO)
+	if (io->op == WB_IO_WRITE || io->op == WB_IO_ZERO || io->op == WB_IO_DISCARD)
 		own->change = change_new(self, io);
 	/* io->iov may be &io->one; it stays where it is until done(). */
 	wb_store_submit(self->inner, &own->io);

@@ -2,7 +2,7 @@
 /*
  * A disk with a volatile write cache that can lose power, over a memory store.
  *
- * A WRITE or ZERO is volatile until it is covered: by its own FUA, or by a
+ * A WRITE, ZERO or DISCARD (which leaves garbage) is volatile until it is covered: by its own FUA, or by a
  * FLUSH that was submitted after its done() and was answered with 0. At the
  * power cut every volatile one, and every one in flight, is kept, lost or
  * torn; torn means that each atomic_write_bytes unit is kept or lost for

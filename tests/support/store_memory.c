@@ -72,6 +72,24 @@ static void copy_iov(struct store_memory *self, const struct wb_io *io)
 	}
 }
 
+void wb_store_memory_garbage(uint64_t offset_bytes, uint8_t *at, uint64_t length_bytes)
+{
+	struct wb_prng prng;
+
+	g_assert(length_bytes % 512 == 0);
+	for (uint8_t *end = at + length_bytes; at < end; at += 512, offset_bytes += 512) {
+		wb_prng_init(&prng, offset_bytes + 1);
+		memset(at, 0, 512);
+		if (wb_prng_below(&prng, 4) == 0)
+			continue;
+		for (unsigned i = 0; i < 512; i += sizeof(uint64_t)) {
+			uint64_t word = wb_prng_next(&prng);
+
+			memcpy(at + i, &word, sizeof word);
+		}
+	}
+}
+
 static void carry_out(struct store_memory *self, const struct wb_io *io)
 {
 	switch (io->op) {
@@ -85,6 +103,10 @@ static void carry_out(struct store_memory *self, const struct wb_io *io)
 		break;
 	case WB_IO_ZERO:
 		memset(self->bytes + io->offset_bytes, 0, io->length_bytes);
+		break;
+	case WB_IO_DISCARD:
+		wb_store_memory_garbage(io->offset_bytes, self->bytes + io->offset_bytes,
+					io->length_bytes);
 		break;
 	case WB_IO_FLUSH:
 		break;

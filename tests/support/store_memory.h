@@ -26,6 +26,9 @@ void wb_store_memory_set_order(struct wb_store *store, enum wb_store_memory_orde
 /* Abort when the memory of a WRITE changes while the store has it. */
 void wb_store_memory_check_buffers(struct wb_store *store);
 
+/* What reading gives after a DISCARD of that range: garbage, and some zeros. */
+void wb_store_memory_garbage(uint64_t offset_bytes, uint8_t *at, uint64_t length_bytes);
+
 /* The disk itself, for looking and for damaging. */
 uint8_t *wb_store_memory_bytes(struct wb_store *store);
 size_t wb_store_memory_in_flight(const struct wb_store *store);

@@ -12,6 +12,7 @@
 
 #define LANES 2u
 #define SECTOR 512u
+#define GARBAGE UINT64_C(0xdddddddddddddddd)
 
 /* Memory of any type, moved by words. */
 #define WORD uint64_t __attribute__((may_alias))
@@ -78,19 +79,20 @@ static UNSEEN WORD *locate_sector(struct store_threaded *self, uint64_t sector, 
 }
 
 /* The caller's memory is touched in plain sight, the disk's is not. `memory`
- * NULL writes zeros. */
+ * NULL writes zeros, or what a DISCARD leaves. */
 static void move_sector(struct store_threaded *self, uint64_t sector, WORD *memory,
-			bool is_read, bool has_power)
+			enum wb_io_op op, bool has_power)
 {
 	WORD *disk;
 
 	hold_sector(self, sector);
-	disk = locate_sector(self, sector, is_read, has_power);
+	disk = locate_sector(self, sector, op == WB_IO_READ, has_power);
 	for (unsigned i = 0; i < SECTOR / sizeof(uint64_t); i++) {
-		if (is_read)
+		if (op == WB_IO_READ)
 			memory[i] = __atomic_load_n(&disk[i], __ATOMIC_RELAXED);
 		else
-			__atomic_store_n(&disk[i], memory ? memory[i] : 0, __ATOMIC_RELAXED);
+			__atomic_store_n(&disk[i], memory ? memory[i] :
+					 op == WB_IO_DISCARD ? GARBAGE : 0, __ATOMIC_RELAXED);
 	}
 	release_sector(self, sector);
 }
@@ -100,9 +102,9 @@ static void move(struct store_threaded *self, const struct wb_io *io, uint64_t l
 {
 	uint64_t sector = io->offset_bytes / SECTOR, end = sector + length_bytes / SECTOR;
 
-	if (io->op == WB_IO_ZERO) {
+	if (io->op == WB_IO_ZERO || io->op == WB_IO_DISCARD) {
 		for (; sector < end; sector++)
-			move_sector(self, sector, NULL, false, has_power);
+			move_sector(self, sector, NULL, io->op, has_power);
 		return;
 	}
 	for (unsigned i = 0; i < io->iov_count && sector < end; i++) {
@@ -110,8 +112,7 @@ static void move(struct store_threaded *self, const struct wb_io *io, uint64_t l
 		char *stop = memory + io->iov[i].iov_len;
 
 		for (; memory < stop && sector < end; memory += SECTOR, sector++)
-			move_sector(self, sector, (WORD *)(void *)memory,
-				    io->op == WB_IO_READ, has_power);
+			move_sector(self, sector, (WORD *)(void *)memory, io->op, has_power);
 	}
 }
 

@@ -357,3 +357,37 @@ Test(store_crashy, losing_all_leaves_what_was_durable)
 	wb_store_close(image);
 	wb_store_close(store);
 }
+
+/* Only by chance what it was: who counts on either is found out. */
+Test(store_crashy, what_was_discarded_reads_as_garbage_and_may_be_what_it_was_after_a_cut)
+{
+	struct wb_store *store = disk(), *image;
+	static uint8_t data[4096], old[4096];
+	unsigned kept = 0, gone = 0;
+
+	write_now(store, 3, 'n');
+	cr_assert_eq(wb_store_flush_sync(store), 0);
+	memset(old, 'n', sizeof old);
+	cr_assert_eq(wb_store_discard_sync(store, 3 * 4096, 4096), 0);
+	cr_assert_eq(wb_store_read_sync(store, 3 * 4096, data, 4096), 0);
+	cr_assert_arr_neq(data, old, sizeof data);
+	for (uint64_t seed = 1; seed <= SEED_COUNT; seed++) {
+		struct wb_prng prng;
+
+		wb_prng_init(&prng, seed);
+		image = wb_store_crashy_crash(store, &prng);
+		if (memcmp(wb_store_memory_bytes(image) + 3 * 4096, old, 4096) == 0)
+			kept++;
+		if (memcmp(wb_store_memory_bytes(image) + 3 * 4096, data, 4096) == 0)
+			gone++;
+		wb_store_close(image);
+	}
+	cr_expect_gt(kept, 10);
+	cr_expect_gt(gone, 10);
+	cr_expect_lt(kept + gone, SEED_COUNT - 10, "none is half of it");
+	/* What is written then counts. */
+	write_now(store, 3, 'o');
+	cr_assert_eq(wb_store_flush_sync(store), 0);
+	assert_always(store, 3, 'o');
+	wb_store_close(store);
+}

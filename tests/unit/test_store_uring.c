@@ -10,7 +10,9 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
+#include <sys/ioctl.h>
 #include <linux/falloc.h>
+#include <linux/loop.h>
 #include <linux/magic.h>
 #include <unistd.h>
 
@@ -460,6 +462,119 @@ Test(store_uring, zero_reads_as_zeros_and_only_its_range)
 	free(buffer);
 }
 
+/* --- discards ------------------------------------------------------------ */
+
+static uint64_t allocated_bytes(void)
+{
+	struct stat st;
+
+	cr_assert_eq(stat(test_path, &st), 0);
+	return (uint64_t)st.st_blocks * 512;
+}
+
+/* Fills the disk, discards the inner half of it, and looks what the file has. */
+static void discard_half(struct wb_store *store)
+{
+	char *buffer = aligned(FILE_BYTES, 'x');
+	int error;
+
+	cr_assert_eq(wb_store_write_sync(store, 0, buffer, FILE_BYTES), 0);
+	cr_assert_eq(wb_store_flush_sync(store), 0);
+	cr_assert_geq(allocated_bytes(), FILE_BYTES);
+	error = wb_store_discard_sync(store, FILE_BYTES / 4, FILE_BYTES / 2);
+	if (error == -EOPNOTSUPP)
+		cr_skip("the filesystem has no holes here");
+	cr_assert_eq(error, 0);
+	cr_assert_leq(allocated_bytes(), FILE_BYTES / 2 + (64u << 10));
+	/* What lies beside it stays, and what is written there again. */
+	memset(buffer, 'y', BLOCK_BYTES);
+	cr_assert_eq(wb_store_write_sync(store, FILE_BYTES / 2, buffer, BLOCK_BYTES), 0);
+	cr_assert_eq(wb_store_read_sync(store, 0, buffer, FILE_BYTES), 0);
+	for (unsigned i = 0; i < FILE_BYTES / 4; i++)
+		cr_assert(buffer[i] == 'x' && buffer[FILE_BYTES - 1 - i] == 'x');
+	for (unsigned i = 0; i < BLOCK_BYTES; i++)
+		cr_assert_eq(buffer[FILE_BYTES / 2 + i], 'y');
+	free(buffer);
+}
+
+Test(store_uring, a_discard_in_a_file_gives_its_space_back)
+{
+	struct wb_store *store = open_store();
+	int fd = open(test_path, O_RDONLY);
+
+	discard_half(store);
+	cr_assert(fd >= 0);
+	cr_expect_eq(lseek(fd, 0, SEEK_HOLE), FILE_BYTES / 4);
+	cr_expect_eq(lseek(fd, FILE_BYTES / 4, SEEK_DATA), FILE_BYTES / 2);
+	close(fd);
+	wb_store_close(store);
+}
+
+/* A loop device over the file; others may take the same one. */
+static int take_loop(char *path, size_t size)
+{
+	int control = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
+	int file = open(test_path, O_RDWR | O_CLOEXEC), loop = -1;
+	struct loop_config config = { .fd = (uint32_t)file,
+				      .info.lo_flags = LO_FLAGS_AUTOCLEAR };
+
+	for (unsigned tries = 0; control >= 0 && file >= 0 && loop < 0 && tries < 50; tries++) {
+		int number = ioctl(control, LOOP_CTL_GET_FREE);
+
+		if (number < 0)
+			break;
+		snprintf(path, size, "/dev/loop%d", number);
+		loop = open(path, O_RDWR | O_CLOEXEC);
+		if (loop >= 0 && ioctl(loop, LOOP_CONFIGURE, &config) < 0) {
+			close(loop);
+			loop = -1;
+		}
+	}
+	close(control);
+	close(file);
+	return loop;
+}
+
+Test(store_uring, a_discard_on_a_device_reaches_what_lies_under_it)
+{
+	struct wb_store_uring_options options = { .path = "a loop device" };
+	GError *error = NULL;
+	struct wb_store *store;
+	char path[32];
+	int loop = take_loop(path, sizeof path);
+
+	if (loop < 0)
+		cr_skip("no loop device here: %s", strerror(errno));
+	options.fd = loop;
+	store = wb_store_uring_open(&options, &error);
+	cr_assert(store, "%s", error ? error->message : "");
+	cr_expect(wb_store_uring_get_info(store)->is_block_device);
+	discard_half(store);
+	wb_store_close(store);
+}
+
+/* More than one at a time, beside other I/O. */
+Test(store_uring, every_discard_of_many_is_answered_once)
+{
+	struct wb_store *store = open_store();
+	struct group_io ios[64] = { 0 };
+	struct group group;
+
+	group_init(&group);
+	for (unsigned i = 0; i < 64; i++) {
+		ios[i].group = &group;
+		wb_io_prepare(&ios[i].io, WB_IO_DISCARD, WB_IO_CLASS_DISCARD,
+			      (uint64_t)i * BLOCK_BYTES, NULL, BLOCK_BYTES, group_done);
+		wb_store_submit(store, &ios[i].io);
+	}
+	group_wait(&group, 64);
+	for (unsigned i = 0; i < 64; i++)
+		cr_expect_eq(ios[i].answer_count, 1);
+	wb_store_close(store);
+}
+
+/* --- odd sizes, many reads ----------------------------------------------- */
+
 Test(store_uring, a_size_of_odd_sectors_can_be_read_to_its_end)
 {
 	struct wb_store *store;
@@ -669,4 +784,27 @@ Test(uring_transfer, zeros_are_punched_else_ranged_else_written_in_pieces)
 	cr_assert_eq(wb_uring_transfer_advance(&disk, &io, 4096, &error),
 		     WB_TRANSFER_FINISHED);
 	cr_assert_eq(error, 0);
+}
+
+Test(uring_transfer, a_discard_is_a_hole_or_not_supported)
+{
+	struct wb_uring_disk disk = { .file = 7, .alignment_bytes = 512 };
+	static const int results[][2] = { { 0, 0 }, { -EIO, -EIO }, { -ENOSPC, -ENOSPC },
+					  { -EOPNOTSUPP, -EOPNOTSUPP }, { -ENOSYS, -EOPNOTSUPP } };
+	struct io_uring_sqe sqe;
+	struct wb_io io;
+	int error;
+
+	wb_io_prepare(&io, WB_IO_DISCARD, WB_IO_CLASS_DISCARD, 8192, NULL, 1 << 20, nothing);
+	for (unsigned i = 0; i < sizeof results / sizeof results[0]; i++) {
+		wb_uring_transfer_start(&io);
+		wb_uring_transfer_prepare(&disk, &io, &sqe);
+		cr_assert_eq(sqe.opcode, IORING_OP_FALLOCATE);
+		cr_assert_eq(sqe.len, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE);
+		cr_assert_eq(wb_uring_transfer_advance(&disk, &io, results[i][0], &error),
+			     WB_TRANSFER_FINISHED);
+		cr_assert_eq(error, results[i][1]);
+	}
+	/* It says nothing about zeros. */
+	cr_assert_eq(atomic_load(&disk.zero_method), WB_ZERO_BY_PUNCH);
 }
