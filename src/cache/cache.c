@@ -322,6 +322,7 @@ bool wb_cache_writeback_step(void *arg)
 	any |= look_after_syncs(cache);
 	any |= look_after_drain(cache);
 	any |= look_after_scrub(cache);
+	any |= wb_place_discard_step(cache->place_discard);
 	return any;
 }
 

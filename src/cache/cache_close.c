@@ -41,6 +41,7 @@ static bool is_settled(struct wb_cache *cache)
 {
 	return wb_grow_is_settled(cache->grow) &&
 	       wb_writeback_is_settled(cache->writeback) && wb_scrub_is_settled(cache->scrub) &&
+	       wb_place_discard_is_settled(cache->place_discard) &&
 	       wb_recorder_is_idle(cache->recorder) && wb_flush_is_idle(cache->path.flush) &&
 	       wb_backing_flush_is_idle(cache->path.backing_flush);
 }
@@ -55,11 +56,13 @@ static void settle(struct wb_cache *cache)
 	wb_worker_stop(cache->writeback_worker);
 	wb_scrub_abandon(cache->scrub);
 	wb_grow_abandon(cache->grow);
+	wb_place_discard_abandon(cache->place_discard);
 	while (!is_settled(cache)) {
 		bool any = wb_writeback_step(cache->writeback, WB_WRITEBACK_OFF);
 
 		any |= wb_scrub_step(cache->scrub);
 		any |= wb_grow_step(cache->grow);
+		any |= wb_place_discard_step(cache->place_discard);
 
 		/* A superblock may wait for its flush, which may be in a pause. */
 		wb_flush_run(cache->path.flush);
@@ -281,6 +284,7 @@ void wb_cache_free(struct wb_cache *cache)
 	if (cache->path.log)
 		wb_tail_clear(&cache->tail);
 	wb_scrub_free(cache->scrub);
+	wb_place_discard_free(cache->place_discard);
 	wb_writeback_free(cache->writeback);
 	wb_reclaim_free(cache->reclaim);
 	wb_relocate_free(cache->relocate);

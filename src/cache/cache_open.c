@@ -368,6 +368,13 @@ static gboolean make_engines(struct wb_cache *cache, const struct wb_log_start *
 		.stats = &cache->stats, .message = &cache->message,
 		.kick = wb_cache_kick_writeback, .arg = cache,
 	});
+	cache->place_discard = wb_place_discard_new(&(struct wb_place_discard_deps){
+		.geometry = &path->geometry, .log = path->log, .segments = path->segments,
+		.tail = &cache->tail, .reclaim = cache->reclaim, .flush = path->flush,
+		.store = path->cache_store, .clock = cache->config.clock,
+		.stats = &cache->stats, .message = &cache->message,
+		.kick = wb_cache_kick_writeback, .arg = cache,
+	});
 	cache->writeback = wb_writeback_new(&writeback_deps, error);
 	return cache->writeback != NULL;
 }

@@ -7,6 +7,7 @@
 #include "cache/checkpoint.h"
 #include "cache/grow.h"
 #include "cache/modulator.h"
+#include "cache/place_discard.h"
 #include "cache/rate.h"
 #include "cache/reclaim.h"
 #include "cache/relocate.h"
@@ -46,6 +47,7 @@ struct wb_cache {
 	struct wb_busy_meter backing_meter;
 	uint64_t carried_segment;	/* writeback worker only; see wb_carry */
 	struct wb_scrub *scrub;
+	struct wb_place_discard *place_discard;
 	struct wb_executor *executor;
 	struct wb_worker *flush_worker, *writeback_worker;
 	struct wb_request *requests;

@@ -60,6 +60,7 @@ static void look_at_log(struct wb_cache *cache, struct wb_stats_snapshot *snapsh
 		snapshot->ram_buffers_total = wb_rambuf_count(path->rambuf);
 		snapshot->ram_buffers_free = wb_flush_available_buffers(path->flush);
 		wb_scrub_get_progress(cache->scrub, &snapshot->scrub);
+		snapshot->discard_state = wb_place_discard_state(cache->place_discard);
 	}
 	wb_cache_list_problems(cache, snapshot);
 	wb_cache_describe_writeback(cache, snapshot);

@@ -23,6 +23,10 @@ static void apply_locked(struct wb_cache *cache)
 	if (cache->scrub)
 		wb_scrub_set_rate(cache->scrub,
 				  (uint64_t)cache->tunables.scrub_rate_mib_s << 20);
+	if (cache->place_discard)
+		wb_place_discard_set(cache->place_discard, cache->tunables.discard_cache ?
+				     WB_DISCARD_PLACES : WB_DISCARD_NOTHING,
+				     (uint64_t)cache->tunables.discard_rate_mib_s << 20);
 }
 
 /* Who works at things under way looks at them again. */

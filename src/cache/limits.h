@@ -40,6 +40,13 @@
 
 #define WB_SCRUB_BLOCKS 64u		/* one read of the scrubber: 256 KiB */
 
+/* Places of the ring that are discarded on the SSD at once: the log may have to
+ * wait for one of them. */
+#define WB_DISCARD_PLACES 8u
+/* Clean blocks are given up for a discard in that part of the ring, in front of the
+ * head; or in one place. */
+#define WB_DISCARD_NEAR_PART 16u
+
 /* Punching in one batch: the first piece, and how long pieces are begun. */
 #define WB_ZERO_PIECE_BYTES_MIN (UINT64_C(4) << 20)
 #define WB_ZERO_TIME_NS (UINT64_C(1000) * 1000 * 1000)

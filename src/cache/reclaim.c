@@ -263,27 +263,66 @@ static void evict(struct wb_reclaim *reclaim, uint64_t place)
 	}
 }
 
-/* Makes the next place ready; FALSE when it is still needed by somebody. A bad
- * one too: its id is stepped over only when what lies there is needed no more,
- * for recovery looks at one round of ids. */
-static bool make_ready(struct wb_reclaim *reclaim, uint64_t id)
+/* Nobody reads there, or discards: what was emptied before may be pinned too. */
+static bool is_let_go(struct wb_reclaim *reclaim, struct wb_segment *segment)
 {
-	const struct wb_geometry *g = reclaim->deps.geometry;
+	wb_segment_table_want_unpinned(reclaim->deps.segments);
+	if (WB_MUTANT(reused_while_discarded) && atomic_load(&segment->id) == 0)
+		return true;
+	return atomic_load(&segment->pins) == 0 &&
+	       atomic_load(&segment->ram_index) == WB_NO_RAM_BUFFER;
+}
+
+/* Empties the place of that future id; FALSE when it is still needed by somebody.
+ * Before `tail` recovery will never ask for what lies there. */
+static bool make_empty(struct wb_reclaim *reclaim, uint64_t id, struct wb_tail_position tail)
+{
 	struct wb_segment *segment = wb_segment_of_id(reclaim->deps.segments, id);
 	uint64_t old_id = atomic_load(&segment->id);
 
-	if (old_id == 0)
-		return true;
-	if (old_id >= wb_tail_durable(reclaim->deps.tail).segment &&
-	    !(WB_MUTANT(place_reused_early) && old_id < wb_tail_current(reclaim->deps.tail).segment))
-		return false;
-	evict(reclaim, wb_geometry_place(g, id));
-	wb_segment_table_want_unpinned(reclaim->deps.segments);
-	if (atomic_load(&segment->pins) > 0 ||
-	    atomic_load(&segment->ram_index) != WB_NO_RAM_BUFFER)
+	if (old_id != 0) {
+		if (old_id >= tail.segment)
+			return false;
+		evict(reclaim, wb_geometry_place(reclaim->deps.geometry, id));
+	}
+	if (!is_let_go(reclaim, segment))
 		return false;
 	atomic_store(&segment->id, 0);
 	return true;
+}
+
+/* A bad place too: its id is stepped over only when what lies there is needed no
+ * more, for recovery looks at one round of ids. */
+static bool make_ready(struct wb_reclaim *reclaim, uint64_t id)
+{
+	return make_empty(reclaim, id, WB_MUTANT(place_reused_early) ?
+			  wb_tail_current(reclaim->deps.tail) :
+			  wb_tail_durable(reclaim->deps.tail));
+}
+
+static bool is_named(struct wb_reclaim *reclaim, uint64_t place)
+{
+	uint32_t first = wb_geometry_slot(reclaim->deps.geometry, place, 0);
+
+	for (uint32_t i = 0; i < reclaim->deps.geometry->segment_blocks; i++) {
+		struct wb_mapping seen;
+
+		wb_block_map_peek(reclaim->deps.map, first + i, &seen);
+		if (seen.state != WB_SLOT_FREE)
+			return true;
+	}
+	return false;
+}
+
+bool wb_reclaim_empty_place(struct wb_reclaim *reclaim, uint64_t id, enum wb_emptying how)
+{
+	g_assert(id > wb_log_limit(reclaim->deps.log));
+	if (how == WB_EMPTY_UNNAMED &&
+	    is_named(reclaim, wb_geometry_place(reclaim->deps.geometry, id)))
+		return false;
+	return make_empty(reclaim, id, WB_MUTANT(discarded_before_tail_durable) ?
+			  wb_tail_current(reclaim->deps.tail) :
+			  wb_tail_durable(reclaim->deps.tail));
 }
 
 static bool make_places_ready(struct wb_reclaim *reclaim)

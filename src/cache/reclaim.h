@@ -6,7 +6,8 @@
  *   tail      judged, and durable covers h (else a power cut could lose the
  *             newer version together with the older one that it replaced)
  *   durable   that tail is on the SSD, in a flushed header or superblock
- *   ready     before the durable tail, evicted from the map, not pinned
+ *   empty     before the durable tail, evicted from the map, not pinned
+ *   ready     empty, and the log may go there
  *
  * One thread at a time: the writeback worker's.
  */
@@ -45,6 +46,17 @@ bool wb_reclaim_has_failed(struct wb_reclaim *reclaim);
  * their cost. TRUE when something moved. */
 enum wb_urgency { WB_CALM, WB_URGENT };
 bool wb_reclaim_step(struct wb_reclaim *reclaim, enum wb_urgency urgency);
+/*
+ * For who discards places before they are ready. Empties the place of the future
+ * segment `id`, which is beyond the log's limit: FALSE when somebody still needs
+ * what lies there. Whoever pins the segment then, before the step ends, keeps the
+ * log from going there. Stepping thread.
+ */
+enum wb_emptying {
+	WB_EMPTY_UNNAMED,	/* only if the map names nothing there */
+	WB_EMPTY_CLEAN,		/* clean blocks are forgotten */
+};
+bool wb_reclaim_empty_place(struct wb_reclaim *reclaim, uint64_t id, enum wb_emptying how);
 /*
  * Recording the tail: after a crash, recovery replays from the newest tail
  * that is on the SSD. While records are written, they carry it; when writeback

@@ -35,6 +35,9 @@ static const char *const stat_names[WB_STAT_COUNT] = {
 	[WB_STAT_CACHE_ERRORS] = "cache_errors",
 	[WB_STAT_BACKING_ERRORS] = "backing_errors",
 	[WB_STAT_RELOCATIONS] = "relocations",
+	[WB_STAT_CACHE_DISCARDED_BYTES] = "cache_discarded_bytes",
+	[WB_STAT_CACHE_DISCARDS] = "cache_discards",
+	[WB_STAT_CACHE_DISCARD_FAILURES] = "cache_discard_failures",
 	[WB_STAT_BLOCKS + 0] = "read_miss_hdd_partial",
 	[WB_STAT_BLOCKS + 1] = "read_miss_hdd_full",
 	[WB_STAT_BLOCKS + 2] = "read_miss_ram_partial",
@@ -184,6 +187,16 @@ const char *wb_writeback_state_name(enum wb_writeback_state state)
 	case WB_WRITEBACK_RUNNING: return "running";
 	case WB_WRITEBACK_PAUSED: return "paused";
 	case WB_WRITEBACK_WAITING: return "waiting";
+	}
+	g_assert_not_reached();
+}
+
+const char *wb_discard_state_name(enum wb_discard_state state)
+{
+	switch (state) {
+	case WB_DISCARD_OFF: return "off";
+	case WB_DISCARD_ON: return "on";
+	case WB_DISCARD_UNSUPPORTED: return "unsupported";
 	}
 	g_assert_not_reached();
 }

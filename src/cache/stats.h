@@ -43,6 +43,7 @@ enum wb_stat {
 	WB_STAT_WRITEBACK_BATCHES, WB_STAT_WRITEBACK_BLOCKS, WB_STAT_CARRIED_BLOCKS,
 	WB_STAT_CHECKSUM_ERRORS, WB_STAT_CHECKSUM_REPAIRED,
 	WB_STAT_CACHE_ERRORS, WB_STAT_BACKING_ERRORS, WB_STAT_RELOCATIONS,
+	WB_STAT_CACHE_DISCARDED_BYTES, WB_STAT_CACHE_DISCARDS, WB_STAT_CACHE_DISCARD_FAILURES,
 	WB_STAT_BLOCKS,			/* + bits WB_BLOCK_... */
 	WB_STAT_BLOCKS_LAST = WB_STAT_BLOCKS + WB_BLOCK_CLASSES - 1,
 	WB_STAT_COUNT
@@ -163,6 +164,13 @@ enum wb_writeback_state {
 };
 const char *wb_writeback_state_name(enum wb_writeback_state state);
 
+/* Whether places of the cache that nobody needs are discarded on its disk. */
+enum wb_discard_state {
+	WB_DISCARD_OFF, WB_DISCARD_ON,
+	WB_DISCARD_UNSUPPORTED,		/* wanted, but the disk cannot */
+};
+const char *wb_discard_state_name(enum wb_discard_state state);
+
 /* Of the disk under the backing, in the second before the last sample. */
 struct wb_backing_load {
 	enum { WB_LOAD_UNKNOWN,
@@ -240,6 +248,7 @@ struct wb_stats_snapshot {
 	enum wb_writeback_state writeback_state;
 	char writeback_reason[96];	/* for people: why it runs, or waits */
 	struct wb_backing_load backing_load;
+	enum wb_discard_state discard_state;
 	uint64_t retry_in_ms;		/* of writeback, after errors */
 	uint64_t waiting_requests;	/* for room, now */
 	struct wb_backing_space backing_space;

@@ -33,6 +33,11 @@ const struct wb_tunable wb_tunables_table[] = {
 	{ FIELD(scrub_rate_mib_s), .type = WB_TUNABLE_NUMBER, .argument = "MIB",
 	  .unit = "MiB a second", .maximum = 1u << 20,
 	  .summary = "MiB a second that a scrub reads at most; 0 = no limit" },
+	{ FIELD(discard_cache), .type = WB_TUNABLE_ON_OFF, .argument = "on|off",
+	  .summary = "discard on the cache's disk what the cache does not need any more" },
+	{ FIELD(discard_rate_mib_s), .type = WB_TUNABLE_NUMBER, .argument = "MIB",
+	  .unit = "MiB a second", .maximum = 1u << 20,
+	  .summary = "MiB a second that are discarded at most; 0 = no limit" },
 };
 const unsigned wb_tunables_count = G_N_ELEMENTS(wb_tunables_table);
 

@@ -36,11 +36,14 @@ struct wb_tunables {
 	uint32_t barrier_deadline_ms;	/* of a write that has to be durable; 0 = none */
 	uint32_t superblock_interval_s;	/* the tail on the SSD; 0 = never */
 	uint32_t scrub_rate_mib_s;	/* MiB a second; 0 = no limit */
+	bool discard_cache;
+	uint32_t discard_rate_mib_s;	/* MiB a second; 0 = no limit */
 };
 
 #define WB_TUNABLES_DEFAULT \
 	{ .allow_writeback = true, .writeback_modulator = true, .writeback_threshold = 70, \
-	  .writeback_batch = 8, .sync_interval_s = 5, .superblock_interval_s = 60, .scrub_rate_mib_s = 64 }
+	  .writeback_batch = 8, .sync_interval_s = 5, .superblock_interval_s = 60, .scrub_rate_mib_s = 64, \
+	  .discard_rate_mib_s = 64 }
 
 enum wb_tunable_type {
 	WB_TUNABLE_ON_OFF,		/* bool */

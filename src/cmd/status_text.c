@@ -184,6 +184,25 @@ static void written_rows(struct output *out, JsonNode *stats)
 	    wb_client_number(stats, "backing_writes"), around ? around : "");
 }
 
+/* Only where somebody asked for it. */
+static void discard_row(struct output *out, JsonNode *stats)
+{
+	uint64_t failures = wb_client_number(stats, "cache_discard_failures");
+	uint64_t bytes = wb_client_number(stats, "cache_discarded_bytes");
+	const char *state = wb_client_text(stats, "discard_cache_state");
+	g_autofree char *failed = NULL;
+	char size[WB_SIZE_TEXT_BYTES];
+
+	if (!strcmp(state, "unsupported"))
+		row(out, WARNING, "  discards", "not supported by the cache's disk");
+	if (strcmp(state, "on") && !bytes)
+		return;
+	if (failures)
+		failed = g_strdup_printf(", %" PRIu64 " failed", failures);
+	row(out, failures ? WARNING : PLAIN, "  discards", "%s on the cache's disk%s",
+	    wb_size_format(bytes, size), failed ? failed : "");
+}
+
 static void append_time(GString *text, uint64_t ns)
 {
 	if (ns < 1000000)
@@ -350,6 +369,7 @@ void wb_status_text_append(GString *text, const char *mount_point, JsonNode *sta
 	writeback_row(&out, stats);
 	read_rows(&out, stats);
 	written_rows(&out, stats);
+	discard_row(&out, stats);
 	latency_rows(&out, stats);
 	size_row(&out, "RAM buffer", wb_client_number(stats, "ram_buffer_bytes"));
 	problem_rows(&out, stats);

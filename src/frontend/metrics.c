@@ -120,6 +120,12 @@ static const struct counter counters[] = {
 	{ WB_STAT_BACKING_ERRORS, "backing_errors", NULL, "I/O errors of the backing." },
 	{ WB_STAT_RELOCATIONS, "relocations", NULL,
 	  "Places of the log that could not be written and were given up." },
+	{ WB_STAT_CACHE_DISCARDED_BYTES, "cache_discarded_bytes", "bytes",
+	  "Discarded on the disk of the cache." },
+	{ WB_STAT_CACHE_DISCARDS, "cache_discards", NULL,
+	  "Discards on the disk of the cache." },
+	{ WB_STAT_CACHE_DISCARD_FAILURES, "cache_discard_failures", NULL,
+	  "Discards on the disk of the cache that failed." },
 };
 
 /* A counter that is in no list would be missed by nobody. */
@@ -218,6 +224,10 @@ static void add_states(struct output *output, const struct wb_stats_view *view)
 		wb_writeback_state_name(WB_WRITEBACK_PAUSED),
 		wb_writeback_state_name(WB_WRITEBACK_WAITING), NULL,
 	};
+	const char *const discard[] = {
+		wb_discard_state_name(WB_DISCARD_OFF), wb_discard_state_name(WB_DISCARD_ON),
+		wb_discard_state_name(WB_DISCARD_UNSUPPORTED), NULL,
+	};
 	const struct wb_stats_snapshot *s = &view->snapshot;
 	g_autofree char *cache = escape_label(view->facts->cache.path);
 	g_autofree char *backing = escape_label(view->facts->backing.path);
@@ -232,6 +242,8 @@ static void add_states(struct output *output, const struct wb_stats_view *view)
 	states(output, "state", "State of the volume.", volume, wb_cache_state_name(s->state));
 	states(output, "writeback_state", "What writeback does.", writeback,
 	       wb_writeback_state_name(s->writeback_state));
+	states(output, "discard_cache_state", "Whether places of the cache are discarded.",
+	       discard, wb_discard_state_name(s->discard_state));
 }
 
 static void add_levels(struct output *output, const struct wb_stats_snapshot *s)

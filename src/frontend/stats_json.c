@@ -181,6 +181,8 @@ static void add_problems(JsonObject *root, const struct wb_stats_snapshot *s)
 	set_number(space, "needed_bytes", s->backing_space.needed_bytes);
 	json_object_set_object_member(root, "backing_space", space);
 	json_object_set_object_member(root, "backing_load", load_object(&s->backing_load));
+	json_object_set_string_member(root, "discard_cache_state",
+				      wb_discard_state_name(s->discard_state));
 }
 
 static void add_counters(JsonObject *root, const struct wb_stats_snapshot *s)

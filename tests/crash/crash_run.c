@@ -373,6 +373,7 @@ static void die(struct run *run)
 			;
 	}
 	wb_sim_stats(&run->sim, &stats);
+	run->report->discards += stats.counter[WB_STAT_CACHE_DISCARDS];
 	run->report->batches += stats.counter[WB_STAT_WRITEBACK_BATCHES];
 	run->report->parked += stats.counter[WB_STAT_PARKED_REQUESTS];
 	run->report->bypassed += stats.counter[WB_STAT_BYPASSED_BYTES];

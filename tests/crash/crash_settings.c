@@ -30,6 +30,8 @@ void crash_settings_init(struct crash_settings *settings, const struct crash_opt
 	/* At every point of a short history: half of the seeds. */
 	settings->uses_modes = options->point ? options->seed % 2 == 0 : one_in(settings, 3);
 	settings->is_paced = one_in(settings, 3);
+	wb_prng_init(&settings->discard_prng, options->seed * 32452843);
+	settings->discards = wb_prng_below(&settings->discard_prng, 3) == 0;
 }
 
 static void choose_mode(struct crash_settings *settings)
@@ -41,6 +43,18 @@ void crash_settings_before_open(struct crash_settings *settings)
 {
 	if (settings->uses_modes)
 		choose_mode(settings);
+	settings->sim->discards_cache = settings->discards &&
+					wb_prng_below(&settings->discard_prng, 5) > 0;
+}
+
+static void switch_discards(struct crash_settings *settings)
+{
+	struct wb_tunables tunables;
+
+	wb_cache_get_tunables(settings->sim->cache, &tunables);
+	tunables.discard_cache = !tunables.discard_cache;
+	wb_cache_set_tunables(settings->sim->cache, &tunables);
+	settings->count++;
 }
 
 static void switch_mode(struct crash_settings *settings)
@@ -98,6 +112,8 @@ void crash_settings_step(struct crash_settings *settings)
 {
 	if (settings->uses_modes && one_in(settings, 60))
 		switch_mode(settings);
+	if (settings->discards && wb_prng_below(&settings->discard_prng, 60) == 0)
+		switch_discards(settings);
 	if (!settings->is_paced)
 		return;
 	if (one_in(settings, 60))

@@ -16,6 +16,8 @@ struct crash_settings {
 	struct wb_prng prng;
 	bool uses_modes;
 	bool is_paced;			/* ... by the other tunables, and by a busy disk */
+	bool discards;			/* places of the cache, in most lives */
+	struct wb_prng discard_prng;	/* as the others: of its own */
 	uint64_t count;			/* of changes */
 };
 

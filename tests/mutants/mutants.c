@@ -55,6 +55,9 @@ const struct mutant mutants[] = {
 	MUTANT("freed_before_durable", "a segment is free only when what superseded it is "
 	       "durable"),
 	MUTANT("extents_uncounted", "an extent counts as live dirty in its segment"),
+	MUTANT("discarded_before_tail_durable",
+	       "a place is discarded on the SSD only after a tail beyond it is durable"),
+	MUTANT("reused_while_discarded", "a place under discard is not used before that is over"),
 	/* requests */
 	MUTANT("published_changed_in_place", "published sectors never change"),
 	MUTANT("no_block_exclusion", "a merge excludes other writers of its block"),

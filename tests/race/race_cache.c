@@ -28,7 +28,7 @@
 #define ALL_CLASSES (~0u)
 #define NO_WRITEBACK (~(1u << WB_IO_CLASS_WRITEBACK))
 #define READS (1u << WB_IO_READ)
-#define CHANGES (1u << WB_IO_WRITE | 1u << WB_IO_FLUSH | 1u << WB_IO_ZERO)
+#define CHANGES (1u << WB_IO_WRITE | 1u << WB_IO_FLUSH | 1u << WB_IO_ZERO | 1u << WB_IO_DISCARD)
 
 /* How a life of the volume ends. */
 enum ending { END_CLOSE, END_POWER };
@@ -199,6 +199,8 @@ static gpointer control_main(gpointer data)
 			tunables.allow_writeback = wb_prng_below(&prng, 3) != 0;
 			tunables.sync_interval_s = (uint32_t)wb_prng_below(&prng, 3);
 			tunables.barrier_deadline_ms = (uint32_t)wb_prng_below(&prng, 3);
+			tunables.discard_cache = wb_prng_below(&prng, 3) != 0;
+			tunables.discard_rate_mib_s = (uint32_t)wb_prng_below(&prng, 3);
 			wb_cache_set_tunables(cache, &tunables);
 			break;
 		case 3: make_faults(race, &prng); break;

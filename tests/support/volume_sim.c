@@ -163,6 +163,8 @@ bool wb_sim_open(struct wb_sim *sim, GError **error)
 		config.growth = (struct wb_growth){ .wanted = grow_at_once, .arg = sim };
 	config.tunables.allow_writeback = !sim->params.no_writeback;
 	config.tunables.cache_mode = sim->cache_mode;
+	config.tunables.discard_cache = sim->discards_cache;
+	config.tunables.discard_rate_mib_s = 0;
 	sim->cache = wb_cache_open(&config, error);
 	return sim->cache != NULL;
 }

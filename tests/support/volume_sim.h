@@ -101,6 +101,7 @@ struct wb_sim {
 	struct wb_growth growth;
 	enum wb_cache_access access;	/* likewise */
 	enum wb_cache_mode cache_mode;	/* likewise */
+	bool discards_cache;		/* likewise, as fast as it can */
 };
 
 /* A new, formatted volume; not opened. */

@@ -68,6 +68,21 @@ Test(status, the_mode_is_said_and_what_went_around_the_cache)
 	cr_expect_null(strstr(back, "around"));
 }
 
+Test(status, discards_are_told_of_where_they_were_asked_for)
+{
+	g_autofree char *off = status(VOLUME ",\"discard_cache_state\":\"off\"",
+				      WB_STATUS_PLAIN);
+	g_autofree char *on = status(VOLUME ",\"discard_cache_state\":\"on\","
+				     "\"cache_discarded_bytes\":3145728,"
+				     "\"cache_discard_failures\":2", WB_STATUS_PLAIN);
+	g_autofree char *cannot = status(VOLUME ",\"discard_cache_state\":\"unsupported\"",
+					 WB_STATUS_PLAIN);
+
+	cr_expect_null(strstr(off, "discards"));
+	expect(on, "\n  discards         3 MiB on the cache's disk, 2 failed\n");
+	expect(cannot, "\n  discards         not supported by the cache's disk\n");
+}
+
 Test(status, an_empty_answer_of_another_version_is_no_reason_to_crash)
 {
 	g_autofree char *text = status("", WB_STATUS_PLAIN);
