@@ -237,7 +237,7 @@ static void make_recorder(struct wb_cache *cache, const struct wb_recovery *reco
 	superblock.checkpoint_crc = 0;
 	cache->recorder = wb_recorder_new(cache->config.cache_store, &cache->stats,
 					  &cache->message, &superblock,
-					  recovery->newest_copy ^ 1);
+					  wb_recovery_first_copy(recovery));
 }
 
 /* --- assembly ---------------------------------------------------------------------- */

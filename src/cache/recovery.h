@@ -118,6 +118,9 @@ struct wb_recovery *wb_recovery_scan(struct wb_store *cache_store,
 struct wb_recovery *wb_recovery_from_checkpoint(struct wb_store *cache_store);
 void wb_recovery_free(struct wb_recovery *recovery);
 
+/* Of the superblocks: the one to overwrite first; the other only when that is durable. */
+unsigned wb_recovery_first_copy(const struct wb_recovery *recovery);
+
 /*
  * What is dirty in the log, by replaying the live records over each other:
  * the number of blocks whose newest version is only in the log, and of

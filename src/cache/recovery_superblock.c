@@ -216,3 +216,21 @@ gboolean wb_recovery_read_superblocks(struct wb_recovery_scan *scan, GError **er
 	wb_recovery_image_clear(&image);
 	return ok;
 }
+
+/*
+ * The newest, if the other one is whole as well. It may not be durable, though it was
+ * read and the cache flushed since: the flush for it may have failed, and whoever wrote
+ * it have ended then; a disk that has dropped what it could not write says that the
+ * next flush went well. Were the other one overwritten, both could be lost. Nobody has
+ * built on what the newest alone says, for an update is done with both copies; so it
+ * can be given up for the other.
+ *
+ * Else the broken one. It was not touched before the flush for the other went well.
+ */
+unsigned wb_recovery_first_copy(const struct wb_recovery *recovery)
+{
+	bool are_whole = recovery->copy_verdict[0] == WB_SUPERBLOCK_VALID &&
+			 recovery->copy_verdict[1] == WB_SUPERBLOCK_VALID;
+
+	return are_whole ? recovery->newest_copy : recovery->newest_copy ^ 1;
+}

@@ -107,13 +107,12 @@ static int write_copy(struct wb_store *store, struct wb_superblock *s, unsigned 
 	return error ? error : wb_store_flush_sync(store);
 }
 
-/* The older or broken copy first, the other one only when that is durable: one
- * of them is whole at any moment. A copy that is to be given its twin again is
+/* The other one only when the first is durable: one of them is whole at any moment. A copy that is to be given its twin again is
  * all that a log without damage needs. */
 static int write_copies(struct wb_store *store, struct wb_superblock *s,
 			const struct wb_recovery *recovery)
 {
-	unsigned first = recovery->newest_copy ^ 1;
+	unsigned first = wb_recovery_first_copy(recovery);
 	int error = write_copy(store, s, first);
 
 	if (!error && wb_repair_need(recovery) != WB_REPAIR_SUPERBLOCK)

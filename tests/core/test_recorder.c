@@ -17,12 +17,17 @@
 
 static struct wb_sim sim;
 static uint64_t superblock_writes;
+static uint64_t first_superblock, last_superblock;	/* where they were written */
 
 static void count_superblocks(void *arg, const struct wb_store *store, const struct wb_io *io)
 {
 	(void)arg;
-	superblock_writes += store == sim.cache_disk.crashy && io->op == WB_IO_WRITE &&
-			     io->offset_bytes < WB_SUPERBLOCK_AREA_BYTES;
+	if (store != sim.cache_disk.crashy || io->op != WB_IO_WRITE ||
+	    io->offset_bytes >= WB_SUPERBLOCK_AREA_BYTES)
+		return;
+	if (superblock_writes++ == 0)
+		first_superblock = io->offset_bytes;
+	last_superblock = io->offset_bytes;
 }
 
 static void start(struct wb_sim_params params)
@@ -230,4 +235,32 @@ Test(recorder, a_clean_stop_records_the_tail)
 	cr_expect_leq(stats.recovered_records, 2);
 	/* and after a crash of the next session, too */
 	cr_expect_leq(crash().recovered_records, 2);
+}
+
+/* It can be read, until the power goes; a later flush that succeeds says nothing about
+ * it. */
+Test(recorder, a_copy_whose_flush_failed_is_written_again_before_the_other_is_touched)
+{
+	for (unsigned which = 1; which <= 2; which++) {
+		uint64_t newest;
+
+		start((struct wb_sim_params){ .no_writeback = true });
+		write_records();
+		wb_sim_set(&sim, "superblock_interval_s", "1");
+		wb_sim_set(&sim, "allow_writeback", "on");
+		wb_sim_settle(&sim);
+		superblock_writes = 0;
+		wb_store_crashy_fail_flush(sim.cache_disk.crashy, which);
+		while (wb_sim_counter(&sim, WB_STAT_CACHE_ERRORS) == 0) {
+			if (!wb_sim_step(&sim))
+				wb_sim_pass_time(&sim, SECOND_NS);
+		}
+		cr_assert_eq(superblock_writes, which, "it goes on in spite of that");
+		wb_sim_kill(&sim);
+		superblock_writes = 0;
+		newest = last_superblock;
+		cr_assert(wb_sim_open(&sim, NULL));
+		cr_expect_eq(first_superblock, newest, "flush %u", which);
+		stop();
+	}
 }
