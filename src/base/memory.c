@@ -17,15 +17,28 @@
 #define MADV_COLLAPSE 25		/* Linux 6.1 */
 #endif
 
+static void touch(char *memory)
+{
+	volatile char *byte = memory;
+
+	*byte = *byte;
+}
+
 static void bring_in(char *memory, size_t bytes)
 {
 	if (!madvise(memory, bytes, MADV_POPULATE_WRITE))
 		return;
-	for (size_t at = 0; at < bytes; at += PAGE_BYTES) {
-		volatile char *byte = memory + at;
+	for (size_t at = 0; at < bytes; at += PAGE_BYTES)
+		touch(memory + at);
+}
 
-		*byte = *byte;
-	}
+/* Most systems give shared memory huge pages only when asked afterwards: then there
+ * has to be something, and all that there is is copied. So: one page of each. */
+static void collapse(char *memory, size_t bytes)
+{
+	for (size_t at = 0; at < bytes; at += HUGE_PAGE_BYTES)
+		touch(memory + at);
+	madvise(memory, bytes, MADV_COLLAPSE);
 }
 
 /* Of `bytes`, at an address where huge pages can lie. */
@@ -68,10 +81,9 @@ static void *map(int fd, size_t bytes)
 	if (!memory)
 		return NULL;
 	madvise(memory, bytes, MADV_HUGEPAGE);
-	bring_in(memory, bytes);
-	/* Most systems give shared memory huge pages only when asked afterwards. */
 	if (fd >= 0)
-		madvise(memory, bytes / HUGE_PAGE_BYTES * HUGE_PAGE_BYTES, MADV_COLLAPSE);
+		collapse(memory, bytes / HUGE_PAGE_BYTES * HUGE_PAGE_BYTES);
+	bring_in(memory, bytes);
 	return memory;
 }
 
