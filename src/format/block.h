@@ -5,6 +5,7 @@
 #define WB_FORMAT_BLOCK_H
 
 #include <stdbool.h>
+#include <string.h>
 
 #include "base/checksum.h"
 #include "format/ondisk.h"
@@ -29,11 +30,9 @@ static inline bool wb_block_is_zero(const void *data, size_t length_bytes)
 {
 	const uint8_t *p = data;
 
-	while (length_bytes > 0 && *p == 0) {
-		p++;
-		length_bytes--;
-	}
-	return length_bytes == 0;
+	/* Each byte is like the one before it: far faster than a loop, and most of a
+	 * header is zeros. */
+	return length_bytes == 0 || (*p == 0 && memcmp(p, p + 1, length_bytes - 1) == 0);
 }
 
 #endif
