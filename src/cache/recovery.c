@@ -182,6 +182,7 @@ static void begin(struct wb_recovery_scan *scan, struct wb_store *store,
 
 static void end(struct wb_recovery_scan *scan)
 {
+	wb_recovery_ahead_clear(scan);
 	wb_recovery_image_clear(&scan->segment);
 	wb_recovery_image_clear(&scan->headers);
 	wb_recovery_epochs_clear(&scan->epochs);

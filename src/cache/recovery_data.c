@@ -123,10 +123,23 @@ static bool is_stopped(struct wb_recovery_scan *scan, guint i)
 	       wb_recovery_is_stopped(scan, WB_RECOVERY_VERIFYING, done, total);
 }
 
+/* The segments of record `i` and of those behind it, up to `*end`. */
+static void read_ahead(struct wb_recovery_scan *scan, guint i, guint *end)
+{
+	const GArray *records = scan->result->records;
+
+	wb_recovery_ahead_drop_before(scan, record_at(scan, i)->segment_id);
+	for (*end = MAX(*end, i); *end < records->len; ++*end) {
+		if (!wb_recovery_ahead_begin(scan, record_at(scan, *end)->segment_id))
+			return;
+	}
+}
+
 gboolean wb_recovery_check_data(struct wb_recovery_scan *scan, GError **error)
 {
 	GArray *records = scan->result->records;
 	uint64_t durable = MAX(wb_recovery_epochs_durable(&scan->epochs), scan->durable_beyond);
+	guint ahead = 0;
 
 	for (guint i = 0; i < records->len; i++) {
 		const struct wb_recovery_record *record = record_at(scan, i);
@@ -138,6 +151,7 @@ gboolean wb_recovery_check_data(struct wb_recovery_scan *scan, GError **error)
 			continue;
 		if (is_stopped(scan, i))
 			return wb_recovery_refuse_stopped(scan, error);
+		read_ahead(scan, i, &ahead);
 		verdict = judge_record(scan, record, is_safe, &block);
 		if (is_safe || verdict == DATA_GOOD)
 			continue;

@@ -15,16 +15,17 @@
 
 void wb_recovery_image_init(struct wb_recovery_image *image, uint64_t blocks)
 {
-	image->data = g_aligned_alloc0(blocks, WB_BLOCK_BYTES, WB_BLOCK_BYTES);
+	image->memory = g_aligned_alloc0(blocks, WB_BLOCK_BYTES, WB_BLOCK_BYTES);
+	image->data = image->memory;
 	image->errors = g_new0(int, blocks);
 	image->first_id = 0;
 }
 
 void wb_recovery_image_clear(struct wb_recovery_image *image)
 {
-	g_aligned_free(image->data);
+	g_aligned_free(image->memory);
 	g_free(image->errors);
-	image->data = NULL;
+	image->data = image->memory = NULL;
 	image->errors = NULL;
 }
 
@@ -42,26 +43,45 @@ static void read_again(const struct wb_recovery_scan *scan, uint64_t offset,
 						  WB_BLOCK_BYTES);
 }
 
-void wb_recovery_load_segment(struct wb_recovery_scan *scan, uint64_t id)
+static void read_segment(struct wb_recovery_scan *scan, uint64_t id)
 {
 	uint64_t offset = offset_of(scan, wb_geometry_place(scan->geometry, id));
 	size_t pieces = scan->geometry->segment_bytes / PIECE_BYTES;
 	uint64_t offsets[PIECES_MAX] = { 0 };
 	int errors[PIECES_MAX] = { 0 };
 
-	if (scan->segment.first_id == id)
-		return;
 	for (size_t i = 0; i < pieces; i++)
 		offsets[i] = offset + i * PIECE_BYTES;
 	wb_store_read_many_sync(scan->store, offsets, pieces, PIECE_BYTES,
 				scan->segment.data, errors, WB_RECOVERY_DEPTH);
 	for (uint64_t block = 0; block < pieces * PIECE_BLOCKS; block++) {
-		scan->segment.errors[block] = 0;
 		if (errors[block / PIECE_BLOCKS])
 			read_again(scan, offset + block * WB_BLOCK_BYTES, &scan->segment,
 				   block);
 	}
+}
+
+void wb_recovery_load_segment(struct wb_recovery_scan *scan, uint64_t id)
+{
+	uint8_t *ahead;
+
+	if (scan->segment.first_id == id)
+		return;
+	wb_recovery_unload_segment(scan);
+	memset(scan->segment.errors, 0,
+	       scan->geometry->segment_blocks * sizeof *scan->segment.errors);
+	ahead = wb_recovery_ahead_take(scan, id);
+	if (ahead)
+		scan->segment.data = ahead;
+	else
+		read_segment(scan, id);
 	scan->segment.first_id = id;
+}
+
+void wb_recovery_unload_segment(struct wb_recovery_scan *scan)
+{
+	scan->segment.data = scan->segment.memory;
+	scan->segment.first_id = 0;
 }
 
 const void *wb_recovery_block(const struct wb_recovery_scan *scan, uint32_t block)

@@ -16,6 +16,7 @@
 #include "cache/recovery_epochs.h"
 
 #define WB_RECOVERY_DEPTH 64u
+#define WB_RECOVERY_AHEAD_MAX 32u	/* segments */
 #define WB_RECOVERY_BATCH_BLOCKS 1024u	/* first headers read at once: 4 MiB */
 
 /* A segment's first header, without its entries. */
@@ -30,9 +31,18 @@ struct wb_recovery_first {
 
 /* A run of blocks in memory with what reading them said. */
 struct wb_recovery_image {
-	uint8_t *data;			/* aligned */
+	uint8_t *data;			/* aligned; `memory`, or what was read ahead */
+	uint8_t *memory;
 	int *errors;			/* one per block */
 	uint64_t first_id;		/* see below; 0 = nothing is loaded */
+};
+
+/* Of the next segments; made when first needed. */
+struct wb_recovery_ahead {
+	bool was_tried;
+	uint8_t *memory;		/* NULL: nothing is read ahead */
+	unsigned count;
+	struct wb_recovery_ahead_slot *slots;
 };
 
 struct wb_recovery_scan {
@@ -52,6 +62,7 @@ struct wb_recovery_scan {
 	struct wb_recovery_image segment;	/* all blocks of segment first_id */
 	struct wb_recovery_image headers;	/* first blocks of first_id, first_id+1, ... */
 	uint64_t headers_count;
+	struct wb_recovery_ahead ahead;
 
 	/* of the walk */
 	bool has_last;			/* a record was taken: */
@@ -59,6 +70,7 @@ struct wb_recovery_scan {
 	uint32_t last_crc;
 	uint64_t last_segment;
 	uint32_t last_end;		/* first block behind it */
+	uint64_t ahead_id;		/* those before it were read ahead, or need not be */
 	bool is_live;			/* the record with tail_sequence was taken */
 	guint first_live;		/* index in records */
 	GArray *crcs;			/* uint32_t: of the header of each record */
@@ -86,6 +98,7 @@ void wb_recovery_image_init(struct wb_recovery_image *image, uint64_t blocks);
 void wb_recovery_image_clear(struct wb_recovery_image *image);
 /* All blocks of the segment with this id are in scan->segment afterwards. */
 void wb_recovery_load_segment(struct wb_recovery_scan *scan, uint64_t id);
+void wb_recovery_unload_segment(struct wb_recovery_scan *scan);
 /* Its first block; NULL when it cannot be read. Cheap for growing ids. */
 const void *wb_recovery_load_first(struct wb_recovery_scan *scan, uint64_t id);
 const void *wb_recovery_block(const struct wb_recovery_scan *scan, uint32_t block);
@@ -106,6 +119,16 @@ bool wb_recovery_is_in_use(struct wb_recovery_scan *scan, uint64_t id);
 void wb_recovery_find_head(struct wb_recovery_scan *scan);
 /* Learns from all headers of the newest live segment. */
 void wb_recovery_learn_head(struct wb_recovery_scan *scan);
+
+/* recovery_ahead.c: begins to read the segment with this id, for when it is loaded.
+ * FALSE: there is no room before earlier ones are dropped. */
+bool wb_recovery_ahead_begin(struct wb_recovery_scan *scan, uint64_t id);
+/* Those with ids below this one are not needed any more. */
+void wb_recovery_ahead_drop_before(struct wb_recovery_scan *scan, uint64_t id);
+/* For wb_recovery_load_segment(): all of it, waited for, until it is dropped. NULL: it
+ * was not read, or with an error. */
+uint8_t *wb_recovery_ahead_take(struct wb_recovery_scan *scan, uint64_t id);
+void wb_recovery_ahead_clear(struct wb_recovery_scan *scan);
 
 /* recovery_walk.c: collects the records, warm and live. */
 void wb_recovery_walk(struct wb_recovery_scan *scan);

@@ -148,6 +148,27 @@ static bool is_candidate(struct wb_recovery_scan *scan, uint64_t id)
 	return first->sequence <= scan->tail_sequence;
 }
 
+/* As far as it can be known before those between are read. */
+static bool will_be_loaded(struct wb_recovery_scan *scan, uint64_t id)
+{
+	const struct wb_recovery_first *first = wb_recovery_first_of(scan, id);
+
+	return wb_recovery_is_in_use(scan, id) && !first->fills &&
+	       (id >= scan->tail_segment || first->sequence < scan->tail_sequence);
+}
+
+/* From segment `id` on, which is to be loaded now. */
+static void read_ahead(struct wb_recovery_scan *scan, uint64_t id)
+{
+	wb_recovery_ahead_drop_before(scan, id);
+	for (scan->ahead_id = MAX(scan->ahead_id, id); scan->ahead_id <= scan->head_id;
+	     scan->ahead_id++) {
+		if (will_be_loaded(scan, scan->ahead_id) &&
+		    !wb_recovery_ahead_begin(scan, scan->ahead_id))
+			return;
+	}
+}
+
 /* Hops from header to header. */
 static void walk_segment(struct wb_recovery_scan *scan, uint64_t id)
 {
@@ -158,8 +179,10 @@ static void walk_segment(struct wb_recovery_scan *scan, uint64_t id)
 
 	/* A record that fills its segment costs one block; anything else costs
 	 * one long read rather than a seek for each header. */
-	if (!fills)
+	if (!fills) {
+		read_ahead(scan, id);
 		wb_recovery_load_segment(scan, id);
+	}
 	while (block < scan->geometry->segment_blocks) {
 		const void *data = fills ? wb_recovery_load_first(scan, id) :
 				   wb_recovery_block(scan, block);
@@ -199,6 +222,8 @@ void wb_recovery_walk(struct wb_recovery_scan *scan)
 	uint64_t first = scan->head_id > n ? scan->head_id - n + 1 : 1, id = first;
 
 	forget_all(scan);
+	wb_recovery_ahead_drop_before(scan, UINT64_MAX);
+	scan->ahead_id = 0;
 	scan->is_live = false;
 	scan->has_unknown_type = false;
 	scan->has_too_many = false;

@@ -68,7 +68,7 @@ void *mmap(void *addr, size_t bytes, int prot, int flags, int fd, off_t offset)
 	struct kept *place;
 	void *memory;
 
-	if (addr || ((flags & MAP_SHARED) && !(flags & MAP_POPULATE)))
+	if (addr || prot == PROT_NONE || ((flags & MAP_SHARED) && !(flags & MAP_POPULATE)))
 		return map_for_good(addr, bytes, prot, flags, fd, offset);
 	memory = give_again(bytes);
 	if (memory)

@@ -22,6 +22,7 @@ struct store_counting {
 	struct wb_lock lock;
 	/* under lock */
 	struct wb_store_counts counts;
+	uint64_t reading_bytes, most_reading_bytes;	/* in flight */
 	uint64_t event_count;
 	uint64_t flushed_until;		/* events up to here are durable */
 	struct sector *sectors;
@@ -63,6 +64,10 @@ static void count_submit_locked(struct store_counting *self, const struct wb_io 
 		self->counts.fua_writes++;
 	if (io->op == WB_IO_WRITE || io->op == WB_IO_ZERO || io->op == WB_IO_DISCARD)
 		start_write_locked(self, io);
+	if (io->op == WB_IO_READ) {
+		self->reading_bytes += io->length_bytes;
+		self->most_reading_bytes = MAX(self->most_reading_bytes, self->reading_bytes);
+	}
 }
 
 static void count_done_locked(struct store_counting *self, const struct counting_io *own,
@@ -72,6 +77,8 @@ static void count_done_locked(struct store_counting *self, const struct counting
 
 	self->counts.answered++;
 	self->counts.failed += error != 0;
+	if (io->op == WB_IO_READ)
+		self->reading_bytes -= io->length_bytes;
 	if (io->op == WB_IO_FLUSH && !error)
 		self->flushed_until = MAX(self->flushed_until, own->submit_event);
 	if (io->op == WB_IO_FLUSH || io->op == WB_IO_READ)
@@ -214,6 +221,18 @@ uint64_t wb_store_counting_bytes(struct wb_store *store, enum wb_io_op op)
 	for (unsigned i = 0; i < WB_IO_CLASS_COUNT; i++)
 		sum += counts.bytes[i][op];
 	return sum;
+}
+
+uint64_t wb_store_counting_take_most_read(struct wb_store *store)
+{
+	struct store_counting *self = (struct store_counting *)store;
+	uint64_t most;
+
+	wb_lock_acquire(&self->lock);
+	most = self->most_reading_bytes;
+	self->most_reading_bytes = self->reading_bytes;
+	wb_lock_release(&self->lock);
+	return most;
 }
 
 bool wb_store_counting_is_covered(struct wb_store *store, uint64_t offset_bytes,

@@ -33,6 +33,9 @@ void wb_store_counting_get(struct wb_store *store, struct wb_store_counts *count
 uint64_t wb_store_counting_ios(struct wb_store *store, enum wb_io_op op);
 uint64_t wb_store_counting_bytes(struct wb_store *store, enum wb_io_op op);
 
+/* How much has been in flight to be read at once since the last time this was asked. */
+uint64_t wb_store_counting_take_most_read(struct wb_store *store);
+
 /*
  * TRUE when for every sector of the range the last WRITE, ZERO or DISCARD is durable:
  * it was answered with 0, as FUA or before the submit of a FLUSH that has been
