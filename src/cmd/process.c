@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -17,6 +18,8 @@
 #else
 #define THREAD_STACK_BYTES (256u << 10)
 #endif
+
+#define LARGE_PIECE_BYTES (128 << 10)
 
 #ifndef PR_SET_IO_FLUSHER
 #define PR_SET_IO_FLUSHER 57
@@ -56,6 +59,15 @@ static void shrink_stacks(void)
 	pthread_attr_destroy(&attributes);
 }
 
+/* What reading a log took goes back to the system when it is freed. By itself the
+ * C library raises the threshold with each such piece, and keeps the next ones. */
+static void give_memory_back(void)
+{
+#ifdef M_MMAP_THRESHOLD
+	mallopt(M_MMAP_THRESHOLD, LARGE_PIECE_BYTES);
+#endif
+}
+
 static bool lower_oom_score(void)
 {
 	static const char score[] = "-1000";
@@ -70,6 +82,7 @@ static bool lower_oom_score(void)
 void wb_process_protect(struct wb_process_protection *protection)
 {
 	shrink_stacks();
+	give_memory_back();
 	protection->memory_locked = lock_memory();
 	protection->io_flusher = !prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0);
 	protection->oom_protected = lower_oom_score();
