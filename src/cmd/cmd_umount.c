@@ -12,13 +12,42 @@
 #include "cmd/mount_table.h"
 #include "cmd/report.h"
 #include "cmd/unmount.h"
+#include "cmd/unmount_stack.h"
 #include "cmd/volume.h"
 
-static bool unmount(const char *mount_point, GError **error)
+#define WAIT_US (200 * 1000)
+
+static int try_unmount(const char *mount_point, const struct wb_options *options, char **reason)
+{
+	if (options->recursive)
+		wb_unmount_stack(mount_point);
+	return wb_unmount(mount_point, reason);
+}
+
+/* Nothing tells of the end of a use, so it is tried again and again. */
+static int unmount_when_free(const char *mount_point, const struct wb_options *options,
+			     char **reason)
+{
+	int result = try_unmount(mount_point, options, reason);
+	g_autofree char *users = NULL;
+
+	if (result != -EBUSY || !options->wait)
+		return result;
+	users = wb_unmount_describe_users(mount_point);
+	wb_report_note("waiting until %s is free of %s", mount_point, users);
+	while (result == -EBUSY) {
+		g_clear_pointer(reason, g_free);
+		g_usleep(WAIT_US);
+		result = try_unmount(mount_point, options, reason);
+	}
+	return result;
+}
+
+static bool unmount(const char *mount_point, const struct wb_options *options, GError **error)
 {
 	g_autofree char *users = NULL;
 	g_autofree char *reason = NULL;
-	int result = wb_unmount(mount_point, &reason);
+	int result = unmount_when_free(mount_point, options, &reason);
 
 	if (!result)
 		return true;
@@ -64,7 +93,7 @@ static bool check_clean(const char *cache_path, GError **error)
 		       "system log", cache_path);
 }
 
-static bool stop(const char *mount_point, GError **error)
+static bool stop(const char *mount_point, const struct wb_options *options, GError **error)
 {
 	g_autoptr(JsonNode) stats = wb_client_get_stats(mount_point, error);
 	const char *cache_path;
@@ -78,7 +107,7 @@ static bool stop(const char *mount_point, GError **error)
 	is_read_only = wb_client_bool(stats, "read_only");
 	is_flushed = *cache_path || is_read_only || wb_flush_one(mount_point) == WB_EXIT_DONE;
 	pidfd = (int)syscall(SYS_pidfd_open, (pid_t)wb_client_number(stats, "worker_pid"), 0);
-	ok = unmount(mount_point, error);
+	ok = unmount(mount_point, options, error);
 	if (ok)
 		wait_until_gone(pidfd);
 	if (pidfd >= 0)
@@ -89,19 +118,34 @@ static bool stop(const char *mount_point, GError **error)
 	return ok && (!*cache_path || is_read_only || check_clean(cache_path, error));
 }
 
-int wb_umount_one(const char *path)
+/* Of another user, and closed to root: the daemon stops by itself, and stops cleanly,
+ * but nothing can be learnt of it. */
+static int umount_closed(const char *mount_point, const struct wb_options *options)
+{
+	g_autoptr(GError) error = NULL;
+
+	if (!unmount(mount_point, options, &error))
+		return wb_report(error);
+	wb_report_note("%s was unmounted; its daemon, of another user, is still stopping",
+		       mount_point);
+	return WB_EXIT_DONE;
+}
+
+int wb_umount_one(const char *path, const struct wb_options *options)
 {
 	g_autoptr(GError) error = NULL;
 	g_autofree char *mount_point = wb_mount_table_resolve(path, &error);
 
 	if (!mount_point)
 		return wb_report(error);
-	if (stop(mount_point, &error))
+	if (!geteuid() && !wb_mount_table_may_look(mount_point))
+		return umount_closed(mount_point, options);
+	if (stop(mount_point, options, &error))
 		return WB_EXIT_DONE;
 	if (!g_error_matches(error, WB_COMMAND_ERROR, WB_COMMAND_ERROR_DEAD_MOUNT))
 		return wb_report(error);
 	g_clear_error(&error);
-	if (!unmount(mount_point, &error))
+	if (!unmount(mount_point, options, &error))
 		return wb_report(error);
 	wb_report_note("%s was unmounted, but its daemon had died before: the next mount "
 		       "recovers the log", mount_point);
@@ -110,6 +154,6 @@ int wb_umount_one(const char *path)
 
 int wb_cmd_umount(const struct wb_options *options)
 {
-	return options->all ? wb_each_mount(wb_umount_one, "unmounted") :
-			      wb_umount_one(options->argument);
+	return options->all ? wb_each_mount(wb_umount_one, options, "unmounted") :
+			      wb_umount_one(options->argument, options);
 }

@@ -166,7 +166,8 @@ static int detach(const char *directory, int flags)
 static int helper_umount(int argc, char **argv)
 {
 	const char *directory = NULL;
-	int flags = 0;
+	struct wb_options options;
+	int flags = 0, status;
 
 	for (int i = 1; i < argc; i++) {
 		if (argv[i][0] != '-') {
@@ -184,7 +185,12 @@ static int helper_umount(int argc, char **argv)
 		wb_report_note("umount.wbfs is called by umount(8), with a directory");
 		return WB_MOUNT_EXIT_USAGE;
 	}
-	return flags ? detach(directory, flags) : mount_exit(wb_umount_one(directory));
+	if (flags)
+		return detach(directory, flags);
+	wb_options_init(&options);
+	status = wb_umount_one(directory, &options);
+	wb_options_clear(&options);
+	return mount_exit(status);
 }
 
 /* --- names -------------------------------------------------------------------------------- */

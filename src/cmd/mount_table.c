@@ -10,12 +10,21 @@
 #include "cmd/report.h"
 
 /* FUSE mounts are the user's whose daemon serves them. */
-static bool is_own(const struct mntent *entry)
+static bool is_served_by_me(const struct mntent *entry)
 {
 	const char *option = hasmntopt(entry, "user_id");
 
-	return !geteuid() || (option && strtoul(option + strlen("user_id="), NULL, 10) ==
-					       geteuid());
+	return option && strtoul(option + strlen("user_id="), NULL, 10) == geteuid();
+}
+
+static bool is_own(const struct mntent *entry)
+{
+	return !geteuid() || is_served_by_me(entry);
+}
+
+static bool is_open_to_me(const struct mntent *entry)
+{
+	return is_served_by_me(entry) || hasmntopt(entry, "allow_other");
 }
 
 static GPtrArray *list_mounts(bool (*is_wanted)(const struct mntent *entry))
@@ -40,6 +49,13 @@ GPtrArray *wb_mount_table_list(void)
 GPtrArray *wb_mount_table_list_own(void)
 {
 	return list_mounts(is_own);
+}
+
+bool wb_mount_table_may_look(const char *mount_point)
+{
+	g_autoptr(GPtrArray) list = list_mounts(is_open_to_me);
+
+	return g_ptr_array_find_with_equal_func(list, mount_point, g_str_equal, NULL);
 }
 
 bool wb_mount_table_has(const char *mount_point)

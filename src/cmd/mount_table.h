@@ -12,6 +12,9 @@
 GPtrArray *wb_mount_table_list(void);
 /* Those that the caller may stop: his own, for root all. */
 GPtrArray *wb_mount_table_list_own(void);
+/* Whether the kernel lets the caller look into it: a mount of another user without
+ * allow_other is closed to root too. */
+bool wb_mount_table_may_look(const char *mount_point);
 bool wb_mount_table_has(const char *mount_point);
 
 /* The mount point as the mount table has it: absolute, links resolved, even

@@ -59,6 +59,8 @@ struct wb_options {
 	bool foreground;
 	bool without_cache;
 	bool all;
+	bool recursive;
+	bool wait;
 	bool json;
 	bool table;
 	uint32_t watch_s;		/* 0 = not given */

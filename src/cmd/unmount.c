@@ -10,6 +10,8 @@
 #include <sys/mount.h>
 #include <unistd.h>
 
+#include "cmd/unmount_stack.h"
+
 #define USERS_MAX 8u
 
 static int by_fusermount(const char *mount_point, char **reason)
@@ -46,7 +48,7 @@ int wb_unmount(const char *mount_point, char **reason)
 
 /* --- who is in the way ----------------------------------------------------------- */
 
-static bool is_below(const char *path, const char *directory)
+bool wb_unmount_is_below(const char *path, const char *directory)
 {
 	size_t length = strlen(directory);
 
@@ -55,21 +57,14 @@ static bool is_below(const char *path, const char *directory)
 
 static void add_loops(GPtrArray *users, const char *mount_point)
 {
-	g_autoptr(GDir) dir = g_dir_open("/sys/block", 0, NULL);
-	const char *name;
+	g_autoptr(GPtrArray) loops = wb_unmount_stack_loops(mount_point);
 
-	while (dir && (name = g_dir_read_name(dir))) {
-		g_autofree char *path =
-			g_build_filename("/sys/block", name, "loop/backing_file", NULL);
-		g_autofree char *file = NULL;
+	for (unsigned i = 0; i < loops->len; i++) {
+		g_autofree char *file = wb_unmount_stack_loop_file(loops->pdata[i]);
 
-		if (!g_str_has_prefix(name, "loop") ||
-		    !g_file_get_contents(path, &file, NULL, NULL))
-			continue;
-		g_strchomp(file);
-		if (is_below(file, mount_point))
-			g_ptr_array_add(users, g_strdup_printf("/dev/%s (attached to %s)",
-							       name, file));
+		g_ptr_array_add(users, g_strdup_printf("/dev/%s (attached to %s)",
+						       (char *)loops->pdata[i],
+						       file ? file : mount_point));
 	}
 }
 
@@ -79,7 +74,7 @@ static void add_mounts(GPtrArray *users, const char *mount_point)
 	struct mntent *entry;
 
 	while (table && (entry = getmntent(table)))
-		if (strcmp(entry->mnt_dir, mount_point) && is_below(entry->mnt_dir, mount_point))
+		if (strcmp(entry->mnt_dir, mount_point) && wb_unmount_is_below(entry->mnt_dir, mount_point))
 			g_ptr_array_add(users, g_strdup_printf("a mount at %s", entry->mnt_dir));
 	if (table)
 		endmntent(table);
@@ -93,7 +88,7 @@ static bool link_is_below(const char *link, const char *mount_point)
 	if (length < 0)
 		return false;
 	target[length] = '\0';
-	return is_below(target, mount_point);
+	return wb_unmount_is_below(target, mount_point);
 }
 
 static bool process_uses(const char *proc, const char *mount_point)

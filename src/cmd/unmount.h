@@ -3,6 +3,8 @@
 #ifndef WB_CMD_UNMOUNT_H
 #define WB_CMD_UNMOUNT_H
 
+#include <stdbool.h>
+
 /* 0 or -errno; -EBUSY while it is in use. By umount2(2), or fusermount3 where
  * that is not permitted. Otherwise *reason says why, in words, to be freed: those
  * of fusermount3, which asks more than the kernel does. */
@@ -12,5 +14,8 @@ int wb_unmount(const char *mount_point, char **reason);
  * bash (pid 4711)"; or a sentence that nobody was found. To be freed. Looks
  * at names only, so that a hanging mount cannot hang it. */
 char *wb_unmount_describe_users(const char *mount_point);
+
+/* The directory itself, or below it, by its name. */
+bool wb_unmount_is_below(const char *path, const char *directory);
 
 #endif

@@ -78,6 +78,46 @@ same_start
 loop_detach
 volume_umount
 
+case_is "--recursive takes down filesystems and loop devices, and then stops"
+volume_mount
+loop_attach "$DISK"
+fs_make ext4 "$LOOP"
+fs_mount "$LOOP" "$W/fs"
+random_file "$W/fs/file" 2000000
+sum=$(cksum <"$W/fs/file")
+mkdir "$W/fs/inner" && fs_mount "$LOOP" "$W/fs/inner"	# on top of the same device
+says 1 "$LOOP (attached to $DISK)" -- "$WBFS" umount "$MNT"
+says 0 -- "$WBFS" umount --recursive "$MNT"
+volume_is_stopped
+! is_mounted "$W/fs" && ! is_mounted "$W/fs/inner" && loop_is_gone "$LOOP"
+own_filesystems=() own_loops=()
+is_clean
+
+case_is "--recursive leaves what is busy, and names it; --wait waits for its end"
+volume_mount
+loop_attach "$DISK"
+fs_mount "$LOOP" "$W/fs"
+[ "$(cksum <"$W/fs/file")" = "$sum" ] || fail "the file is not there"
+exec 5<"$W/fs/file"
+says 1 'is busy' "$LOOP" -- "$WBFS" umount -R "$MNT"
+is_mounted "$W/fs" && is_mounted "$MNT"
+run_in_background "$WBFS" umount --recursive --wait "$MNT" 2>"$W/waiting" 5<&-
+for ((i = 0; i < 3000; i++)); do
+	! grep -q 'waiting until' "$W/waiting" || break
+	sleep 0.02
+done
+grep -q "waiting until $MNT is free of $LOOP " "$W/waiting"
+is_mounted "$MNT"
+exec 5<&-
+wait "$JOB" || fail "it did not stop"
+volume_is_stopped
+loop_is_gone "$LOOP"
+own_filesystems=() own_loops=() own_jobs=()
+is_clean
+volume_mount
+dd if="$W/reference" of="$DISK" bs=1M conv=notrunc status=none
+volume_umount
+
 case_is "who may not stop it is told so in the words of fusermount3"
 volume_mount -o allow_other
 chmod 755 "$W"

@@ -59,6 +59,20 @@ case_is "nobody else sees it, root neither; its loop device is refused"
 says 1 'Permission denied' -- "$WBFS" status "$MNT"
 says 1 'Permission denied' -- losetup --find --show "$DISK"
 
+case_is "flush --all of root leaves it out and succeeds; umount of root leaves it clean"
+says 0 "$MNT is left out: it belongs to another user" -- "$WBFS" flush --all
+says_not "$MNT: flushed"
+head -c 200000 /dev/urandom >"$W/data2"
+as_user dd of="$DISK" bs=100k seek=10 conv=notrunc oflag=direct status=none <"$W/data2"
+says 0 'its daemon, of another user, is still stopping' -- "$WBFS" umount "$MNT"
+! is_mounted "$MNT"
+gone_within 60 "$WORKER"
+as_user "$W/wbfs" check "$CACHE" >"$W/said"
+grep -q 'stopped cleanly: yes' "$W/said"
+as_user "$W/wbfs" mount "$MNT"
+mounted
+as_user dd if="$DISK" bs=100k skip=10 count=2 status=none | head -c 200000 | cmp - "$W/data2"
+
 case_is "the user drains and stops it; the backing alone is the image"
 as_user "$W/wbfs" drain "$MNT"
 as_user "$W/wbfs" umount "$MNT"
