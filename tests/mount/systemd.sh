@@ -100,6 +100,36 @@ else
 	case_skip "systemd-analyze verify accepts the units" "systemd-analyze is not installed"
 fi
 
+if command -v systemd-escape >/dev/null; then
+	case_is "the generator says what cache and backing lie on, also with odd names"
+	cat >"$W/generator.conf" <<-'END'
+	# [/mnt/not]
+	[/mnt/wb]
+	cache=/ssd/a b%"c
+	 backing = /dev/disk/by-id/an-hdd
+	sync_interval_s=1
+	[/mnt/an other]
+	backing=/hdd/im\sage
+	cache=relative
+	END
+	WBFS_CONFIG=$W/generator.conf "$top_srcdir/data/systemd/wbfs-generator" "$W/generated" \
+		"$W/generated" "$W/generated"
+	(cd "$W/generated" && grep -r . . | sort) | tee "$W/said"
+	diff "$W/said" - <<-'END'
+	./wbfs@mnt-an\x20other.service.d/backing.conf:RequiresMountsFor="/hdd/im age"
+	./wbfs@mnt-an\x20other.service.d/backing.conf:[Unit]
+	./wbfs@mnt-wb.service.d/backing.conf:After=dev-disk-by\x2did-an\x2dhdd.device
+	./wbfs@mnt-wb.service.d/backing.conf:Wants=dev-disk-by\x2did-an\x2dhdd.device
+	./wbfs@mnt-wb.service.d/backing.conf:[Unit]
+	./wbfs@mnt-wb.service.d/cache.conf:RequiresMountsFor="/ssd/a b%%\"c"
+	./wbfs@mnt-wb.service.d/cache.conf:[Unit]
+	END
+	WBFS_CONFIG=$W/none "$top_srcdir/data/systemd/wbfs-generator" "$W/nothing"
+	[ ! -e "$W/nothing" ]
+else
+	case_skip "the generator" "systemd-escape is not installed"
+fi
+
 case_is "no setting gives the service a mount namespace, which would hide its mount"
 ! grep -E '^(Protect(System|Home|Kernel|Proc|Hostname|Control|Clock)|Private|ReadOnly|ReadWrite|Inaccessible|TemporaryFile|Bind|Root|MountFlags|MountAPIVFS|DynamicUser|StateDirectory)' \
 	"$units/wbfs@.service"
