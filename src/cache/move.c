@@ -304,7 +304,7 @@ static int copy_log(struct mover *m)
 		m->tail_segment = m->at.block > 0 ? m->at.id + 1 : m->at.id;
 	if (error || !tell(m, m->erased_bytes + m->done_bytes))
 		return error;
-	return wb_store_flush_sync(m->move->to);
+	return WB_MUTANT(moved_before_log) ? 0 : wb_store_flush_sync(m->move->to);
 }
 
 /* All but what is said of the ring and the log stays: whose backing it is and how that

@@ -86,6 +86,7 @@ static char *run_history(const struct mutant *mutant, uint64_t seed, uint64_t *p
 	case MUTANT_MIRROR: return scenario_mirror(seed);
 	case MUTANT_BYPASS: return scenario_bypass(seed);
 	case MUTANT_CHECKPOINT: return scenario_checkpoint(seed);
+	case MUTANT_MOVE: return scenario_move(seed);
 	}
 	g_assert_not_reached();
 }
@@ -262,6 +263,7 @@ static bool try_all(struct trial *trials, unsigned jobs)
 static const char *const scenario_names[] = {
 	[MUTANT_RANDOM] = "random", [MUTANT_ROT] = "rot", [MUTANT_MIRROR] = "mirror",
 	[MUTANT_BYPASS] = "bypass", [MUTANT_CHECKPOINT] = "checkpoint",
+	[MUTANT_MOVE] = "move",
 };
 
 static char *replay_of(const struct mutant *mutant, uint64_t seed)

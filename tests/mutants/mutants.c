@@ -97,6 +97,9 @@ const struct mutant mutants[] = {
 	MUTANT("through_promises_early", "in writethrough a sync waits until all is written back"),
 	MUTANT("through_forgets_superseded",
 	       "what was superseded before it was written back is missing on the backing"),
+	/* another cache */
+	MUTANT_IN(MUTANT_MOVE, "moved_before_log", "a moved cache has superblocks when all of its "
+		  "log is durable"),
 	/* disks */
 	LIAR("cache swallows FLUSH", WB_CRASHY_SWALLOWS_FLUSH, 0, "a FLUSH makes durable"),
 	LIAR("cache ignores FUA", WB_CRASHY_IGNORES_FUA, 0, "FUA makes durable"),

@@ -4,9 +4,12 @@
 #include <errno.h>
 #include <string.h>
 
+#include "cache/move.h"
 #include "cache/recovery.h"
 #include "crash/oracle.h"
 #include "format/record_codec.h"
+#include "support/store_crashy.h"
+#include "support/store_memory.h"
 #include "support/volume_sim.h"
 
 #define BLOCK WB_BLOCK_BYTES
@@ -364,6 +367,86 @@ char *scenario_checkpoint(uint64_t seed)
 		objection = g_strdup("a drain failed");
 	if (!objection)
 		objection = compare_model(wb_sim_backing_bytes(&sim), model, "P1", "of the backing");
+	wb_sim_clear(&sim);
+	return objection;
+}
+
+/* --- a move ---------------------------------------------------------------------------------- */
+
+static bool has_superblock(struct wb_store *store)
+{
+	g_autofree struct wb_superblock *superblock = g_new(struct wb_superblock, 1);
+	bool found = false;
+
+	for (unsigned copy = 0; copy < WB_SUPERBLOCK_COUNT; copy++) {
+		const void *disk = wb_store_memory_bytes(store) + wb_superblock_offset(copy);
+		const char *field;
+
+		found |= wb_superblock_decode(disk, store->size_bytes, superblock, &field) ==
+			 WB_SUPERBLOCK_VALID;
+	}
+	return found;
+}
+
+/* What a move leaves on the new disk, when the power goes by that clock or in the end. */
+static struct wb_store *move_and_cut(struct wb_sim *sim, struct wb_crash_clock *clock,
+				     struct wb_prng *prng)
+{
+	uint64_t bytes = sim->geometry.cache_bytes + (1 << 20);
+	struct wb_store *to = wb_store_crashy_new(wb_store_memory_new(bytes, 512, 512), clock);
+	struct wb_recovery *recovery = wb_recovery_scan(sim->cache_disk.counting, NULL, NULL);
+	struct wb_store *left;
+	struct wb_move_plan plan;
+	struct wb_move move = { .recovery = recovery, .plan = &plan, .to = to,
+				.from = sim->cache_disk.counting, .zero_mode = WB_ZERO_HEADERS };
+
+	g_assert(wb_move_make_plan(&plan, recovery, "memory", bytes, NULL));
+	wb_move_run(&move, NULL);
+	left = wb_store_crashy_crash(to, prng);
+	wb_store_close(to);
+	wb_recovery_free(recovery);
+	return left;
+}
+
+/* Mostly near its end: before that there is nothing to be found. */
+static struct wb_store *move_and_cut_late(struct wb_sim *sim, struct wb_prng *prng)
+{
+	struct wb_crash_clock whole = { 0 }, cut = { 0 };
+
+	wb_store_close(move_and_cut(sim, &whole, prng));
+	cut.crash_at = whole.point_count - wb_prng_below(prng, wb_prng_below(prng, 8) ? 12 :
+							  whole.point_count);
+	return move_and_cut(sim, &cut, prng);
+}
+
+char *scenario_move(uint64_t seed)
+{
+	struct wb_sim_params params = { .seed = seed, .image_bytes = BLOCKS * BLOCK,
+					.segment_count = 32, .no_writeback = true,
+					.is_uncounted = true };
+	g_autofree uint8_t *image = g_malloc(BLOCKS * BLOCK);
+	uint8_t model[BLOCKS] = { 0 };
+	char *objection = NULL;
+	struct wb_store *left;
+	struct wb_prng prng;
+	struct wb_sim sim;
+
+	wb_prng_init(&prng, seed);
+	wb_sim_init(&sim, &params);
+	make_stopped_volume(&sim, &prng, model);
+	left = move_and_cut_late(&sim, &prng);
+	if (!has_superblock(left)) {
+		wb_store_close(left);
+		wb_sim_clear(&sim);
+		return NULL;
+	}
+	wb_sim_replace_cache(&sim, left);
+	if (!wb_sim_open(&sim, NULL))
+		objection = g_strdup("P2: half a cache has superblocks, and is refused");
+	else if (wb_sim_read(&sim, 0, image, BLOCKS * BLOCK))
+		objection = g_strdup("P2: reading the image failed");
+	else
+		objection = compare_model(image, model, "P2", "of the image");
 	wb_sim_clear(&sim);
 	return objection;
 }

@@ -19,5 +19,8 @@ char *scenario_mirror(uint64_t seed);
 char *scenario_bypass(uint64_t seed);
 /* Bits turn in the checkpoint of a clean stop: the log is there all the same (P1). */
 char *scenario_checkpoint(uint64_t seed);
+/* A cache is moved to one of another size, and the power goes meanwhile: what is left
+ * is no cache, or holds all (P2). */
+char *scenario_move(uint64_t seed);
 
 #endif
