@@ -362,7 +362,8 @@ static gboolean make_engines(struct wb_cache *cache, const struct wb_log_start *
 		.newest_segment = &cache->carried_segment,
 	};
 	cache->scrub = wb_scrub_new(&(struct wb_scrub_deps){
-		.geometry = &path->geometry, .uuid = cache->uuid, .log = path->log,
+		.geometry = &path->geometry, .image = &path->image, .uuid = cache->uuid,
+		.log = path->log,
 		.segments = path->segments, .map = path->map, .tail = &cache->tail,
 		.store = path->cache_store, .clock = cache->config.clock,
 		.stats = &cache->stats, .message = &cache->message,

@@ -29,6 +29,17 @@ static inline uint64_t wb_image_bytes(const struct wb_image *image)
 	return atomic_load(&image->bytes);
 }
 
+/* For what was written when the image was of this size, or smaller. */
+static inline struct wb_geometry wb_image_geometry(const struct wb_image *image,
+						   const struct wb_geometry *of_cache)
+{
+	struct wb_geometry g = *of_cache;
+
+	g.backing_bytes = wb_image_bytes(image);
+	g.backing_blocks = wb_geometry_blocks_of(g.backing_bytes);
+	return g;
+}
+
 /* The sectors that the image has of a block; see wb_geometry_block_mask(). */
 static inline uint8_t wb_image_block_mask(const struct wb_image *image, uint64_t address)
 {

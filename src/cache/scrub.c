@@ -300,9 +300,12 @@ static void judge_header(struct wb_scrub *scrub)
 static bool header_is_right(struct wb_scrub *scrub, uint32_t i,
 			    struct wb_record_fields *fields)
 {
+	struct wb_geometry geometry = wb_image_geometry(scrub->deps.image,
+							scrub->deps.geometry);
+
 	return !(scrub->unreadable & (UINT64_C(1) << i)) &&
 	       wb_record_decode((const void *)(scrub->buffer + (size_t)i * BLOCK),
-				scrub->deps.uuid, scrub->deps.geometry, scrub->place,
+				scrub->deps.uuid, &geometry, scrub->place,
 				scrub->next_header, fields) == WB_RECORD_VALID &&
 	       fields->segment_id == scrub->segment_id &&
 	       fields->sequence == scrub->next_sequence;

@@ -24,6 +24,7 @@
 
 #include "base/clock.h"
 #include "cache/block_map.h"
+#include "cache/image.h"
 #include "cache/log.h"
 #include "cache/message.h"
 #include "cache/stats.h"
@@ -32,6 +33,7 @@
 
 struct wb_scrub_deps {
 	const struct wb_geometry *geometry;
+	const struct wb_image *image;
 	const uint8_t *uuid;
 	struct wb_log *log;
 	struct wb_segment_table *segments;
