@@ -45,7 +45,12 @@ attach() {	# side: how long mounting takes, until the image can be used
 }
 
 attach_killed() { attach "$1"; big_kill; }
-attach_stopped() { attach "$1"; "$WBFS" umount "$MNT"; }
+attach_stopped() {
+	attach "$1"
+	[[ $1 == base* || $(stat_of from_checkpoint) == true ]] ||
+		fail "the stop left no checkpoint, or it was not used"
+	"$WBFS" umount "$MNT"
+}
 
 group_attach_kill() {
 	big_make "$big_mib" "$log_mib"

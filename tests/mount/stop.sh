@@ -45,6 +45,7 @@ for way in umount_command umount fusermount3 sigterm sigint; do
 	"stop_$way"
 	is_clean
 	volume_mount
+	[ "$(stat_of from_checkpoint)" = true ] || fail "the log was read: the stop left no checkpoint"
 	same_start
 done
 
