@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # shellcheck shell=bash
-# A clean Debian 12 in a directory, for tests to install things into. Sourced;
+# A clean Debian in a directory, for tests to install things into: 12, or the release
+# that the caller sets before (release=sid). Sourced;
 # nothing is mounted outside of a mount namespace, and no process outlives it:
 #
 #	clean_root_make DIRECTORY		needs root, debootstrap and a mirror
@@ -11,7 +12,7 @@
 # Where the packages come from is what apt of this machine is set to: MIRROR=URL
 # names another place.
 
-release=bookworm
+release=${release:-bookworm}
 
 # "URL CODENAME" of each Debian archive that apt here knows.
 clean_root_archives() {
@@ -19,10 +20,17 @@ clean_root_archives() {
 		echo "$MIRROR $release"
 		return
 	fi
+	# Another release than this machine's comes from the place of its own one.
 	# shellcheck disable=SC2016
 	apt-get indextargets --format '$(REPO_URI) $(CODENAME) $(ORIGIN)' 'Created-By: Packages' |
-		awk -v release="$release" '$3 == "Debian" && index($2, release) == 1 { print $1, $2 }' |
-		sort -u
+		awk -v release="$release" '
+			$3 != "Debian" { next }
+			index($2, release) == 1 { known[$1 " " $2] = 1; count++ }
+			$2 !~ /-/ { place = $1 }
+			END {
+				for (archive in known) print archive
+				if (!count && place) print place, release
+			}' | sort -u
 }
 
 clean_root_make() {	# directory
