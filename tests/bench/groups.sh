@@ -196,3 +196,69 @@ read_miss() {
 		--io_size="$(amount 256)"
 	sample_is_from "$1" read_backing_bytes
 }
+
+# --- the transport ------------------------------------------------------------------
+
+# The same volume mounted in turn with the one and the other, and all rows at each mount.
+# Reads are from RAM, so that no disk takes part. Not with BASE, which may not know the
+# option. The kernel's parameter is switched on meanwhile.
+uring_switch=/sys/module/fuse/parameters/enable_uring
+uring_done=no
+uring_group() {
+	local pairs=$PAIRS
+	[ $uring_done = no ] || return 0
+	uring_done=yes
+	if [ "$(cat $uring_switch 2>/dev/null)" = N ]; then
+		# shellcheck disable=SC2016
+		at_exit='echo N >$uring_switch'
+		echo Y >$uring_switch || :
+	fi
+	if [ "$(cat $uring_switch 2>/dev/null)" != Y ] || [ -n "${BASE:-}" ]; then
+		echo "not measured: there is no FUSE over io_uring here, or there is a BASE" >&2
+		return 0
+	fi
+	worlds_make
+	[ "$PROFILE" != full ] || PAIRS=$(((pairs + 1) / 2))	# nine rows at each
+	alternate transport null wbfs:classic wbfs:uring
+	PAIRS=$pairs
+}
+for uring_case in rw_qd1 rw_qd32 rw_2x32 rr_qd1 rr_qd32 rr_2x32 sync w_1m r_1m; do
+	eval "group_uring_$uring_case() { uring_group; }"
+done
+
+transport() {	# side
+	local group options=$quiet,sync_interval_s=0
+	[ "$1" != wbfs:uring ] || options+=,io_uring
+	if is_volume "$1"; then
+		volumes_mount "$options"
+		volume_use wbfs
+		[ "wbfs:$(stat_of transport)" = "${1/%:uring/:io_uring}" ] ||
+			fail "mounted over $(stat_of transport)"
+	fi
+	for group in $(jq -r '.[].group | select(startswith("uring_"))' <<<"$rows"); do
+		drained "$1"
+		transport_case "$1" "${group#uring_}"
+	done
+}
+
+transport_case() {	# side case
+	local side=$1 deep=(--iodepth=32)
+	case $2 in
+	*_qd1) deep=(--iodepth=1) ;;
+	*_2x32) deep+=(--numjobs=2) ;;
+	esac
+	case $2 in
+	rr_* | r_1m) fio_json "$(file_of "$side")" --rw=write --bs=1m --iodepth=8 --size=32m ;;
+	esac
+	case $2 in
+	rw_qd1) measure "$side" "${random_writes[@]}" "${whole[@]}" "${deep[@]}" --io_size="$(amount 48)" ;;
+	rw_qd32) measure "$side" "${random_writes[@]}" "${whole[@]}" "${deep[@]}" --io_size="$(amount 384)" ;;
+	rw_2x32) measure "$side" "${random_writes[@]}" "${whole[@]}" "${deep[@]}" --io_size="$(amount 192)" ;;
+	rr_qd1) measure "$side" "${random_reads[@]}" --size=32m "${deep[@]}" --io_size="$(amount 48)" ;;
+	rr_qd32) measure "$side" "${random_reads[@]}" --size=32m "${deep[@]}" --io_size="$(amount 384)" ;;
+	rr_2x32) measure "$side" "${random_reads[@]}" --size=32m "${deep[@]}" --io_size="$(amount 192)" ;;
+	sync) measure "$side" "${random_writes[@]}" "${whole[@]}" --ioengine=psync --fdatasync=1 --io_size="$(amount 16)" ;;
+	w_1m) measure "$side" --rw=write --bs=1m --iodepth=8 --size="${image_mib}m" --io_size="$(amount 1024)" ;;
+	r_1m) measure "$side" --rw=read --bs=1m --iodepth=8 --size=32m --io_size="$(amount 1024)" ;;
+	esac
+}
