@@ -116,23 +116,6 @@ else
 	expect_released 48 "$W/under"
 	same_bytes "$DISK" "$W/reference"
 	volume_umount
-
-	limit=/sys/block/$(basename "$LOOP")/queue/discard_max_bytes
-	if echo 0 2>/dev/null >"$limit"; then
-		case_is "a device that does not discard is told of once, and all goes on"
-		volume_mount -o discard_cache=on
-		wait_until 'the news' '.discard_cache_state == "unsupported"'
-		grep 'does not discard; discard_cache has no effect' "$MNT/.wbfs/events"
-		"$WBFS" status "$MNT" | grep -E "^  discards +not supported by the cache's disk\$"
-		write_over
-		same_bytes "$DISK" "$W/reference"
-		[ "$(stat_of state)" = running ]
-		[ "$(stat_of cache_errors)" -eq 0 ]
-		volume_umount
-	else
-		case_skip "a device that does not discard is told of once, and all goes on" \
-			"its limit cannot be changed"
-	fi
 	loop_detach
 fi
 
