@@ -83,8 +83,11 @@ static enum step step_warm(struct wb_recovery_scan *scan, const struct wb_record
 
 /*
  * The first live record. Its predecessor may be gone; where it was read, the
- * chain must hold across the tail. The one exception: the first record of an
- * epoch whose recovery could not read the predecessor carries 0.
+ * chain must hold across the tail. The one exception is the first record of an
+ * epoch: the recovery before it may not have been able to read the predecessor, or
+ * what was read here is of a timeline that had ended before. What said so lay in
+ * headers that were not needed any more, and that may be gone while the older ones
+ * are still there, with discard_cache.
  */
 static bool may_begin(struct wb_recovery_scan *scan, const struct wb_record_fields *f)
 {
@@ -94,7 +97,7 @@ static bool may_begin(struct wb_recovery_scan *scan, const struct wb_record_fiel
 	}
 	if (f->prev == scan->last_crc || WB_MUTANT(chain_unchecked))
 		return true;
-	if (f->prev != 0 || f->sequence != f->epoch_start)
+	if (f->sequence != f->epoch_start)
 		return false;
 	forget_all(scan);
 	return true;

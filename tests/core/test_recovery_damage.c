@@ -218,6 +218,21 @@ Test(recovery_damage, the_first_record_of_an_epoch_may_follow_nothing_known)
 	expect_cut(5);
 }
 
+/* Records 3 of two timelines were there; of the segment of the right one, which was
+ * not needed any more, nothing is left. */
+Test(recovery_damage, nor_does_it_follow_what_an_epoch_that_is_gone_had_ended)
+{
+	add_many(3, 3);
+	b.epoch = 3;
+	b.epoch_start = b.tail_sequence = 4;
+	b.tail_segment = 3;
+	b.prev ^= 1;
+	b.segment_id++;
+	wb_log_builder_next_segment(&b);
+	add_many(2, 3);
+	expect_cut(5);
+}
+
 Test(recovery_damage, an_entry_type_of_a_later_version_is_refused)
 {
 	const struct wb_entry entry = { .address = 1, .mask = 0xff, .type = 0x90,
