@@ -9,6 +9,7 @@
 enum mount_option_type {
 	MOUNT_FLAG, MOUNT_FLAG_OFF, MOUNT_SIZE, MOUNT_TEXT,
 	MOUNT_KERNEL,		/* handed on to the kernel */
+	MOUNT_ATIME,		/* takes back noatime: newer libfuse refuses the word */
 	MOUNT_IGNORED,		/* words of /etc/fstab that say nothing here */
 };
 
@@ -44,7 +45,7 @@ static const struct mount_option table[] = {
 	{ "dev", MOUNT_KERNEL, 0, NULL, NULL },
 	{ "suid", MOUNT_KERNEL, 0, NULL, NULL },
 	{ "exec", MOUNT_KERNEL, 0, NULL, NULL },
-	{ "atime", MOUNT_KERNEL, 0, NULL, NULL },
+	{ "atime", MOUNT_ATIME, 0, NULL, NULL },
 	{ "defaults", MOUNT_IGNORED, 0, NULL, NULL },
 	{ "_netdev", MOUNT_IGNORED, 0, NULL, NULL },
 	{ "nofail", MOUNT_IGNORED, 0, NULL, NULL },
@@ -102,6 +103,16 @@ static bool parse_switch(const char *name, const char *value, bool *is_on, GErro
 	       wb_usage(error, "mount option '%s' takes 'on' or 'off', not '%s'", name, value);
 }
 
+static void take_back(GString *words, const char *word)
+{
+	g_auto(GStrv) given = g_strsplit(words->str, ",", -1);
+
+	g_string_truncate(words, 0);
+	for (unsigned i = 0; given[i]; i++)
+		if (strcmp(given[i], word))
+			g_string_append_printf(words, "%s%s", words->len ? "," : "", given[i]);
+}
+
 static bool store_mount_option(struct wb_options *options, const struct mount_option *option,
 			       const char *value, GError **error)
 {
@@ -126,6 +137,9 @@ static bool store_mount_option(struct wb_options *options, const struct mount_op
 			g_string_append_printf(options->kernel_options, "%s%s",
 					       options->kernel_options->len ? "," : "",
 					       option->name);
+		return true;
+	case MOUNT_ATIME:
+		take_back(options->kernel_options, "noatime");
 		return true;
 	case MOUNT_IGNORED:
 		return true;
@@ -200,7 +214,7 @@ void wb_mount_options_append_help(GString *text)
 		const struct mount_option *option = &table[i];
 		g_autofree char *left = NULL;
 
-		if (option->type == MOUNT_KERNEL)
+		if (option->type == MOUNT_KERNEL || option->type == MOUNT_ATIME)
 			g_ptr_array_add(kernel, (char *)option->name);
 		if (!option->summary)
 			continue;

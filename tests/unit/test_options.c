@@ -125,6 +125,14 @@ Test(options, of_ro_and_rw_the_last_one_counts)
 	cr_assert_str_eq(options.kernel_options->str, "noatime");
 }
 
+/* Newer versions of libfuse refuse "atime", which is what there is without noatime. */
+Test(options, atime_takes_noatime_back)
+{
+	take(ARGS("mount", "--cache", "c", "--backing", "b", "-o", "nodev,noatime,nosuid,atime", "m"));
+	cr_assert_str_eq(options.kernel_options->str, "nodev,nosuid");
+	wb_options_clear(&options);
+}
+
 Test(options, ro_and_the_forced_way_to_write_without_a_cache_contradict_each_other)
 {
 	refuse(ARGS("mount", "--without-cache", "--force", "--backing", "b", "-o", "ro", "m"),
