@@ -9,7 +9,7 @@ needs fuse jq
 start
 examples=$top_srcdir/examples/prometheus
 export WBFS_CONFIG=$W/wbfs.conf
-export WBFS_METRICS_PATIENCE_S=1
+export WBFS_METRICS_PATIENCE_S=10	# only the one that hangs takes so long
 
 volume_make 32M 64M --no-zero
 volume_mount
