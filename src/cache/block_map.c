@@ -28,7 +28,7 @@ struct wb_block_map {
 	struct slot_entry *slots;
 	uint32_t *buckets;		/* first slot + 1, under the bucket's stripe */
 
-	_Atomic uint64_t cached_count, dirty_count, bad_count, found_bad_count;
+	_Atomic uint64_t bad_count, found_bad_count;
 	struct wb_stripe stripes[WB_STRIPE_COUNT];
 };
 
@@ -67,7 +67,7 @@ static uint32_t *bucket_of(struct wb_block_map *map, uint64_t address)
 struct wb_block_map *wb_block_map_new(const struct wb_geometry *geometry,
 				      struct wb_segment_table *segments, GError **error)
 {
-	struct wb_block_map *map = g_new0(struct wb_block_map, 1);
+	struct wb_block_map *map = g_aligned_alloc0(1, sizeof *map, WB_CACHE_LINE_BYTES);
 	size_t slots = geometry->slot_count;
 	size_t buckets;
 
@@ -82,7 +82,7 @@ struct wb_block_map *wb_block_map_new(const struct wb_geometry *geometry,
 		g_set_error(error, WB_CACHE_ERROR, WB_CACHE_ERROR_LIMIT,
 			    "cannot get %zu MiB of memory for the block map: %s",
 			    map->memory_bytes >> 20, g_strerror(errno));
-		g_free(map);
+		g_aligned_free(map);
 		return NULL;
 	}
 	map->slots = map->memory;
@@ -99,7 +99,7 @@ void wb_block_map_free(struct wb_block_map *map)
 	for (unsigned i = 0; i < WB_STRIPE_COUNT; i++)
 		wb_lock_clear(&map->stripes[i].lock);
 	wb_memory_unmap(map->memory, map->memory_bytes);
-	g_free(map);
+	g_aligned_free(map);
 }
 
 struct wb_stripe *wb_block_map_stripe(struct wb_block_map *map, uint64_t address)
@@ -143,18 +143,25 @@ void wb_block_map_lookup_locked(struct wb_block_map *map, uint64_t address,
 		*mapping = (struct wb_mapping){ .address = address, .slot = WB_NO_SLOT };
 }
 
-/* Counts follow the states here and nowhere else. */
-static void count_state(struct wb_block_map *map, uint32_t slot,
+static void add_locked(_Atomic uint64_t *count, int64_t n)
+{
+	uint64_t old = atomic_load_explicit(count, memory_order_relaxed);
+
+	atomic_store_explicit(count, old + (uint64_t)n, memory_order_relaxed);
+}
+
+/* Counts follow the states here and nowhere else. Under the lock of `stripe`. */
+static void count_state(struct wb_block_map *map, struct wb_stripe *stripe, uint32_t slot,
 			enum wb_slot_state from, enum wb_slot_state to)
 {
 	struct wb_segment *segment = wb_segment_of_slot(map->segments, slot);
 
 	if (!wb_slot_state_is_dirty(from) && wb_slot_state_is_dirty(to)) {
 		wb_segment_add_dirty(map->segments, segment, 1);
-		atomic_fetch_add(&map->dirty_count, 1);
+		add_locked(&stripe->dirty_count, 1);
 	}
 	if (wb_slot_state_is_dirty(from) && !wb_slot_state_is_dirty(to)) {
-		atomic_fetch_sub(&map->dirty_count, 1);
+		add_locked(&stripe->dirty_count, -1);
 		wb_segment_sub_dirty(map->segments, segment);
 	}
 	if (from != to && to == WB_SLOT_BAD)
@@ -162,14 +169,14 @@ static void count_state(struct wb_block_map *map, uint32_t slot,
 	if (from != to && from == WB_SLOT_BAD)
 		atomic_fetch_sub(&map->bad_count, 1);
 	if (from == WB_SLOT_FREE && to != WB_SLOT_FREE)
-		atomic_fetch_add_explicit(&map->cached_count, 1, memory_order_relaxed);
+		add_locked(&stripe->cached_count, 1);
 	if (from != WB_SLOT_FREE && to == WB_SLOT_FREE)
-		atomic_fetch_sub_explicit(&map->cached_count, 1, memory_order_relaxed);
+		add_locked(&stripe->cached_count, -1);
 }
 
 /* `sequence`: of what supersedes it, at most. */
-static struct wb_segment *unlink_slot(struct wb_block_map *map, uint32_t *link,
-				      uint64_t sequence)
+static struct wb_segment *unlink_slot(struct wb_block_map *map, struct wb_stripe *stripe,
+				      uint32_t *link, uint64_t sequence)
 {
 	uint32_t slot = *link - 1;
 	struct wb_segment *segment = wb_segment_of_slot(map->segments, slot);
@@ -180,7 +187,7 @@ static struct wb_segment *unlink_slot(struct wb_block_map *map, uint32_t *link,
 	*link = map->slots[slot].chain;
 	map->slots[slot].chain = 0;
 	atomic_store(&map->slots[slot].word, 0);
-	count_state(map, slot, state, WB_SLOT_FREE);
+	count_state(map, stripe, slot, state, WB_SLOT_FREE);
 	return segment;
 }
 
@@ -188,19 +195,20 @@ struct wb_segment *wb_block_map_put_locked(struct wb_block_map *map, uint64_t ad
 					   uint32_t slot, uint8_t mask,
 					   enum wb_slot_state state)
 {
+	struct wb_stripe *stripe = wb_block_map_stripe(map, address);
 	struct wb_segment *replaced = NULL;
 	uint32_t *link;
 
-	wb_lock_assert_held(&wb_block_map_stripe(map, address)->lock);
+	wb_lock_assert_held(&stripe->lock);
 	g_assert(slot < map->geometry.slot_count && mask && state != WB_SLOT_FREE);
 	g_assert(map->slots[slot].word >> 56 == WB_SLOT_FREE);
 	/* The new version is counted before the old one is counted out: the
 	 * sum over the ring never shows "nothing dirty" in between. */
-	count_state(map, slot, WB_SLOT_FREE, state);
+	count_state(map, stripe, slot, WB_SLOT_FREE, state);
 	link = find_link(map, address);
 	if (*link)
-		replaced = unlink_slot(map, link, wb_segment_of_slot(map->segments,
-								     slot)->last_sequence);
+		replaced = unlink_slot(map, stripe, link,
+				       wb_segment_of_slot(map->segments, slot)->last_sequence);
 	link = bucket_of(map, address);
 	map->slots[slot].chain = *link;
 	*link = slot + 1;
@@ -229,6 +237,7 @@ static void fetch(struct wb_block_map *map, const struct wb_map_version *version
 static bool load_one(struct wb_block_map *map, const struct wb_map_version *version)
 {
 	struct slot_entry *slot = &map->slots[version->slot];
+	struct wb_stripe *stripe;
 	uint32_t *bucket;
 
 	g_assert(slot->word >> 56 == WB_SLOT_FREE && version->state != WB_SLOT_FREE);
@@ -238,6 +247,10 @@ static bool load_one(struct wb_block_map *map, const struct wb_map_version *vers
 	slot->chain = *bucket;
 	slot->crc = version->crc;
 	*bucket = version->slot + 1;
+	stripe = wb_block_map_stripe(map, version->address);
+	add_locked(&stripe->cached_count, 1);
+	add_locked(&stripe->dirty_count,
+		   wb_slot_state_is_dirty((enum wb_slot_state)version->state));
 	atomic_store_explicit(&slot->word, word_of(version->address, version->mask,
 						   (enum wb_slot_state)version->state),
 			      memory_order_relaxed);
@@ -256,8 +269,6 @@ bool wb_block_map_load(struct wb_block_map *map, uint64_t place,
 			return false;
 		dirty += wb_slot_state_is_dirty((enum wb_slot_state)versions[i].state);
 	}
-	atomic_fetch_add(&map->cached_count, count);
-	atomic_fetch_add(&map->dirty_count, dirty);
 	wb_segment_add_dirty(map->segments, wb_segment_at(map->segments, place), dirty);
 	return true;
 }
@@ -266,13 +277,14 @@ bool wb_block_map_load(struct wb_block_map *map, uint64_t place,
 
 bool wb_block_map_remove_locked(struct wb_block_map *map, uint64_t address)
 {
+	struct wb_stripe *stripe = wb_block_map_stripe(map, address);
 	uint32_t *link;
 
-	wb_lock_assert_held(&wb_block_map_stripe(map, address)->lock);
+	wb_lock_assert_held(&stripe->lock);
 	link = find_link(map, address);
 	if (!*link)
 		return false;
-	unlink_slot(map, link, UINT64_MAX);
+	unlink_slot(map, stripe, link, UINT64_MAX);
 	return true;
 }
 
@@ -287,7 +299,7 @@ bool wb_block_map_set_state_locked(struct wb_block_map *map, uint64_t address,
 	if (now.slot != slot)
 		return false;
 	atomic_store(&map->slots[slot].word, word_of(address, now.mask, state));
-	count_state(map, slot, now.state, state);
+	count_state(map, wb_block_map_stripe(map, address), slot, now.state, state);
 	return true;
 }
 
@@ -391,12 +403,20 @@ void wb_block_map_touch_range(struct wb_block_map *map, uint64_t first, uint64_t
 
 uint64_t wb_block_map_cached_count(struct wb_block_map *map)
 {
-	return atomic_load(&map->cached_count);
+	uint64_t sum = 0;
+
+	for (unsigned i = 0; i < WB_STRIPE_COUNT; i++)
+		sum += atomic_load(&map->stripes[i].cached_count);
+	return sum;
 }
 
 uint64_t wb_block_map_dirty_count(struct wb_block_map *map)
 {
-	return atomic_load(&map->dirty_count);
+	uint64_t sum = 0;
+
+	for (unsigned i = 0; i < WB_STRIPE_COUNT; i++)
+		sum += atomic_load(&map->stripes[i].dirty_count);
+	return sum;
 }
 
 uint64_t wb_block_map_bad_count(struct wb_block_map *map)

@@ -20,6 +20,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/lines.h"
 #include "base/lock.h"
 #include "cache/park.h"
 #include "cache/segment_table.h"
@@ -55,8 +56,10 @@ struct wb_stripe {
 	/* under lock */
 	uint64_t change_count;	/* publications and discards; guards edge reads */
 	struct wb_busy *busy;
+	/* written under lock: where the line is ours anyway */
+	_Atomic uint64_t cached_count, dirty_count;
 	struct wb_park_list parked;	/* requests that met a busy range */
-};
+} __attribute__((aligned(WB_CACHE_LINE_BYTES)));
 
 struct wb_block_map;
 

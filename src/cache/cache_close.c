@@ -314,5 +314,5 @@ void wb_cache_free(struct wb_cache *cache)
 	wb_lock_clear(&cache->pool_lock);
 	wb_busy_meter_clear(&cache->backing_meter);
 	wb_message_clear(&cache->message);
-	g_free(cache);
+	g_aligned_free(cache);
 }

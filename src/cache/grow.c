@@ -28,6 +28,7 @@ struct wb_grow {
 	int error;
 	uint64_t flush_failures;	/* before the zeros were written */
 	bool is_through_gate;
+	unsigned gate_pass;
 	struct wb_task task;
 	struct wb_parked parked;
 	struct wb_io io;
@@ -91,7 +92,7 @@ static void be_ready(struct wb_grow *grow, int error)
 /* As a request that changes data. */
 static void pass_gate(struct wb_grow *grow)
 {
-	switch (wb_mark_gate_enter(grow->deps.mark_gate, &grow->parked)) {
+	switch (wb_mark_gate_enter(grow->deps.mark_gate, &grow->parked, &grow->gate_pass)) {
 	case WB_GATE_THROUGH:
 		grow->is_through_gate = true;
 		go_to(grow, STAGE_OWNER);
@@ -143,7 +144,7 @@ void wb_grow_backing_ready(struct wb_grow *grow, const char *problem)
 static void finish(struct wb_grow *grow, int error)
 {
 	if (grow->is_through_gate)
-		wb_mark_gate_leave(grow->deps.mark_gate);
+		wb_mark_gate_leave(grow->deps.mark_gate, grow->gate_pass);
 	go_to(grow, STAGE_IDLE);
 	grow->callbacks.ended(grow->callbacks.arg, error);
 }

@@ -4,6 +4,7 @@
 #include <glib.h>
 #include <string.h>
 
+#include "base/lines.h"
 #include "base/lock.h"
 #include "base/mutant.h"
 #include "cache/limits.h"
@@ -17,7 +18,7 @@ struct wb_log {
 	void (*sealed)(void *arg);
 	void *sealed_arg;
 
-	struct wb_lock lock;
+	struct wb_lock lock __attribute__((aligned(WB_CACHE_LINE_BYTES)));
 	/* under lock */
 	uint64_t head_id;		/* newest segment; head_is_open: can take records */
 	bool head_is_open;
@@ -32,7 +33,8 @@ struct wb_log {
 	_Atomic uint64_t ready_count;	/* written under lock */
 	_Atomic uint64_t limit_id;	/* written under lock */
 	_Atomic uint64_t sealed_sequence;	/* written under lock */
-	_Atomic uint64_t durable;	/* flush engine only */
+	_Atomic uint64_t durable	/* flush engine only */
+		__attribute__((aligned(WB_CACHE_LINE_BYTES)));
 
 	struct wb_record records[WB_RECORDS_IN_FLIGHT_MAX];
 };
@@ -41,7 +43,7 @@ struct wb_log *wb_log_new(const struct wb_geometry *geometry,
 			  struct wb_segment_table *segments, struct wb_rambuf *rambuf,
 			  const struct wb_log_start *start)
 {
-	struct wb_log *log = g_new0(struct wb_log, 1);
+	struct wb_log *log = g_aligned_alloc0(1, sizeof *log, WB_CACHE_LINE_BYTES);
 
 	log->geometry = *geometry;
 	log->segments = segments;
@@ -64,7 +66,7 @@ void wb_log_free(struct wb_log *log)
 	if (!log)
 		return;
 	wb_lock_clear(&log->lock);
-	g_free(log);
+	g_aligned_free(log);
 }
 
 void wb_log_set_sealed(struct wb_log *log, void (*sealed)(void *arg), void *arg)

@@ -27,16 +27,21 @@ void wb_mark_gate_begin(struct wb_mark_gate *gate, bool is_dirty)
 
 /* --- requests -------------------------------------------------------------------- */
 
-enum wb_gate_answer wb_mark_gate_enter(struct wb_mark_gate *gate, struct wb_parked *parked)
+enum wb_gate_answer wb_mark_gate_enter(struct wb_mark_gate *gate, struct wb_parked *parked,
+				       unsigned *pass)
 {
+	unsigned mine = wb_thread_stripe();
+
 	for (;;) {
 		uint64_t generation = wb_park_generation(&gate->parked);
 		bool is_parked, tell;
 
-		atomic_fetch_add(&gate->changes, 1);
-		if (!atomic_load(&gate->is_shut))
+		atomic_fetch_add(&gate->changes[mine].count, 1);
+		if (!atomic_load(&gate->is_shut)) {
+			*pass = mine;
 			return WB_GATE_THROUGH;
-		atomic_fetch_sub(&gate->changes, 1);
+		}
+		atomic_fetch_sub(&gate->changes[mine].count, 1);
 		if (atomic_load(&gate->is_refusing))
 			return WB_GATE_REFUSED;
 		/* Under the lock: whoever changes the state either finds this one
@@ -54,9 +59,18 @@ enum wb_gate_answer wb_mark_gate_enter(struct wb_mark_gate *gate, struct wb_park
 	}
 }
 
-void wb_mark_gate_leave(struct wb_mark_gate *gate)
+void wb_mark_gate_leave(struct wb_mark_gate *gate, unsigned pass)
 {
-	atomic_fetch_sub(&gate->changes, 1);
+	atomic_fetch_sub(&gate->changes[pass].count, 1);
+}
+
+/* With the gate shut, none that is counted here went through after that. */
+static bool has_changes(struct wb_mark_gate *gate)
+{
+	for (unsigned i = 0; i < WB_THREAD_STRIPES; i++)
+		if (atomic_load(&gate->changes[i].count) > 0)
+			return true;
+	return false;
 }
 
 bool wb_mark_gate_is_shut(struct wb_mark_gate *gate)
@@ -95,7 +109,7 @@ bool wb_mark_gate_complete(struct wb_mark_gate *gate, bool (*is_dirty)(void *arg
 	/* A change that went through before may still be on its way to the log:
 	 * only when none is, with the gate shut, does "nothing dirty" stay true. */
 	atomic_store(&gate->is_shut, true);
-	if (atomic_load(&gate->changes) > 0 || is_dirty(arg)) {
+	if (has_changes(gate) || is_dirty(arg)) {
 		open_gate(gate);	/* the mark still says "dirty" */
 		return true;
 	}

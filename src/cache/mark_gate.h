@@ -21,6 +21,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
+#include "base/lines.h"
 #include "base/lock.h"
 #include "cache/cache.h"
 #include "cache/park.h"
@@ -43,7 +44,10 @@ struct wb_mark_gate {
 	/* atomic; each side sets its own and then looks at the other's, so a
 	 * change either sees the gate shut or is seen by who shut it */
 	atomic_bool is_shut;
-	_Atomic uint32_t changes;	/* requests that went through, not done */
+	/* requests that went through, not done: by stripe of the thread */
+	struct {
+		_Atomic uint32_t count;
+	} __attribute__((aligned(WB_CACHE_LINE_BYTES))) changes[WB_THREAD_STRIPES];
 
 	/* atomic */
 	atomic_bool is_refusing;
@@ -58,14 +62,15 @@ void wb_mark_gate_clear(struct wb_mark_gate *gate);
 void wb_mark_gate_begin(struct wb_mark_gate *gate, bool is_dirty);
 
 enum wb_gate_answer {
-	WB_GATE_THROUGH,	/* wb_mark_gate_leave() is to follow */
+	WB_GATE_THROUGH,	/* wb_mark_gate_leave() is to follow, with the pass */
 	WB_GATE_PARKED,		/* may run elsewhere already */
 	WB_GATE_REFUSED,	/* -EIO */
 };
-/* A request wants to begin to change data. */
-enum wb_gate_answer wb_mark_gate_enter(struct wb_mark_gate *gate, struct wb_parked *parked);
+/* A request wants to begin to change data. `pass`: for leaving, on any thread. */
+enum wb_gate_answer wb_mark_gate_enter(struct wb_mark_gate *gate, struct wb_parked *parked,
+				       unsigned *pass);
 /* It is done, whatever became of it. */
-void wb_mark_gate_leave(struct wb_mark_gate *gate);
+void wb_mark_gate_leave(struct wb_mark_gate *gate, unsigned pass);
 
 /* The mark may say "complete": the backing stays as it is. */
 bool wb_mark_gate_is_shut(struct wb_mark_gate *gate);

@@ -101,12 +101,15 @@ static void begin(struct wb_request *request)
 static enum wb_gate_answer enter_gate(struct wb_request *request)
 {
 	enum wb_gate_answer answer = WB_GATE_THROUGH;
+	unsigned pass = 0;
 
 	if (request->is_through_gate)
 		return answer;
-	answer = wb_mark_gate_enter(request->path->mark_gate, &request->parked);
-	if (answer == WB_GATE_THROUGH)
-		request->is_through_gate = true;	/* else it may be gone */
+	answer = wb_mark_gate_enter(request->path->mark_gate, &request->parked, &pass);
+	if (answer == WB_GATE_THROUGH) {	/* else it may be gone */
+		request->is_through_gate = true;
+		request->gate_pass = pass;
+	}
 	return answer;
 }
 
@@ -133,7 +136,7 @@ static enum wb_progress change(struct wb_request *request)
 						  wb_write_path_run(request);
 	if (progress == WB_PROGRESS_DONE) {
 		request->is_through_gate = false;
-		wb_mark_gate_leave(request->path->mark_gate);
+		wb_mark_gate_leave(request->path->mark_gate, request->gate_pass);
 	}
 	return progress;
 }

@@ -183,6 +183,7 @@ struct wb_request {
 	bool was_parked;		/* has its turn before newcomers */
 	uint32_t room_refusals;		/* when it began */
 	bool is_through_gate;		/* of the mark; a change is under way */
+	unsigned gate_pass;
 	bool is_own;			/* of the cache: counted nowhere */
 	bool has_bypassed;		/* some of it is on the backing alone */
 	enum wb_cache_mode mode;	/* when it began */

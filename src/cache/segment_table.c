@@ -26,7 +26,8 @@ struct wb_segment_table *wb_segment_table_new(const struct wb_geometry *geometry
 	struct wb_segment_table *table = g_new0(struct wb_segment_table, 1);
 
 	table->geometry = *geometry;
-	table->segments = g_new0(struct wb_segment, geometry->segment_count);
+	table->segments = g_aligned_alloc0(geometry->segment_count, sizeof(struct wb_segment),
+					   WB_CACHE_LINE_BYTES);
 	for (uint64_t place = 0; place < geometry->segment_count; place++) {
 		table->segments[place].ram_index = WB_NO_RAM_BUFFER;
 		table->segments[place].ram_pins = WB_RAM_CLOSED;
@@ -38,7 +39,7 @@ void wb_segment_table_free(struct wb_segment_table *table)
 {
 	if (!table)
 		return;
-	g_free(table->segments);
+	g_aligned_free(table->segments);
 	g_free(table);
 }
 

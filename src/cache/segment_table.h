@@ -23,6 +23,7 @@
 #include <stdint.h>
 
 #include "base/clock.h"
+#include "base/lines.h"
 #include "format/geometry.h"
 #include "format/ondisk.h"
 
@@ -40,7 +41,7 @@ struct wb_segment {
 	_Atomic uint64_t superseded_by;	/* see wb_segment_is_superseded() */
 	_Atomic uint64_t dirty_since_ns;	/* of dirty data; 0: before there was a clock */
 	atomic_bool is_bad;		/* the place, whatever lies there */
-};
+} __attribute__((aligned(WB_CACHE_LINE_BYTES)));
 
 struct wb_segment_table;
 

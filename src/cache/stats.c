@@ -92,17 +92,6 @@ const char *wb_lifetime_name(enum wb_lifetime which)
 
 /* --- stripes ---------------------------------------------------------------------- */
 
-_Thread_local unsigned wb_stats_thread_stripe;
-
-unsigned wb_stats_choose_stripe(void)
-{
-	static _Atomic unsigned next;
-
-	wb_stats_thread_stripe = atomic_fetch_add_explicit(&next, 1, memory_order_relaxed) %
-				 WB_STATS_STRIPES + 1;
-	return wb_stats_thread_stripe;
-}
-
 void wb_stats_add_blocks(struct wb_stats *stats, unsigned op,
 			 const struct wb_block_counts *counts)
 {
@@ -115,7 +104,7 @@ uint64_t wb_stats_sum(const struct wb_stats *stats, enum wb_stat which)
 {
 	uint64_t sum = 0;
 
-	for (unsigned i = 0; i < WB_STATS_STRIPES; i++)
+	for (unsigned i = 0; i < WB_THREAD_STRIPES; i++)
 		sum += atomic_load_explicit(&stats->stripe[i].counter[which],
 					    memory_order_relaxed);
 	return sum;
@@ -139,7 +128,7 @@ void wb_stats_summarise(const struct wb_stats *stats, enum wb_latency which,
 	struct wb_histogram_copy copy;
 
 	memset(&copy, 0, sizeof copy);
-	for (unsigned i = 0; i < WB_STATS_STRIPES; i++)
+	for (unsigned i = 0; i < WB_THREAD_STRIPES; i++)
 		wb_histogram_collect(&stats->stripe[i].latency[which], &copy);
 	summary->count = copy.count;
 	summary->sum_ns = copy.sum_ns;
@@ -154,7 +143,7 @@ void wb_stats_summarise(const struct wb_stats *stats, enum wb_latency which,
 
 void wb_stats_clear_latencies(struct wb_stats *stats)
 {
-	for (unsigned i = 0; i < WB_STATS_STRIPES; i++)
+	for (unsigned i = 0; i < WB_THREAD_STRIPES; i++)
 		for (unsigned which = 0; which < WB_LATENCY_COUNT; which++)
 			wb_histogram_clear(&stats->stripe[i].latency[which]);
 }

@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/lines.h"
 #include "cache/histogram.h"
 
 /*
@@ -63,8 +64,6 @@ enum wb_latency {
 };
 const char *wb_latency_name(enum wb_latency which);
 
-#define WB_STATS_STRIPES 4u
-
 struct wb_stats_stripe {
 	_Atomic uint64_t counter[WB_STAT_COUNT];
 	struct wb_histogram latency[WB_LATENCY_COUNT];
@@ -72,18 +71,12 @@ struct wb_stats_stripe {
 };
 
 struct wb_stats {
-	struct wb_stats_stripe stripe[WB_STATS_STRIPES];
+	struct wb_stats_stripe stripe[WB_THREAD_STRIPES];
 };
-
-/* 1 + the stripe of this thread; 0: not chosen yet. */
-extern _Thread_local unsigned wb_stats_thread_stripe;
-unsigned wb_stats_choose_stripe(void);
 
 static inline struct wb_stats_stripe *wb_stats_mine(struct wb_stats *stats)
 {
-	unsigned mine = wb_stats_thread_stripe;
-
-	return &stats->stripe[(mine ? mine : wb_stats_choose_stripe()) - 1];
+	return &stats->stripe[wb_thread_stripe()];
 }
 
 #define WB_STAT_ADD(stats, which, n)                                                  \

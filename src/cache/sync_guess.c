@@ -13,8 +13,12 @@ static void set(_Atomic uint32_t *value, uint32_t to)
 
 void wb_sync_guess_wrote(struct wb_sync_guess *guess)
 {
-	uint32_t writes = atomic_fetch_add_explicit(&guess->writes, 1, memory_order_relaxed) + 1;
+	uint32_t writes;
 
+	/* Those who never sync do not fight for the counter either. */
+	if (get(&guess->writes) >= WB_SYNC_GUESS_WRITES_MAX)
+		return;
+	writes = atomic_fetch_add_explicit(&guess->writes, 1, memory_order_relaxed) + 1;
 	if (get(&guess->regular) < WB_SYNC_GUESS_REGULAR)
 		return;
 	if (writes == get(&guess->interval))
@@ -30,7 +34,7 @@ void wb_sync_guess_synced(struct wb_sync_guess *guess)
 	/* Nothing new to make durable: says nothing. */
 	if (writes == 0)
 		return;
-	if (writes == get(&guess->interval)) {
+	if (writes == get(&guess->interval) && writes < WB_SYNC_GUESS_WRITES_MAX) {
 		set(&guess->regular, get(&guess->regular) + 1);
 	} else {
 		set(&guess->regular, 0);

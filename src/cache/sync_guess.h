@@ -19,6 +19,7 @@
 #include <stdint.h>
 
 #define WB_SYNC_GUESS_REGULAR 10u
+#define WB_SYNC_GUESS_WRITES_MAX 256u	/* what comes less often is not guessed */
 
 struct wb_sync_guess {
 	_Atomic uint32_t writes;	/* since the last sync */

@@ -23,7 +23,7 @@
 struct operation {
 	struct operation *next;		/* free list */
 	struct wb_fuse_disk *disk;
-	struct wb_request *request;
+	struct wb_request *request;	/* its own, as long as the cache lives */
 	struct wb_fuse_caller caller;
 	uint64_t offset_bytes;
 	size_t size_bytes;		/* of the answer */
@@ -71,6 +71,8 @@ struct wb_fuse_disk *wb_fuse_disk_new(struct wb_cache *cache,
 	disk->free_count = request_count;
 	for (unsigned i = 0; i < request_count; i++) {
 		disk->operations[i].disk = disk;
+		disk->operations[i].request = wb_request_get(cache);
+		g_assert(disk->operations[i].request);
 		disk->operations[i].next = disk->free;
 		disk->free = &disk->operations[i];
 	}
@@ -101,8 +103,6 @@ void wb_fuse_disk_free(struct wb_fuse_disk *disk)
 
 /* --- operations ----------------------------------------------------------------- */
 
-/* There is a cache request for every operation, so that having one means
- * having the other. */
 static struct operation *operation_get(struct wb_fuse_disk *disk,
 				       struct wb_fuse_caller caller)
 {
@@ -116,8 +116,6 @@ static struct operation *operation_get(struct wb_fuse_disk *disk,
 	disk->free_count--;
 	wb_lock_release(&disk->lock);
 	operation->caller = caller;
-	operation->request = wb_request_get(disk->cache);
-	g_assert(operation->request);
 	return operation;
 }
 
@@ -131,8 +129,6 @@ static void operation_put(struct operation *operation)
 	if (operation->read_buffer)
 		wb_buffer_put(disk->read_pool, operation->read_buffer);
 	operation->read_buffer = NULL;
-	wb_request_put(disk->cache, operation->request);
-	operation->request = NULL;
 
 	wb_lock_acquire(&disk->lock);
 	operation->next = disk->free;

@@ -47,6 +47,15 @@ Test(sync_guess, writes_without_syncs_cost_one_wrong_guess_at_most)
 	cr_assert_eq(guesses, 1);
 }
 
+Test(sync_guess, rare_syncs_are_not_guessed)
+{
+	for (unsigned i = 0; i < 20; i++) {
+		writes(WB_SYNC_GUESS_WRITES_MAX + 3);
+		cr_assert_not(wb_sync_guess_take(&guess));
+		wb_sync_guess_synced(&guess);
+	}
+}
+
 /* Whatever the pattern: a guess that was wrong is paid for by ten syncs. */
 Test(sync_guess, wrong_guesses_are_rare_under_the_worst_pattern)
 {
