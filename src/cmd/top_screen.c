@@ -176,9 +176,11 @@ static int draw_writeback(const struct wb_top_view *view, int y)
 	const char *reason = wb_client_text(view->stats, "writeback_reason");
 	uint64_t seconds = wb_client_number(view->stats, "clean_in_s");
 	uint64_t waiting = wb_client_number(view->stats, "waiting_requests");
+	/* It ends before what stands at the right. */
+	int room = MAX(COLS - LABEL_WIDTH - (int)strlen(state) - 3 - (seconds > 0 ? 25 : 0), 0);
 
-	putf(y, 0, 0, "%-*s %s%s%s", LABEL_WIDTH, "writeback", state, *reason ? ": " : "",
-	     reason);
+	putf(y, 0, 0, "%-*s %s%s%.*s", LABEL_WIDTH, "writeback", state, *reason ? ": " : "",
+	     room, reason);
 	if (seconds > 0)
 		putf(y, COLS - 24, 0, "clean in %" G_GUINT64_FORMAT ":%02u", seconds / 60,
 		     (unsigned)(seconds % 60));

@@ -194,7 +194,8 @@ says 0 -- "$WBFS" rescue "$CACHE" --in-place
 same_bytes "$W/data" "$BACKING" $((16 << 20))
 
 case_is "what is ignored stays ignored: a check goes on under nohup"
-disks fail cache read none delay 50
+# (however few reads it takes: they last long enough for a line)
+disks fail cache read none delay 1000
 bash -c "trap '' HUP INT; exec '$WBFS' check '$CACHE'" >"$W/checked" 2>&1 &
 JOB=$!
 own_jobs+=("$JOB")

@@ -61,6 +61,15 @@ shows 'q quit'
 tmux resize-window -t top -x 60 -y 10
 shows "wbfs top" 'q quit'
 
+case_is "the time until all is clean stands alone, however narrow it is"
+"$WBFS" set "$MNT" allow_writeback=on
+"$WBFS" drain "$MNT"
+"$WBFS" set "$MNT" allow_writeback=off
+dd if=/dev/urandom of="$DISK" bs=1M count=8 oflag=direct conv=notrunc,fsync status=none
+tmux resize-window -t top -x 58 -y 24
+shows 'clean in'
+grep -qE ' clean in [0-9]+:[0-9]+ *$' "$W/screen" || { cat "$W/screen"; fail "something is in its way"; }
+
 case_is "q ends it, with the terminal as it was"
 tmux send-keys -t top q
 shows 'ended with 0'
