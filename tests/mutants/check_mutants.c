@@ -29,6 +29,7 @@
 #include "support/store_crashy.h"
 
 #define SECONDS_MAX 30	/* of processor time; a sound history takes a tenth of one */
+#define WAIT_SECONDS_MAX 60	/* also of one that sleeps, on whatever machine */
 #define REPLAYS 2u
 
 struct finding {
@@ -106,12 +107,14 @@ static void keep_objection(struct trial *trial, const char *text)
 static void run_histories(const struct mutant *mutant, struct trial *trial, uint64_t last)
 {
 	struct itimerval limit = { .it_value = { .tv_sec = SECONDS_MAX } };
+	struct itimerval wait_limit = { .it_value = { .tv_sec = WAIT_SECONDS_MAX } };
 
 	wb_mutant = mutant->is_mutant ? mutant->name : NULL;
 	for (; trial->seed_now <= last; trial->seed_now++) {
 		g_autofree char *objection = NULL;
 
 		setitimer(ITIMER_PROF, &limit, NULL);
+		setitimer(ITIMER_REAL, &wait_limit, NULL);
 		objection = run_history(mutant, trial->seed_now, &trial->finding.power_cuts);
 		trial->finding.histories++;
 		if (objection) {
@@ -165,7 +168,7 @@ static void run_in_process(const struct mutant *mutant, struct trial *trial, uin
 	if (WIFSIGNALED(status)) {
 		if (WTERMSIG(status) == SIGABRT)
 			keep_assertion(trial, log);
-		else if (WTERMSIG(status) == SIGPROF)
+		else if (WTERMSIG(status) == SIGPROF || WTERMSIG(status) == SIGALRM)
 			keep_objection(trial, "never ends");
 		else
 			keep_objection(trial, strsignal(WTERMSIG(status)));
