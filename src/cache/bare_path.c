@@ -18,21 +18,6 @@
 
 #define BLOCK WB_BLOCK_BYTES
 
-static uint64_t down(uint64_t value, uint64_t unit)
-{
-	return value - value % unit;
-}
-
-static uint64_t up(uint64_t value, uint64_t unit)
-{
-	return down(value + unit - 1, unit);
-}
-
-static uint32_t unit_of(const struct wb_request *request)
-{
-	return request->path->backing_store->alignment_bytes;
-}
-
 void wb_bare_path_begin(struct wb_request *request)
 {
 	request->cursor_bytes = request->pub.offset_bytes;
@@ -69,7 +54,7 @@ static void read_done(struct wb_io *io, int error)
 static enum wb_progress run_read(struct wb_request *request)
 {
 	struct wb_bare_work *work = &request->bare;
-	uint64_t start = down(request->pub.offset_bytes, BLOCK);
+	uint64_t start = wb_round_down(request->pub.offset_bytes, BLOCK);
 	uint64_t end = start + wb_request_span_bytes(request->pub.offset_bytes,
 						     request->pub.length_bytes);
 
@@ -88,11 +73,6 @@ static enum wb_progress run_read(struct wb_request *request)
 
 /* --- pieces of a change ----------------------------------------------------------- */
 
-static uint64_t end_of(const struct wb_request *request)
-{
-	return request->pub.offset_bytes + request->pub.length_bytes;
-}
-
 static char *user_bytes(const struct wb_request *request)
 {
 	return (char *)request->pub.buffer +
@@ -104,18 +84,18 @@ static char *user_bytes(const struct wb_request *request)
 static void plan_write(struct wb_request *request)
 {
 	struct wb_bare_work *work = &request->bare;
-	uint32_t unit = unit_of(request);
-	uint64_t end = end_of(request), at = request->cursor_bytes;
-	uint64_t whole = up(at, unit);
+	uint32_t unit = wb_request_backing_unit(request);
+	uint64_t end = wb_request_end_bytes(request), at = request->cursor_bytes;
+	uint64_t whole = wb_round_up(at, unit);
 	bool is_memory_right = ((uintptr_t)user_bytes(request) + (whole - at)) % unit == 0;
 
 	if (is_memory_right && whole == at && end - at >= unit) {
 		work->kind = WB_BARE_DIRECT;
-		work->end_bytes = down(end, unit);
+		work->end_bytes = wb_round_down(end, unit);
 		return;
 	}
 	work->kind = WB_BARE_BOUNCED;
-	work->end_bytes = MIN(end, down(at, unit) + WB_BARE_BOUNCE_BYTES);
+	work->end_bytes = MIN(end, wb_round_down(at, unit) + WB_BARE_BOUNCE_BYTES);
 	if (is_memory_right && whole > at)
 		work->end_bytes = MIN(end, whole);
 }
@@ -124,15 +104,15 @@ static void plan_write(struct wb_request *request)
 static void plan_zero(struct wb_request *request)
 {
 	struct wb_bare_work *work = &request->bare;
-	uint64_t end = end_of(request), at = request->cursor_bytes;
+	uint64_t end = wb_request_end_bytes(request), at = request->cursor_bytes;
 	bool is_to_image_end = end == wb_image_bytes(&request->path->image);
-	uint64_t whole_end = is_to_image_end ? end : down(end, BLOCK);
+	uint64_t whole_end = is_to_image_end ? end : wb_round_down(end, BLOCK);
 
 	work->kind = at % BLOCK == 0 && whole_end > at ? WB_BARE_ZEROED : WB_BARE_BOUNCED;
 	if (work->kind == WB_BARE_ZEROED)
 		work->end_bytes = MIN(whole_end, at + WB_BARE_ZERO_BYTES);
 	else
-		work->end_bytes = MIN(end, down(at, BLOCK) + BLOCK);
+		work->end_bytes = MIN(end, wb_round_down(at, BLOCK) + BLOCK);
 }
 
 /* Runs on an executor thread: data is copied there. */
@@ -160,7 +140,8 @@ static enum wb_progress submit(struct wb_request *request, enum wb_io_op op, uin
 static enum wb_progress enter(struct wb_request *request)
 {
 	struct wb_bare_work *work = &request->bare;
-	uint64_t start = down(request->cursor_bytes, unit_of(request)), stop;
+	uint32_t unit = wb_request_backing_unit(request);
+	uint64_t start = wb_round_down(request->cursor_bytes, unit), stop;
 
 	if (wb_backing_flush_failures(request->path->backing_flush) > 0) {
 		request->error = -EIO;
@@ -175,7 +156,7 @@ static enum wb_progress enter(struct wb_request *request)
 	if (wb_bare_enter(request->path->bare, &work->busy, &request->parked) != WB_ENTERED)
 		return WB_PROGRESS_WAITS;
 	work->stage = WB_BARE_FILL;
-	stop = up(work->end_bytes, unit_of(request));
+	stop = wb_round_up(work->end_bytes, unit);
 	if (work->kind != WB_BARE_BOUNCED ||
 	    (start == request->cursor_bytes && stop == work->end_bytes))
 		return WB_PROGRESS_DONE;
@@ -203,7 +184,8 @@ static enum wb_progress fill(struct wb_request *request)
 {
 	struct wb_bare_work *work = &request->bare;
 	uint64_t from = request->cursor_bytes, to = work->end_bytes;
-	uint64_t start = down(from, unit_of(request)), stop = up(to, unit_of(request));
+	uint32_t unit = wb_request_backing_unit(request);
+	uint64_t start = wb_round_down(from, unit), stop = wb_round_up(to, unit);
 	struct wb_stats *stats = request->path->stats;
 
 	work->stage = WB_BARE_CHANGED;
@@ -244,7 +226,7 @@ static enum wb_progress run_change(struct wb_request *request)
 	enum wb_progress progress = WB_PROGRESS_DONE;
 
 	while (progress == WB_PROGRESS_DONE && !request->error &&
-	       request->cursor_bytes < end_of(request)) {
+	       request->cursor_bytes < wb_request_end_bytes(request)) {
 		switch (request->bare.stage) {
 		case WB_BARE_ENTER:
 			progress = enter(request);

@@ -38,26 +38,6 @@
 
 #define BLOCK WB_BLOCK_BYTES
 
-static uint64_t down(uint64_t value, uint64_t unit)
-{
-	return value - value % unit;
-}
-
-static uint64_t up(uint64_t value, uint64_t unit)
-{
-	return down(value + unit - 1, unit);
-}
-
-static uint32_t unit_of(const struct wb_request *request)
-{
-	return request->path->backing_store->alignment_bytes;
-}
-
-static uint64_t end_of(const struct wb_request *request)
-{
-	return request->pub.offset_bytes + request->pub.length_bytes;
-}
-
 static char *user_bytes(const struct wb_request *request)
 {
 	return (char *)request->pub.buffer + (request->cursor_bytes - request->pub.offset_bytes);
@@ -65,7 +45,7 @@ static char *user_bytes(const struct wb_request *request)
 
 static bool is_memory_right(const struct wb_request *request)
 {
-	return (uintptr_t)user_bytes(request) % unit_of(request) == 0;
+	return (uintptr_t)user_bytes(request) % wb_request_backing_unit(request) == 0;
 }
 
 static struct wb_stripe *stripe_of(const struct wb_request *request)
@@ -86,12 +66,12 @@ void wb_bypass_path_begin(struct wb_request *request)
 static uint64_t plan_piece(const struct wb_request *request, bool *goes_around)
 {
 	uint64_t at = request->cursor_bytes, chunk_bytes = (uint64_t)WB_CHUNK_BLOCKS * BLOCK;
-	uint64_t end = MIN(end_of(request), (at / chunk_bytes + 1) * chunk_bytes);
-	uint64_t whole_end = down(end, unit_of(request));
+	uint64_t end = MIN(wb_request_end_bytes(request), (at / chunk_bytes + 1) * chunk_bytes);
+	uint64_t whole_end = wb_round_down(end, wb_request_backing_unit(request));
 
-	*goes_around = at % unit_of(request) == 0 && whole_end > at;
+	*goes_around = at % wb_request_backing_unit(request) == 0 && whole_end > at;
 	if (!*goes_around)
-		return MIN(end, up(at + 1, BLOCK));
+		return MIN(end, wb_round_up(at + 1, BLOCK));
 	if (!is_memory_right(request))
 		return MIN(whole_end, at + WB_BOUNCE_COUNT * BLOCK);
 	return whole_end;
@@ -322,7 +302,7 @@ enum wb_progress wb_bypass_path_run(struct wb_request *request)
 	struct wb_bypass_work *work = &request->bypass;
 	bool goes_on = true;
 
-	while (goes_on && !request->error && request->cursor_bytes < end_of(request)) {
+	while (goes_on && !request->error && request->cursor_bytes < wb_request_end_bytes(request)) {
 		switch (work->stage) {
 		case WB_BYPASS_ENTER:
 			goes_on = enter(request);

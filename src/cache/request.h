@@ -262,4 +262,15 @@ void wb_request_left_backing(struct wb_request *request);
  * starter call this; the last one continues. TRUE for the last one. */
 bool wb_request_io_ended(struct wb_request *request);
 
+static inline uint64_t wb_request_end_bytes(const struct wb_request *request)
+{
+	return request->pub.offset_bytes + request->pub.length_bytes;
+}
+
+/* What the backing is written and read in multiples of. */
+static inline uint32_t wb_request_backing_unit(const struct wb_request *request)
+{
+	return request->path->backing_store->alignment_bytes;
+}
+
 #endif

@@ -587,6 +587,6 @@ enum wb_progress wb_write_path_range(struct wb_request *request, uint64_t end_by
 
 enum wb_progress wb_write_path_run(struct wb_request *request)
 {
-	return wb_write_path_range(request, request->pub.offset_bytes + request->pub.length_bytes,
+	return wb_write_path_range(request, wb_request_end_bytes(request),
 				   request->pub.buffer);
 }

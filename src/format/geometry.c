@@ -8,11 +8,6 @@
 #define BACKING_BYTES_MAX (UINT64_C(1) << 60)	/* 2^48 blocks: an address has 48 bits */
 #define RING_ALIGNMENT_MAX (1u << 20)
 
-static uint64_t round_up(uint64_t value, uint64_t unit)
-{
-	return (value + unit - 1) / unit * unit;
-}
-
 static int is_segment_size(uint32_t bytes)
 {
 	return bytes >= WB_SEGMENT_BYTES_MIN && bytes <= WB_SEGMENT_BYTES_MAX &&
@@ -32,9 +27,9 @@ static uint64_t lay_out(struct wb_geometry *g, uint64_t segment_count)
 	g->segment_count = segment_count;
 	g->slot_count = (uint32_t)slots;
 	g->checkpoint_offset = WB_SUPERBLOCK_AREA_BYTES;
-	g->checkpoint_bytes = round_up(slots * WB_CHECKPOINT_SLOT_BYTES +
+	g->checkpoint_bytes = wb_round_up(slots * WB_CHECKPOINT_SLOT_BYTES +
 				       WB_CHECKPOINT_EXTRA_BYTES, WB_BLOCK_BYTES);
-	g->ring_offset = round_up(g->checkpoint_offset + g->checkpoint_bytes, unit);
+	g->ring_offset = wb_round_up(g->checkpoint_offset + g->checkpoint_bytes, unit);
 	return g->ring_offset + segment_count * g->segment_bytes;
 }
 
@@ -89,7 +84,7 @@ const char *wb_geometry_verdict_text(enum wb_geometry_verdict verdict)
 
 uint64_t wb_geometry_blocks_of(uint64_t backing_bytes)
 {
-	return round_up(backing_bytes, WB_BLOCK_BYTES) / WB_BLOCK_BYTES;
+	return wb_round_up(backing_bytes, WB_BLOCK_BYTES) / WB_BLOCK_BYTES;
 }
 
 bool wb_geometry_is_backing_size(uint64_t backing_bytes)

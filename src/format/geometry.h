@@ -76,4 +76,15 @@ uint64_t wb_geometry_blocks_of(uint64_t backing_bytes);
 /* Can there be an image of this size? */
 bool wb_geometry_is_backing_size(uint64_t backing_bytes);
 
+/* To a multiple of `unit`. */
+static inline uint64_t wb_round_down(uint64_t value, uint64_t unit)
+{
+	return value - value % unit;
+}
+
+static inline uint64_t wb_round_up(uint64_t value, uint64_t unit)
+{
+	return wb_round_down(value + unit - 1, unit);
+}
+
 #endif

@@ -442,20 +442,26 @@ static void note_wanted(void *arg, uint64_t bytes)
 	wb_cache_backing_grown(sim.cache, NULL);
 }
 
-/* The backing changes: after a death it must not look as if somebody else had. */
-Test(grow, the_backing_is_not_touched_while_its_mark_says_complete)
+/* Asked for while the mark says "complete"; `is_due`: another mark is wanted. */
+static void ask_under_a_mark(bool *is_due)
 {
-	bool is_due = false;
-
 	marks = g_string_new(NULL);
 	cr_assert_eq(wb_sim_close(&sim), 0);
 	sim.watch = (struct wb_backing_watch){ .describe = describe, .mark_wanted = want_mark,
-					       .arg = &is_due };
+					       .arg = is_due };
 	sim.growth = (struct wb_growth){ .wanted = note_wanted };
 	cr_assert(wb_sim_open(&sim, NULL));
 	obey();
 	wb_cache_start_resize(sim.cache, LARGER);
 	wb_sim_settle(&sim);
+}
+
+/* The backing changes: after a death it must not look as if somebody else had. */
+Test(grow, the_backing_is_not_touched_while_its_mark_says_complete)
+{
+	bool is_due = false;
+
+	ask_under_a_mark(&is_due);
 	cr_expect_str_eq(marks->str, "c", "%s", marks->str);
 	cr_expect(is_due);
 	obey();
@@ -475,15 +481,7 @@ Test(grow, an_owner_of_the_mark_that_goes_away_ends_it)
 {
 	bool is_due = false;
 
-	marks = g_string_new(NULL);
-	cr_assert_eq(wb_sim_close(&sim), 0);
-	sim.watch = (struct wb_backing_watch){ .describe = describe, .mark_wanted = want_mark,
-					       .arg = &is_due };
-	sim.growth = (struct wb_growth){ .wanted = note_wanted };
-	cr_assert(wb_sim_open(&sim, NULL));
-	obey();
-	wb_cache_start_resize(sim.cache, LARGER);
-	wb_sim_settle(&sim);
+	ask_under_a_mark(&is_due);
 	wb_cache_end_marking(sim.cache);
 	wb_sim_settle(&sim);
 	expect_error("the image was not made larger: the volume is being stopped");
