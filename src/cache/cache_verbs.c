@@ -19,6 +19,8 @@ static void apply_locked(struct wb_cache *cache)
 	if (cache->path.flush)
 		wb_flush_set_company(cache->path.flush,
 				     cache->tunables.barrier_deadline_ms * UINT64_C(1000000));
+	if (cache->writeback)
+		wb_writeback_set_order(cache->writeback, cache->tunables.writeback_order);
 	atomic_store(&cache->superblock_interval_s, cache->tunables.superblock_interval_s);
 	if (cache->scrub)
 		wb_scrub_set_rate(cache->scrub,

@@ -33,6 +33,7 @@
 #define WB_WRITEBACK_DEPTH 32u
 #define WB_WRITEBACK_GAP_BLOCKS 16u	/* read over, in the log, rather than seek */
 #define WB_WRITEBACK_JOIN_BLOCKS 1024u	/* longest single write to the backing */
+#define WB_ORDER_SEGMENTS_MAX 32u	/* of a batch with writeback_order=segments */
 
 /* Above so many percent of the ring that are not written back nobody asks whether
  * writeback is in others' way. */

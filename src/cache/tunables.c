@@ -6,6 +6,7 @@
 #define FIELD(name) #name, .offset = offsetof(struct wb_tunables, name)
 
 static const char *const cache_modes[] = { "writeback", "writethrough", "writearound", NULL };
+static const char *const writeback_orders[] = { "sweep", "segments", NULL };
 
 const struct wb_tunable wb_tunables_table[] = {
 	{ FIELD(cache_mode), .type = WB_TUNABLE_CHOICE, .argument = "MODE",
@@ -21,6 +22,9 @@ const struct wb_tunable wb_tunables_table[] = {
 	{ FIELD(writeback_batch), .type = WB_TUNABLE_NUMBER, .argument = "MIB",
 	  .unit = "MiB", .minimum = 1, .maximum = 256,
 	  .summary = "data that is written back in one go, sorted; it takes that much memory" },
+	{ FIELD(writeback_order), .type = WB_TUNABLE_CHOICE, .argument = "ORDER",
+	  .choices = writeback_orders,
+	  .summary = "sweep, over all that is dirty, or segments, the oldest first" },
 	{ FIELD(sync_interval_s), .type = WB_TUNABLE_NUMBER, .argument = "SECONDS",
 	  .unit = "seconds", .maximum = 86400,
 	  .summary = "make data durable that is older; 0 = never" },

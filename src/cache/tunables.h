@@ -26,12 +26,23 @@ enum wb_cache_mode {
 	WB_MODE_WRITEAROUND,
 };
 
+/* Which dirty blocks are written back next; in the order of the choices of
+ * writeback_order. */
+enum wb_writeback_order {
+	/* those that come next in the image, and then all over again */
+	WB_ORDER_SWEEP,
+	/* those of the oldest segments, as dm-writeboost did it: up to 32 of them,
+	 * sorted, each block by itself */
+	WB_ORDER_SEGMENTS,
+};
+
 struct wb_tunables {
 	uint32_t cache_mode;		/* enum wb_cache_mode */
 	bool allow_writeback;
 	bool writeback_modulator;
 	uint32_t writeback_threshold;	/* percent that others may use the disk */
 	uint32_t writeback_batch;	/* MiB, in RAM */
+	uint32_t writeback_order;	/* enum wb_writeback_order */
 	uint32_t sync_interval_s;	/* age of unsynced data; 0 = no limit */
 	uint32_t barrier_deadline_ms;	/* of a write that has to be durable; 0 = none */
 	uint32_t superblock_interval_s;	/* the tail on the SSD; 0 = never */

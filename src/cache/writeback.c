@@ -112,6 +112,11 @@ unsigned wb_writeback_bad_tries(struct wb_writeback *writeback)
 	return atomic_load(&writeback->bad_tries);
 }
 
+void wb_writeback_set_order(struct wb_writeback *writeback, enum wb_writeback_order order)
+{
+	atomic_store(&writeback->next_order, order);
+}
+
 void wb_writeback_abandon(struct wb_writeback *writeback)
 {
 	atomic_store(&writeback->is_abandoned, true);
@@ -142,6 +147,17 @@ void wb_batch_io_done(struct wb_io *io, int error)
 	atomic_fetch_sub(&writeback->completions, 1);
 }
 
+unsigned wb_batch_depth(const struct wb_writeback *writeback)
+{
+	(void)writeback;
+	return WB_WRITEBACK_DEPTH;
+}
+
+size_t wb_batch_join_blocks(const struct wb_writeback *writeback)
+{
+	return writeback->order == WB_ORDER_SEGMENTS ? 1 : WB_WRITEBACK_JOIN_BLOCKS;
+}
+
 struct wb_batch_io *wb_batch_take_io(struct wb_writeback *writeback)
 {
 	for (unsigned i = 0; i < WB_WRITEBACK_DEPTH; i++) {
@@ -164,6 +180,15 @@ void wb_batch_submit_to_backing(struct wb_writeback *writeback, struct wb_batch_
 	if (io->io.op == WB_IO_READ)
 		wb_busy_meter_begin(&writeback->reads_meter);
 	wb_store_submit(writeback->deps.backing_store, &io->io);
+}
+
+unsigned wb_batch_in_flight(const struct wb_writeback *writeback)
+{
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < WB_WRITEBACK_DEPTH; i++)
+		count += writeback->ios[i].is_used;
+	return count;
 }
 
 bool wb_batch_has_io(const struct wb_writeback *writeback)
@@ -376,6 +401,7 @@ static bool begin(struct wb_writeback *writeback, enum wb_writeback_wish wish)
 	    wb_clock_now_ns(writeback->deps.clock) < writeback->retry_at_ns)
 		return false;
 	wb_batch_take_room(writeback);
+	writeback->order = atomic_load(&writeback->next_order);
 	if (!wb_batch_select(writeback, wish)) {
 		/* What is left is not durable yet, or nothing is. */
 		if (wish == WB_WRITEBACK_ALL)

@@ -34,6 +34,7 @@
 #include "cache/extent_table.h"
 #include "cache/flush.h"
 #include "cache/image.h"
+#include "cache/tunables.h"
 
 struct wb_writeback_deps {
 	struct wb_geometry geometry;
@@ -73,6 +74,9 @@ void wb_writeback_set_callbacks(struct wb_writeback *writeback, void (*kick)(voi
 /* The most that one batch takes, from the next one on. Takes the memory: FALSE and
  * an error when there is none, and the size stays. One thread at a time. */
 bool wb_writeback_set_batch(struct wb_writeback *writeback, uint64_t bytes, GError **error);
+
+/* From the next batch on. Any thread. */
+void wb_writeback_set_order(struct wb_writeback *writeback, enum wb_writeback_order order);
 
 /* TRUE when something was done. */
 bool wb_writeback_step(struct wb_writeback *writeback, enum wb_writeback_wish wish);

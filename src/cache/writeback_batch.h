@@ -68,6 +68,7 @@ struct wb_writeback {
 	uint32_t buffer_used;		/* blocks */
 	uint64_t durable;		/* when the batch was selected */
 	struct wb_batch_room *room;
+	enum wb_writeback_order order;	/* of the batch */
 	unsigned pinned_count;
 	size_t next;			/* next block of the stage */
 	unsigned next_sector;
@@ -98,6 +99,7 @@ struct wb_writeback {
 	int error;			/* of the batch: a flush failed */
 	uint64_t flush_failures;	/* of the backing, before its first write */
 	_Atomic(struct wb_batch_room *) next_room;	/* for the next batch, or NULL */
+	_Atomic enum wb_writeback_order next_order;
 	_Atomic uint64_t retry_at_ns;
 	atomic_bool is_pause_over;
 	atomic_bool is_abandoned;
@@ -111,6 +113,10 @@ struct wb_writeback {
 
 /* writeback.c: I/O of a batch. A free one, or NULL. */
 struct wb_batch_io *wb_batch_take_io(struct wb_writeback *writeback);
+/* How many writes may be at the backing now, and how many blocks are joined to one. */
+unsigned wb_batch_depth(const struct wb_writeback *writeback);
+size_t wb_batch_join_blocks(const struct wb_writeback *writeback);
+unsigned wb_batch_in_flight(const struct wb_writeback *writeback);
 /* Something is in flight, or ended and not collected. */
 bool wb_batch_has_io(const struct wb_writeback *writeback);
 /* What is set in io->io, to the backing. */

@@ -96,6 +96,13 @@ static bool is_beyond_help(struct wb_writeback *writeback)
 			wb_extent_table_bad_count(writeback->deps.extents));
 }
 
+static uint32_t segments_of_batch(const struct wb_writeback *writeback)
+{
+	return writeback->order == WB_ORDER_SEGMENTS ?
+	       MIN(WB_ORDER_SEGMENTS_MAX, writeback->room->segment_count) :
+	       writeback->room->segment_count;
+}
+
 /* TRUE when all was looked at that is dirty in closed segments. */
 static bool select_blocks(struct wb_writeback *writeback, enum wb_writeback_wish wish)
 {
@@ -105,7 +112,7 @@ static bool select_blocks(struct wb_writeback *writeback, enum wb_writeback_wish
 	wb_log_get_head(writeback->deps.log, &head);
 	/* No more ids than places can be in use, whatever a superblock says. */
 	last = MIN(head.segment_id, id + writeback->deps.geometry.segment_count);
-	for (; id <= last && writeback->pinned_count < writeback->room->segment_count; id++) {
+	for (; id <= last && writeback->pinned_count < segments_of_batch(writeback); id++) {
 		struct wb_segment *segment = wb_segment_of_id(writeback->deps.segments, id);
 		uint32_t limit = blocks_to_take(writeback, id, &head);
 		size_t before = writeback->block_count;

@@ -162,10 +162,12 @@ bool wb_batch_write_step(struct wb_writeback *writeback)
 
 	if (is_hopeless(writeback) || writeback->is_cut_short)
 		leave_out_rest(writeback);
-	while (writeback->next < writeback->block_count && (io = wb_batch_take_io(writeback))) {
+	while (writeback->next < writeback->block_count &&
+	       wb_batch_in_flight(writeback) < wb_batch_depth(writeback) &&
+	       (io = wb_batch_take_io(writeback))) {
 		if (!wb_writeback_plan_write(writeback->room->blocks, writeback->block_count,
 					     &writeback->next, &writeback->next_sector,
-					     WB_WRITEBACK_JOIN_BLOCKS, &extent)) {
+					     wb_batch_join_blocks(writeback), &extent)) {
 			io->is_used = false;
 			break;
 		}

@@ -32,6 +32,7 @@ void crash_settings_init(struct crash_settings *settings, const struct crash_opt
 	settings->is_paced = one_in(settings, 3);
 	wb_prng_init(&settings->discard_prng, options->seed * 32452843);
 	settings->discards = wb_prng_below(&settings->discard_prng, 3) == 0;
+	wb_prng_init(&settings->plan_prng, options->seed * 49979687);
 }
 
 static void choose_mode(struct crash_settings *settings)
@@ -53,6 +54,18 @@ static void switch_discards(struct crash_settings *settings)
 
 	wb_cache_get_tunables(settings->sim->cache, &tunables);
 	tunables.discard_cache = !tunables.discard_cache;
+	wb_cache_set_tunables(settings->sim->cache, &tunables);
+	settings->count++;
+}
+
+/* Which blocks go together, and in which order. */
+static void change_plan(struct crash_settings *settings)
+{
+	struct wb_tunables tunables;
+
+	wb_cache_get_tunables(settings->sim->cache, &tunables);
+	tunables.writeback_order = wb_prng_below(&settings->plan_prng, 3) == 0 ?
+				   WB_ORDER_SEGMENTS : WB_ORDER_SWEEP;
 	wb_cache_set_tunables(settings->sim->cache, &tunables);
 	settings->count++;
 }
@@ -114,6 +127,8 @@ void crash_settings_step(struct crash_settings *settings)
 		switch_mode(settings);
 	if (settings->discards && wb_prng_below(&settings->discard_prng, 60) == 0)
 		switch_discards(settings);
+	if (wb_prng_below(&settings->plan_prng, 40) == 0)
+		change_plan(settings);
 	if (!settings->is_paced)
 		return;
 	if (one_in(settings, 60))

@@ -18,6 +18,7 @@ struct crash_settings {
 	bool is_paced;			/* ... by the other tunables, and by a busy disk */
 	bool discards;			/* places of the cache, in most lives */
 	struct wb_prng discard_prng;	/* as the others: of its own */
+	struct wb_prng plan_prng;	/* what is written back next; likewise */
 	uint64_t count;			/* of changes */
 };
 
