@@ -351,6 +351,38 @@ disks_stop() {
 	gone_within 60 "$DISKS_SERVER" || fail "the server of the disks does not end"
 }
 
+# --- a hard disk that is not there: tests/bench/hdd_fuse.c -------------------------------
+
+# hdd_start SIZE [option of hdd_fuse]...: sets BACKING, a disk in memory that is as slow
+# as a hard disk, and HDD, its directory. It reads as zeros.
+hdd_start() {
+	local store program
+	program=$(dirname "$WBFS")/tests/bench/hdd_fuse
+	[ -x "$program" ] || skip_all "hdd_fuse is not built (make check TESTS=)"
+	HDD=$W/hdd BACKING=$W/hdd/disk
+	mkdir -p "$HDD"
+	# Without a name it is gone when its daemon is.
+	store=$(mktemp "$([ -w /dev/shm ] && echo /dev/shm || echo "$W")/wbfs-hdd.XXXXXX")
+	truncate -s "$1" "$store"
+	HDD_SERVER=$("$program" "${@:2}" "$store" "$HDD") || { rm -f "$store"; fail "hdd_fuse"; }
+	rm "$store"
+	own_mounts+=("$HDD")
+	own_workers+=("$HDD_SERVER")
+}
+
+hdd_stat() {	# a field of its stats.json
+	jq -e ".$1" <"$HDD/stats.json"
+}
+
+hdd_control() {	# clear, settle, trace FILE, trace off
+	echo "$*" >"$HDD/control"
+}
+
+hdd_stop() {
+	umount "$HDD"
+	gone_within 60 "$HDD_SERVER" || fail "the server of the hard disk does not end"
+}
+
 # --- loop devices and file systems on them ----------------------------------------------
 
 # loop_attach FILE [losetup option]...; sets LOOP

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* How the FUSE daemons of the benchmarks come and go: the program returns when the
+ * mount can be used, after printing the id of the process that serves it. */
+#ifndef WB_TESTS_BENCH_DAEMON_H
+#define WB_TESTS_BENCH_DAEMON_H
+
+#include <fuse_lowlevel.h>
+
+void wb_daemon_die(const char *format, ...)
+	__attribute__((noreturn, format(printf, 1, 2)));
+
+/* Returns in the daemon only; the process that was started waits until it is ready,
+ * or has ended. */
+void wb_daemon_begin(void);
+/* To be called once, by the operation `init`. */
+void wb_daemon_is_ready(void);
+
+/* Serves until it is unmounted, with a few threads; `thread_begin` runs in each. */
+void wb_daemon_serve(const char *name, const char *mount_point,
+		     const struct fuse_lowlevel_ops *operations, void *userdata,
+		     void (*thread_begin)(void));
+
+/* In `init`: the limits and abilities of src/frontend. */
+void wb_daemon_negotiate(struct fuse_conn_info *conn);
+/* An open file whose I/O comes here directly, writes in parallel; libfuse 3.14 has no
+ * bit for that, so this is the kernel's own answer. */
+void wb_daemon_reply_open(fuse_req_t req);
+
+#define WB_DAEMON_REQUEST_BYTES (1u << 20)
+
+#endif
