@@ -4,19 +4,23 @@
 #include <linux/fuse.h>
 #include <string.h>
 
+#include "frontend/fuse_channel.h"
 #include "frontend/fuse_rings.h"
 
 void wb_fuse_caller_end(struct wb_fuse_caller caller, int error)
 {
-	if (caller.entry)
+	if (caller.entry) {
 		wb_ring_entry_answer(caller.entry, -error, 0);
-	else
-		fuse_reply_err(caller.req, error);
+		return;
+	}
+	wb_fuse_channel_answer_on(caller.fd);
+	fuse_reply_err(caller.req, error);
 }
 
 void wb_fuse_caller_give(struct wb_fuse_caller caller, const void *data, size_t bytes)
 {
 	if (!caller.entry) {
+		wb_fuse_channel_answer_on(caller.fd);
 		fuse_reply_buf(caller.req, data, bytes);
 		return;
 	}
@@ -29,8 +33,10 @@ void wb_fuse_caller_wrote(struct wb_fuse_caller caller, size_t bytes)
 {
 	struct fuse_write_out out = { .size = (uint32_t)bytes };
 
-	if (caller.entry)
+	if (caller.entry) {
 		wb_fuse_caller_give(caller, &out, sizeof out);
-	else
-		fuse_reply_write(caller.req, bytes);
+		return;
+	}
+	wb_fuse_channel_answer_on(caller.fd);
+	fuse_reply_write(caller.req, bytes);
 }

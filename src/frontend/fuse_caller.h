@@ -15,6 +15,8 @@ struct wb_fuse_caller {
 	/* one of them */
 	fuse_req_t req;
 	struct wb_ring_entry *entry;
+
+	int fd;				/* of the session, where the answer to req goes */
 };
 
 /* 0 = done, or an errno. */

@@ -9,6 +9,7 @@
 #include "base/lock.h"
 #include "frontend/fuse_rings.h"
 #include "io/buffer_pool.h"
+#include "io/thread_ring.h"
 
 /* 13 MiB: small requests, runs, whole requests with the two blocks that they may
  * touch at their ends. */
@@ -109,6 +110,11 @@ static struct operation *operation_get(struct wb_fuse_disk *disk,
 	struct operation *operation;
 
 	wb_lock_acquire(&disk->lock);
+	if (!disk->free) {
+		wb_lock_release(&disk->lock);
+		wb_thread_ring_drain();
+		wb_lock_acquire(&disk->lock);
+	}
 	while (!disk->free)
 		wb_cond_wait(&disk->came_back, &disk->lock);
 	operation = disk->free;
@@ -199,6 +205,16 @@ static uint64_t cut_to_image(const struct wb_fuse_disk *disk, uint64_t offset, u
 
 /* --- requests ------------------------------------------------------------------- */
 
+static void *read_buffer_get(struct wb_fuse_disk *disk, size_t bytes)
+{
+	void *buffer = wb_buffer_get(disk->read_pool, bytes);
+
+	if (buffer)
+		return buffer;
+	wb_thread_ring_drain();
+	return wb_buffer_get_wait(disk->read_pool, bytes);
+}
+
 void wb_fuse_disk_read(struct wb_fuse_disk *disk, struct wb_fuse_caller caller, size_t size, off_t offset)
 {
 	struct operation *operation;
@@ -212,8 +228,8 @@ void wb_fuse_disk_read(struct wb_fuse_disk *disk, struct wb_fuse_caller caller, 
 	operation = operation_get(disk, caller);
 	public = prepare(operation, WB_READ, (uint64_t)offset, size);
 	if (!caller.entry)
-		operation->read_buffer = wb_buffer_get_wait(
-			disk->read_pool, wb_request_span_bytes((uint64_t)offset, size));
+		operation->read_buffer =
+			read_buffer_get(disk, wb_request_span_bytes((uint64_t)offset, size));
 	operation->data = caller.entry ? wb_ring_entry_payload(caller.entry) :
 					 operation->read_buffer;
 	public->buffer = operation->data;

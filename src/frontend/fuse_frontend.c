@@ -24,6 +24,7 @@ struct wb_fuse {
 	struct wb_fuse_uring *uring;	/* or NULL: libfuse's transport */
 	char *transport_reason;
 	struct fuse_session *session;
+	struct wb_fuse_channel *channel;
 	struct wb_fuse_loop *loop;
 	void (*ended)(void *arg);
 	void *arg;
@@ -196,6 +197,7 @@ static struct wb_fuse_loop *start_loop(struct wb_fuse *fuse)
 	const struct wb_fuse_loop_config config = {
 		.session = fuse->session,
 		.pool = fuse->receive_pool,
+		.channel = fuse->channel,
 		.thread_count = thread_count(fuse),
 		.take = fuse->uring ? take : NULL,
 		.ended = session_ended,
@@ -245,10 +247,13 @@ struct wb_fuse *wb_fuse_start(const struct wb_fuse_config *config, GError **erro
 	if (fuse_session_mount(fuse->session, mount_point))
 		return fail(fuse, error, mount_point, "cannot mount here");
 	is_starting = false;
+	fuse->channel = wb_fuse_channel_new(fuse->session,
+					    fuse->uring ? WB_CHANNEL_ALONE : WB_CHANNEL_CLONED);
 	fuse->loop = start_loop(fuse);
 	if (wait_until_ready(fuse))
 		return fuse;
 	wb_fuse_loop_join(fuse->loop);
+	wb_fuse_channel_free(fuse->channel);
 	fuse_session_unmount(fuse->session);
 	return fail(fuse, error, mount_point,
 		    "the kernel and libfuse did not agree on a protocol");
@@ -283,5 +288,6 @@ void wb_fuse_finish(struct wb_fuse *fuse)
 	fuse->is_over = true;
 	wb_lock_release(&fuse->lock);
 	/* Closes /dev/fuse; nothing is unmounted that is not ours any more. */
+	wb_fuse_channel_free(fuse->channel);
 	fuse_session_unmount(fuse->session);
 }

@@ -5,6 +5,11 @@
 #include <glib.h>
 #include <stdatomic.h>
 
+#include "io/thread_ring.h"
+
+/* So many requests are taken before the disks get the reads among them. */
+#define BATCH_COUNT 8u
+
 struct wb_fuse_loop {
 	/* constant after start */
 	struct wb_fuse_loop_config config;
@@ -22,16 +27,39 @@ struct wb_receive_buffer **wb_fuse_loop_received(void)
 	return &received;
 }
 
-/* FALSE when the session is over. */
-static bool receive_one(struct wb_fuse_loop *loop)
+static struct wb_receive_buffer *buffer_take(struct wb_fuse_loop *loop)
 {
+	struct wb_receive_buffer *buffer = wb_receive_pool_try_take(loop->config.pool);
+
+	if (buffer)
+		return buffer;
+	wb_thread_ring_drain();
+	return wb_receive_pool_take(loop->config.pool);
+}
+
+/*
+ * FALSE when the session is over. `taken`: requests since the ring was last run.
+ *
+ * While reads are under way in this thread's ring, it comes back here soon: no request
+ * waits for I/O inside of its operation, except for one write of its own (see
+ * WB_IO_MAY_WAIT).
+ */
+static bool receive_one(struct wb_fuse_loop *loop, unsigned *taken)
+{
+	bool has_reads = wb_thread_ring_in_flight() > 0;
 	struct fuse_buf buffer;
 	int result;
 
 	if (!received)
-		received = wb_receive_pool_take(loop->config.pool);
+		received = buffer_take(loop);
 	buffer = (struct fuse_buf){ .mem = received->memory, .size = WB_RECEIVE_LARGE_BYTES };
-	result = fuse_session_receive_buf(loop->config.session, &buffer);
+	result = wb_fuse_channel_receive(loop->config.channel, &buffer,
+					 has_reads ? WB_CHANNEL_LOOK : WB_CHANNEL_WAIT);
+	if (result == -EAGAIN && has_reads) {
+		*taken = 0;
+		wb_thread_ring_run(WB_RING_WAIT_OR_FD,
+				   wb_fuse_channel_clone_fd(loop->config.channel));
+	}
 	if (result == -EINTR || result == -EAGAIN)
 		return true;
 	if (result <= 0)
@@ -43,16 +71,24 @@ static bool receive_one(struct wb_fuse_loop *loop)
 		loop->config.take(loop->config.arg, &buffer);
 	else
 		fuse_session_process_buf(loop->config.session, &buffer);
+	if (++*taken >= BATCH_COUNT && wb_thread_ring_in_flight()) {
+		*taken = 0;
+		wb_thread_ring_run(WB_RING_NO_WAIT, -1);
+	}
 	return true;
 }
 
 static gpointer run(gpointer arg)
 {
 	struct wb_fuse_loop *loop = arg;
+	unsigned taken = 0;
 
+	if (wb_fuse_channel_clone_fd(loop->config.channel) >= 0)
+		wb_thread_ring_open();
 	while (!fuse_session_exited(loop->config.session))
-		if (!receive_one(loop))
+		if (!receive_one(loop, &taken))
 			break;
+	wb_thread_ring_close();
 	fuse_session_exit(loop->config.session);
 	if (received)
 		wb_receive_pool_put(loop->config.pool, received);

@@ -10,6 +10,7 @@
 #define FUSE_USE_VERSION 314
 #include <fuse3/fuse_lowlevel.h>
 
+#include "frontend/fuse_channel.h"
 #include "frontend/receive_pool.h"
 
 struct wb_fuse_loop;
@@ -17,6 +18,7 @@ struct wb_fuse_loop;
 struct wb_fuse_loop_config {
 	struct fuse_session *session;
 	struct wb_receive_pool *pool;
+	struct wb_fuse_channel *channel;
 	unsigned thread_count;
 	/* NULL, or what has each request instead of libfuse. */
 	void (*take)(void *arg, struct fuse_buf *request);

@@ -6,6 +6,7 @@
 #include <linux/fuse.h>
 #include <string.h>
 
+#include "frontend/fuse_channel.h"
 #include "frontend/fuse_loop.h"
 
 #define ATTRIBUTE_SECONDS 3600.0	/* the kernel is told of what changes: the size */
@@ -17,7 +18,7 @@ static struct wb_fuse_service *service_of(fuse_req_t req)
 
 static struct wb_fuse_caller caller_of(fuse_req_t req)
 {
-	return (struct wb_fuse_caller){ .req = req };
+	return (struct wb_fuse_caller){ .req = req, .fd = wb_fuse_channel_here() };
 }
 
 /* --- session ---------------------------------------------------------------------- */

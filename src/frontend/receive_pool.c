@@ -91,16 +91,34 @@ void wb_receive_pool_free(struct wb_receive_pool *pool)
 	g_free(pool);
 }
 
+static struct wb_receive_buffer *take_large_locked(struct wb_receive_pool *pool)
+{
+	struct wb_receive_buffer *buffer = pool->free[WB_RECEIVE_LARGE];
+
+	if (!buffer)
+		return NULL;
+	pool->free[WB_RECEIVE_LARGE] = buffer->next;
+	atomic_fetch_sub_explicit(&pool->large_free_count, 1, memory_order_relaxed);
+	return buffer;
+}
+
 struct wb_receive_buffer *wb_receive_pool_take(struct wb_receive_pool *pool)
 {
 	struct wb_receive_buffer *buffer;
 
 	wb_lock_acquire(&pool->lock);
-	while (!pool->free[WB_RECEIVE_LARGE])
+	while (!(buffer = take_large_locked(pool)))
 		wb_cond_wait(&pool->large_came_back, &pool->lock);
-	buffer = pool->free[WB_RECEIVE_LARGE];
-	pool->free[WB_RECEIVE_LARGE] = buffer->next;
-	atomic_fetch_sub_explicit(&pool->large_free_count, 1, memory_order_relaxed);
+	wb_lock_release(&pool->lock);
+	return buffer;
+}
+
+struct wb_receive_buffer *wb_receive_pool_try_take(struct wb_receive_pool *pool)
+{
+	struct wb_receive_buffer *buffer;
+
+	wb_lock_acquire(&pool->lock);
+	buffer = take_large_locked(pool);
 	wb_lock_release(&pool->lock);
 	return buffer;
 }

@@ -42,6 +42,8 @@ struct wb_receive_buffer *wb_receive_pool_take(struct wb_receive_pool *pool);
 /* The smallest free one that takes `bytes` and is not large, or NULL. */
 struct wb_receive_buffer *wb_receive_pool_try_short(struct wb_receive_pool *pool,
 						    size_t bytes);
+/* The same, or NULL; never waits. */
+struct wb_receive_buffer *wb_receive_pool_try_take(struct wb_receive_pool *pool);
 void wb_receive_pool_put(struct wb_receive_pool *pool, struct wb_receive_buffer *buffer);
 /* TRUE when less than a third of the large ones is free. */
 bool wb_receive_pool_is_low(struct wb_receive_pool *pool);

@@ -12,6 +12,7 @@
 
 #include "io/discard_thread.h"
 #include "io/disk_probe.h"
+#include "io/thread_ring.h"
 #include "io/uring_lane.h"
 
 #define QUEUE_ENTRIES_DEFAULT 256u
@@ -25,6 +26,7 @@ struct store_uring {
 	int fd;
 	int busy_fd;			/* the disk's statistics, or -1 */
 	struct wb_uring_lane *user_lane, *log_lane;
+	struct wb_uring_disk ring_disk;	/* for the rings of threads */
 	struct wb_discard_thread *discard_thread;	/* of a device */
 
 	atomic_bool has_waiting_reader;	/* a thread in read_waiting() */
@@ -104,6 +106,8 @@ static void submit(struct wb_store *store, struct wb_io *io)
 	struct store_uring *self = to_uring(store);
 
 	wb_store_assert_io(store, io);
+	if (wb_thread_ring_take(&self->ring_disk, io))
+		return;
 	if (carry_out_waiting(self, io))
 		return;
 	if (io->op == WB_IO_DISCARD && self->discard_thread)
@@ -200,6 +204,10 @@ static struct wb_store *open_on_fd(const struct wb_store_uring_options *options,
 		return NULL;
 	self = g_new0(struct store_uring, 1);
 	self->fd = fd;
+	self->ring_disk = (struct wb_uring_disk){
+		.file = fd,
+		.alignment_bytes = probe.alignment_bytes,
+	};
 	self->busy_fd = open_busy_file(&probe);
 	self->label = g_strdup(options->path);
 	self->info = (struct wb_store_uring_info){

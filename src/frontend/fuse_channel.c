@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "frontend/fuse_channel.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <glib.h>
+#include <linux/fuse.h>
+#include <sys/ioctl.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#define NOWHERE (-1)
+
+struct wb_fuse_channel {
+	/* constant after new */
+	struct fuse_session *session;
+	int fd;
+	int clone_fd;
+};
+
+/* Of this thread; NOWHERE: libfuse's own choice. */
+static __thread int receive_fd = NOWHERE, answer_fd = NOWHERE;
+
+static ssize_t read_request(int fd, void *buffer, size_t bytes, void *userdata)
+{
+	(void)userdata;
+	return read(receive_fd == NOWHERE ? fd : receive_fd, buffer, bytes);
+}
+
+static ssize_t write_answer(int fd, struct iovec *pieces, int count, void *userdata)
+{
+	(void)userdata;
+	return writev(answer_fd == NOWHERE ? fd : answer_fd, pieces, count);
+}
+
+static int clone_of(int fd)
+{
+	uint32_t source = (uint32_t)fd;
+	int clone = open("/dev/fuse", O_RDWR | O_CLOEXEC | O_NONBLOCK);
+
+	if (clone < 0 || ioctl(clone, FUSE_DEV_IOC_CLONE, &source) == 0)
+		return clone;
+	close(clone);
+	return -1;
+}
+
+struct wb_fuse_channel *wb_fuse_channel_new(struct fuse_session *session,
+					    enum wb_fuse_channel_kind kind)
+{
+	static const struct fuse_custom_io io = { .read = read_request, .writev = write_answer };
+	struct wb_fuse_channel *channel = g_new0(struct wb_fuse_channel, 1);
+
+	channel->session = session;
+	channel->fd = fuse_session_fd(session);
+	channel->clone_fd = -1;
+	if (kind == WB_CHANNEL_CLONED &&
+	    fuse_session_custom_io(session, &io, channel->fd) == 0)
+		channel->clone_fd = clone_of(channel->fd);
+	return channel;
+}
+
+void wb_fuse_channel_free(struct wb_fuse_channel *channel)
+{
+	if (!channel)
+		return;
+	if (channel->clone_fd >= 0)
+		close(channel->clone_fd);
+	g_free(channel);
+}
+
+int wb_fuse_channel_clone_fd(const struct wb_fuse_channel *channel)
+{
+	return channel->clone_fd;
+}
+
+int wb_fuse_channel_receive(struct wb_fuse_channel *channel, struct fuse_buf *buffer,
+			    enum wb_fuse_channel_wait wait)
+{
+	receive_fd = answer_fd = wait == WB_CHANNEL_LOOK ? channel->clone_fd : channel->fd;
+	return fuse_session_receive_buf(channel->session, buffer);
+}
+
+int wb_fuse_channel_here(void)
+{
+	return receive_fd;
+}
+
+void wb_fuse_channel_answer_on(int fd)
+{
+	answer_fd = fd;
+}
