@@ -71,7 +71,7 @@ struct wb_io {
 
 	/* of the store that has it */
 	struct wb_io *next;
-	uint64_t store_word[2];
+	uint64_t store_word[8];
 };
 
 struct wb_store;

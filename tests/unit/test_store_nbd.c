@@ -1,0 +1,588 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The store over NBD, against nbdkit: what it moves, and what happens when the server
+ * dies and comes back. */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <semaphore.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "io/store_nbd.h"
+#include "support/nbd_server.h"
+
+#define IMAGE_BYTES (UINT64_C(64) << 20)
+#define BLOCK 4096u
+#define HOLD_US (2 * G_USEC_PER_SEC)
+
+static struct nbd_server server;
+
+static struct wb_store *open_as(enum wb_nbd_last_user last_user)
+{
+	GError *error = NULL;
+	struct wb_nbd_export *peer = wb_nbd_export_open(server.uri, WB_NBD_CONNECT_MS, &error);
+	struct wb_store *store;
+
+	if (!peer && strstr(error->message, "built without NBD"))
+		cr_skip_test("no NBD in this build");
+	cr_assert(peer, "%s", error ? error->message : "");
+	store = wb_store_nbd_open(peer, server.uri, last_user, &error);
+	cr_assert(store, "%s", error ? error->message : "");
+	return store;
+}
+
+static struct wb_store *start(const char *arguments)
+{
+	if (!nbd_server_is_there())
+		cr_skip_test("no nbdkit here");
+	nbd_server_start(&server, IMAGE_BYTES, arguments);
+	return open_as(WB_NBD_SAID_GOODBYE);
+}
+
+static void end(struct wb_store *store)
+{
+	wb_store_close(store);
+	nbd_server_end(&server);
+}
+
+static char *random_bytes(size_t bytes, unsigned seed)
+{
+	char *memory = NULL;
+
+	cr_assert_eq(posix_memalign((void **)&memory, BLOCK, bytes), 0);
+	for (size_t i = 0; i < bytes; i += 4) {
+		seed = seed * 1664525u + 1013904223u;
+		memcpy(memory + i, &seed, 4);
+	}
+	return memory;
+}
+
+static void image_has(uint64_t offset, const char *data, size_t bytes)
+{
+	int fd = open(server.image, O_RDONLY);
+	char *found = malloc(bytes);
+
+	cr_assert(fd >= 0);
+	cr_assert_eq(pread(fd, found, bytes, (off_t)offset), (ssize_t)bytes);
+	cr_assert_eq(memcmp(found, data, bytes), 0);
+	close(fd);
+	free(found);
+}
+
+/* --- I/O with somebody who waits --------------------------------------------------- */
+
+struct task {
+	struct wb_io io;	/* first: done() casts */
+	sem_t ended;
+	int error;
+	gint64 ended_us;
+};
+
+static void task_done(struct wb_io *io, int error)
+{
+	struct task *task = (struct task *)io;
+
+	task->error = error;
+	task->ended_us = g_get_monotonic_time();
+	sem_post(&task->ended);
+}
+
+static void begin(struct wb_store *store, struct task *task, enum wb_io_op op,
+		  enum wb_io_class io_class, uint64_t offset, char *data, uint64_t bytes)
+{
+	sem_init(&task->ended, 0, 0);
+	wb_io_prepare(&task->io, op, io_class, offset, data, bytes, task_done);
+	wb_store_submit(store, &task->io);
+}
+
+static int wait_for(struct task *task)
+{
+	while (sem_wait(&task->ended))
+		;
+	sem_destroy(&task->ended);
+	return task->error;
+}
+
+static int run_task(struct wb_store *store, enum wb_io_op op, enum wb_io_class io_class,
+		    uint64_t offset, char *data, uint64_t bytes)
+{
+	struct task task;
+
+	begin(store, &task, op, io_class, offset, data, bytes);
+	return wait_for(&task);
+}
+
+static bool is_away(struct wb_store *store)
+{
+	struct wb_store_nbd_line line;
+
+	cr_assert(wb_store_nbd_get_line(store, &line));
+	return line.is_away;
+}
+
+/* The limit is the harness's. */
+static void wait_until_away(struct wb_store *store, bool wanted)
+{
+	while (is_away(store) != wanted)
+		g_usleep(1000);
+}
+
+/* --- what it moves ------------------------------------------------------------------ */
+
+Test(store_nbd, reads_back_what_was_written_in_any_length, .timeout = 60)
+{
+	static const uint64_t lengths[] = { 512, 4096, 65536, 1 << 20, 5 << 20 };
+	struct wb_store *store = start("");
+	uint64_t offset = 512;
+
+	for (unsigned i = 0; i < G_N_ELEMENTS(lengths); i++) {
+		char *data = random_bytes(lengths[i], i), *back = random_bytes(lengths[i], 99);
+
+		cr_assert_eq(wb_store_write_sync(store, offset, data, lengths[i]), 0);
+		cr_assert_eq(wb_store_read_sync(store, offset, back, lengths[i]), 0);
+		cr_assert_eq(memcmp(data, back, lengths[i]), 0);
+		image_has(offset, data, lengths[i]);
+		offset += lengths[i];
+		free(data);
+		free(back);
+	}
+	cr_assert_eq(wb_store_flush_sync(store), 0);
+	end(store);
+}
+
+/* Every second block of memory, in one I/O that is contiguous on the disk. */
+static void scattered(struct wb_store *store, enum wb_io_op op, char *memory, unsigned count)
+{
+	struct iovec *iov = g_new0(struct iovec, count);
+	struct task task;
+
+	for (unsigned i = 0; i < count; i++)
+		iov[i] = (struct iovec){ memory + 2 * i * BLOCK, BLOCK };
+	sem_init(&task.ended, 0, 0);
+	wb_io_prepare(&task.io, op, WB_IO_CLASS_WRITEBACK, 8 * BLOCK, NULL, (uint64_t)count * BLOCK,
+		      task_done);
+	task.io.iov = iov;
+	task.io.iov_count = count;
+	wb_store_submit(store, &task.io);
+	cr_assert_eq(wait_for(&task), 0);
+	g_free(iov);
+}
+
+Test(store_nbd, scattered_memory_is_gathered_and_put_back, .timeout = 60)
+{
+	const unsigned count = WB_IO_IOV_MAX;
+	struct wb_store *store = start("");
+	char *data = random_bytes(2 * count * BLOCK, 1), *back = random_bytes(2 * count * BLOCK, 2);
+
+	scattered(store, WB_IO_WRITE, data, count);
+	scattered(store, WB_IO_READ, back, count);
+	for (unsigned i = 0; i < count; i++) {
+		cr_assert_eq(memcmp(data + 2 * i * BLOCK, back + 2 * i * BLOCK, BLOCK), 0);
+		image_has((8 + i) * BLOCK, data + 2 * i * BLOCK, BLOCK);
+	}
+	/* what lies between is nobody's business */
+	free(data);
+	data = random_bytes(2 * count * BLOCK, 2);
+	for (unsigned i = 0; i < count; i++)
+		cr_assert_eq(memcmp(data + (2 * i + 1) * BLOCK, back + (2 * i + 1) * BLOCK, BLOCK), 0);
+	free(data);
+	free(back);
+	end(store);
+}
+
+static uint64_t blocks_of_image(void)
+{
+	struct stat st;
+
+	cr_assert_eq(stat(server.image, &st), 0);
+	return (uint64_t)st.st_blocks;
+}
+
+static void zeroing(const char *arguments, bool punches)
+{
+	struct wb_store *store = start(arguments);
+	char *data = random_bytes(4 << 20, 3);
+	uint64_t full;
+
+	cr_assert_eq(wb_store_write_sync(store, 0, data, 4 << 20), 0);
+	cr_assert_eq(wb_store_flush_sync(store), 0);
+	full = blocks_of_image();
+	cr_assert_eq(wb_store_zero_sync(store, BLOCK, (4 << 20) - 2 * BLOCK), 0);
+	cr_assert_eq(wb_store_flush_sync(store), 0);
+	image_has(0, data, BLOCK);
+	image_has((4 << 20) - BLOCK, data + (4 << 20) - BLOCK, BLOCK);
+	memset(data, 0, 4 << 20);
+	image_has(BLOCK, data, (4 << 20) - 2 * BLOCK);
+	if (punches)
+		cr_assert_lt(blocks_of_image(), full / 2);
+	free(data);
+	end(store);
+}
+
+Test(store_nbd, zero_punches, .timeout = 60)
+{
+	zeroing("", true);
+}
+
+Test(store_nbd, zeros_are_written_where_the_server_cannot_zero, .timeout = 60)
+{
+	zeroing("--filter=nozero", false);
+}
+
+Test(store_nbd, a_discard_is_a_trim_or_is_said_to_be_none, .timeout = 60)
+{
+	struct wb_store *store = start("");
+	char *data = random_bytes(1 << 20, 3);
+	uint64_t full;
+
+	cr_assert_eq(wb_store_write_sync(store, 0, data, 1 << 20), 0);
+	cr_assert_eq(wb_store_flush_sync(store), 0);
+	full = blocks_of_image();
+	cr_assert_eq(wb_store_discard_sync(store, 0, 1 << 20), 0);
+	cr_assert_lt(blocks_of_image(), full);
+	free(data);
+	end(store);
+	store = start("--filter=fua --filter=nozero -r");
+	cr_assert_eq(wb_store_discard_sync(store, 0, 1 << 20), -EOPNOTSUPP);
+	end(store);
+}
+
+Test(store_nbd, limits_of_the_servers_blocks_are_obeyed, .timeout = 60)
+{
+	struct wb_store *store = start("--filter=blocksize-policy blocksize-error-policy=error "
+				       "blocksize-minimum=4096 blocksize-preferred=4096 "
+				       "blocksize-maximum=65536");
+	char *data = random_bytes(3 << 20, 4), *back = random_bytes(3 << 20, 5);
+
+	cr_assert_eq(store->alignment_bytes, 4096);
+	cr_assert_eq(wb_store_write_sync(store, BLOCK, data, 3 << 20), 0);
+	cr_assert_eq(wb_store_read_sync(store, BLOCK, back, 3 << 20), 0);
+	cr_assert_eq(memcmp(data, back, 3 << 20), 0);
+	free(data);
+	free(back);
+	end(store);
+}
+
+/* Whatever keeps it from being used is said, with the server's address. */
+static void refused(const char *word)
+{
+	GError *error = NULL;
+	struct wb_nbd_export *peer = wb_nbd_export_open(server.uri, WB_NBD_CONNECT_MS, &error);
+
+	if (!peer && strstr(error->message, "built without NBD"))
+		cr_skip_test("no NBD in this build");
+	cr_assert_null(peer);
+	cr_assert(strstr(error->message, server.uri), "%s", error->message);
+	cr_assert(strstr(error->message, word), "%s", error->message);
+	g_clear_error(&error);
+}
+
+static void refuses(uint64_t bytes, const char *arguments, const char *word)
+{
+	if (!nbd_server_is_there())
+		cr_skip_test("no nbdkit here");
+	nbd_server_start(&server, bytes, arguments);
+	refused(word);
+	nbd_server_end(&server);
+}
+
+Test(store_nbd, blocks_larger_than_ours_are_refused, .timeout = 60)
+{
+	refuses(IMAGE_BYTES, "--filter=blocksize-policy blocksize-minimum=65536 "
+		"blocksize-preferred=65536 blocksize-maximum=1M",
+		"takes no blocks smaller than 65536 bytes");
+}
+
+Test(store_nbd, an_odd_size_is_refused, .timeout = 60)
+{
+	refuses(IMAGE_BYTES + 100, "", "bytes is no multiple of 512");
+	refuses(IMAGE_BYTES + 512, "--filter=blocksize-policy blocksize-minimum=4096 "
+		"blocksize-preferred=4096 blocksize-maximum=1M",
+		"is no multiple of the server's smallest block, 4096 bytes");
+}
+
+Test(store_nbd, nobody_there_is_said, .timeout = 60)
+{
+	if (!nbd_server_is_there())
+		cr_skip_test("no nbdkit here");
+	nbd_server_start(&server, IMAGE_BYTES, "");
+	nbd_server_kill(&server);
+	refused("the NBD server cannot be used");
+	nbd_server_end(&server);
+}
+
+/* Somebody listens, and never answers. */
+Test(store_nbd, a_server_that_says_nothing_is_not_waited_for, .timeout = 60)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	GError *error = NULL;
+	char *uri;
+
+	snprintf(address.sun_path, sizeof address.sun_path, "/tmp/wb-nbd-%d", (int)getpid());
+	cr_assert_eq(bind(fd, (struct sockaddr *)&address, sizeof address), 0);
+	cr_assert_eq(listen(fd, 1), 0);
+	uri = g_strconcat("nbd+unix:///?socket=", address.sun_path, NULL);
+	cr_assert_null(wb_nbd_export_open(uri, 100, &error));
+	unlink(address.sun_path);
+	if (strstr(error->message, "built without NBD (configure --without-nbd)"))
+		cr_skip_test("no NBD in this build");
+	cr_assert(strstr(error->message, "the NBD server does not answer within 100 ms"), "%s",
+		  error->message);
+	close(fd);
+}
+
+Test(store_nbd, fua_is_kept_with_a_server_that_has_none, .timeout = 60)
+{
+	struct wb_store *store = start("--filter=fua");
+	char *data = random_bytes(2 << 20, 6);
+	struct task task;
+
+	sem_init(&task.ended, 0, 0);
+	wb_io_prepare(&task.io, WB_IO_WRITE, WB_IO_CLASS_LOG, 0, data, 2 << 20, task_done);
+	task.io.flags = WB_IO_FUA;
+	wb_store_submit(store, &task.io);
+	cr_assert_eq(wait_for(&task), 0);
+	image_has(0, data, 2 << 20);
+	free(data);
+	end(store);
+}
+
+Test(store_nbd, an_error_of_the_server_is_told_as_it_is, .timeout = 60)
+{
+	struct wb_store *store = start("--filter=error error-pwrite=ENOSPC error-pwrite-rate=100%");
+	char *data = random_bytes(BLOCK, 7);
+
+	cr_assert_eq(wb_store_write_sync(store, 0, data, BLOCK), -ENOSPC);
+	cr_assert_eq(wb_store_read_sync(store, 0, data, BLOCK), 0);
+	cr_assert_not(is_away(store));
+	free(data);
+	end(store);
+}
+
+Test(store_nbd, several_connections_where_the_server_allows_them, .timeout = 60)
+{
+	struct wb_store *store = start("");
+	struct wb_store_nbd_line line;
+
+	do
+		wb_store_nbd_get_line(store, &line);
+	while (line.connection_count < 4);
+	end(store);
+	store = start("--filter=multi-conn multi-conn-mode=disable");
+	wb_store_nbd_get_line(store, &line);
+	cr_assert_eq(line.connection_count, 1);
+	end(store);
+}
+
+Test(store_nbd, holes_and_data_are_found, .timeout = 60)
+{
+	struct wb_store *store = start("");
+	char *data = random_bytes(1 << 20, 8);
+	uint64_t found;
+
+	cr_assert_eq(wb_store_write_sync(store, 8 << 20, data, 1 << 20), 0);
+	cr_assert_eq(wb_store_flush_sync(store), 0);
+	cr_assert(wb_store_nbd_find(store, WB_STORE_NBD_DATA, 0, &found));
+	cr_assert_eq(found, 8 << 20);
+	cr_assert(wb_store_nbd_find(store, WB_STORE_NBD_HOLE, found, &found));
+	cr_assert_eq(found, 9 << 20);
+	cr_assert(wb_store_nbd_find(store, WB_STORE_NBD_DATA, found, &found));
+	cr_assert_eq(found, IMAGE_BYTES);
+	free(data);
+	end(store);
+	store = start("--filter=noextents");
+	cr_assert_not(wb_store_nbd_find(store, WB_STORE_NBD_HOLE, 0, &found) && found < IMAGE_BYTES);
+	end(store);
+}
+
+/* --- the server goes away ----------------------------------------------------------------- */
+
+#define TASKS 16u
+
+Test(store_nbd, what_is_asked_while_it_is_away_is_done_when_it_is_back, .timeout = 60)
+{
+	struct wb_store *store = start("");
+	char *data = random_bytes(TASKS * BLOCK, 9);
+	struct task tasks[TASKS];
+
+	nbd_server_kill(&server);
+	wait_until_away(store, true);
+	for (unsigned i = 0; i < TASKS; i++)
+		begin(store, &tasks[i], WB_IO_WRITE, WB_IO_CLASS_WRITEBACK, i * BLOCK,
+		      data + i * BLOCK, BLOCK);
+	nbd_server_restart(&server);
+	for (unsigned i = 0; i < TASKS; i++)
+		cr_assert_eq(wait_for(&tasks[i]), 0);
+	cr_assert_not(is_away(store));
+	cr_assert_eq(wb_store_flush_sync(store), 0);
+	image_has(0, data, TASKS * BLOCK);
+	free(data);
+	end(store);
+}
+
+Test(store_nbd, what_was_in_flight_is_done_again_and_held_back, .timeout = 60)
+{
+	/* Each write takes longer than this test. */
+	struct wb_store *store = start("--filter=delay wdelay=50");
+	char *data = random_bytes(TASKS * BLOCK, 10);
+	struct task tasks[TASKS];
+	gint64 broken_us;
+
+	for (unsigned i = 0; i < TASKS; i++)
+		begin(store, &tasks[i], WB_IO_WRITE, WB_IO_CLASS_WRITEBACK, i * BLOCK,
+		      data + i * BLOCK, BLOCK);
+	/* Sent: a read passes them. */
+	cr_assert_eq(run_task(store, WB_IO_READ, WB_IO_CLASS_USER_READ, IMAGE_BYTES - BLOCK,
+			      random_bytes(BLOCK, 0), BLOCK), 0);
+	broken_us = g_get_monotonic_time();
+	nbd_server_kill(&server);
+	g_free(server.arguments);
+	server.arguments = g_strdup("");
+	nbd_server_restart(&server);
+	for (unsigned i = 0; i < TASKS; i++) {
+		cr_assert_eq(wait_for(&tasks[i]), 0);
+		cr_assert_geq(tasks[i].ended_us - broken_us, HOLD_US);
+	}
+	image_has(0, data, TASKS * BLOCK);
+	free(data);
+	end(store);
+}
+
+Test(store_nbd, a_flush_after_a_break_fails_once_if_it_had_to_cover_anything, .timeout = 60)
+{
+	struct wb_store *store = start("");
+	char *data = random_bytes(BLOCK, 11);
+
+	cr_assert_eq(run_task(store, WB_IO_WRITE, WB_IO_CLASS_WRITEBACK, 0, data, BLOCK), 0);
+	nbd_server_kill(&server);
+	wait_until_away(store, true);
+	nbd_server_restart(&server);
+	cr_assert_eq(wb_store_flush_sync(store), -EIO);
+	cr_assert_eq(wb_store_flush_sync(store), 0);
+	/* covered */
+	nbd_server_kill(&server);
+	wait_until_away(store, true);
+	nbd_server_restart(&server);
+	cr_assert_eq(wb_store_flush_sync(store), 0);
+	/* durable when it was answered */
+	cr_assert_eq(run_task(store, WB_IO_WRITE, WB_IO_CLASS_USER_WRITE, 0, data, BLOCK), 0);
+	nbd_server_kill(&server);
+	wait_until_away(store, true);
+	nbd_server_restart(&server);
+	cr_assert_eq(wb_store_flush_sync(store), 0);
+	free(data);
+	end(store);
+}
+
+Test(store_nbd, a_flush_that_waits_for_the_server_fails_too, .timeout = 60)
+{
+	struct wb_store *store = start("");
+	char *data = random_bytes(BLOCK, 12);
+	struct task flushes[2];
+
+	cr_assert_eq(run_task(store, WB_IO_WRITE, WB_IO_CLASS_WRITEBACK, 0, data, BLOCK), 0);
+	nbd_server_kill(&server);
+	for (unsigned i = 0; i < 2; i++)
+		begin(store, &flushes[i], WB_IO_FLUSH, WB_IO_CLASS_WRITEBACK, 0, NULL, 0);
+	nbd_server_restart(&server);
+	for (unsigned i = 0; i < 2; i++)
+		cr_assert_eq(wait_for(&flushes[i]), -EIO);
+	cr_assert_eq(wb_store_flush_sync(store), 0);
+	free(data);
+	end(store);
+}
+
+Test(store_nbd, users_get_an_error_after_the_timeout_and_writeback_waits, .timeout = 60)
+{
+	struct wb_store *store = start("");
+	char *data = random_bytes(2 * BLOCK, 13);
+	struct task writeback;
+
+	wb_store_nbd_set_timeout(store, 1);
+	nbd_server_kill(&server);
+	wait_until_away(store, true);
+	begin(store, &writeback, WB_IO_WRITE, WB_IO_CLASS_WRITEBACK, 0, data, BLOCK);
+	cr_assert_eq(run_task(store, WB_IO_READ, WB_IO_CLASS_USER_READ, 0, data + BLOCK, BLOCK),
+		     -EIO);
+	cr_assert_neq(sem_trywait(&writeback.ended), 0);
+	nbd_server_restart(&server);
+	cr_assert_eq(wait_for(&writeback), 0);
+	cr_assert_eq(run_task(store, WB_IO_READ, WB_IO_CLASS_USER_READ, 0, data + BLOCK, BLOCK), 0);
+	cr_assert_eq(memcmp(data, data + BLOCK, BLOCK), 0);
+	free(data);
+	end(store);
+}
+
+Test(store_nbd, a_mute_server_counts_as_gone, .timeout = 60)
+{
+	struct wb_store *store = start("--filter=delay rdelay=50");
+	char *data = random_bytes(BLOCK, 13);
+
+	wb_store_nbd_set_timeout(store, 1);
+	cr_assert_eq(run_task(store, WB_IO_READ, WB_IO_CLASS_USER_READ, 0, data, BLOCK), -EIO);
+	free(data);
+	end(store);
+}
+
+Test(store_nbd, in_a_hurry_writeback_gives_up_too, .timeout = 60)
+{
+	struct wb_store *store = start("");
+	char *data = random_bytes(BLOCK, 14);
+	struct task tasks[2];
+
+	wb_store_nbd_set_timeout(store, 1);
+	nbd_server_kill(&server);
+	wait_until_away(store, true);
+	begin(store, &tasks[0], WB_IO_WRITE, WB_IO_CLASS_WRITEBACK, 0, data, BLOCK);
+	begin(store, &tasks[1], WB_IO_FLUSH, WB_IO_CLASS_WRITEBACK, 0, NULL, 0);
+	wb_store_nbd_hurry(store);
+	cr_assert_eq(wait_for(&tasks[0]), -EIO);
+	cr_assert_eq(wait_for(&tasks[1]), -EIO);
+	free(data);
+	end(store);
+}
+
+Test(store_nbd, after_a_killed_user_nothing_is_changed_at_once, .timeout = 60)
+{
+	struct wb_store *store = start("");
+	char *data = random_bytes(BLOCK, 15);
+	gint64 begun_us = g_get_monotonic_time();
+
+	wb_store_close(store);
+	store = open_as(WB_NBD_WAS_KILLED);
+	cr_assert_eq(wb_store_write_sync(store, 0, data, BLOCK), 0);
+	cr_assert_geq(g_get_monotonic_time() - begun_us, HOLD_US);
+	free(data);
+	end(store);
+}
+
+/* It becomes smaller while it is away: not the same any more. */
+Test(store_nbd, another_export_at_its_place_is_not_taken, .timeout = 60)
+{
+	struct wb_store *store = start("");
+	char *data = random_bytes(BLOCK, 16), *problem = NULL;
+	struct task task;
+
+	nbd_server_kill(&server);
+	wait_until_away(store, true);
+	cr_assert_eq(truncate(server.image, (off_t)IMAGE_BYTES / 2), 0);
+	begin(store, &task, WB_IO_WRITE, WB_IO_CLASS_WRITEBACK, 0, data, BLOCK);
+	nbd_server_restart(&server);
+	while (!problem || !strstr(problem, "has shrunk")) {
+		g_free(problem);
+		problem = wb_store_nbd_problem(store);
+	}
+	g_free(problem);
+	nbd_server_kill(&server);
+	cr_assert_eq(truncate(server.image, (off_t)IMAGE_BYTES), 0);
+	nbd_server_restart(&server);
+	cr_assert_eq(wait_for(&task), 0);
+	free(data);
+	end(store);
+}
