@@ -4,11 +4,13 @@
 # `make bench` builds what is needed and calls it; by hand:
 #
 #	WBFS=PATH NULL_FUSE=PATH BENCH_CORE=PATH bench.sh [full|quick] [ROW...]
+#	SUITE=hdd WBFS=PATH HDD_FUSE=PATH bench.sh [full|quick] [ROW...]
 #
+# SUITE=hdd	on the simulated hard disk, the rows of rows_hdd.json: `make bench-hdd`
 # BASE=PATH	another wbfs, measured in the same pairs: the last column is new / old.
 #		It has to understand the same format
 # PAIRS=N	runs of each side (11, quick 3)
-# RESULTS=DIR	bench.json and bench.svg; rows that are not measured now stay there
+# RESULTS=DIR	bench.json and bench.svg (hdd.json ...); rows that are not measured now stay there
 # TMPDIR=DIR	on the disk that plays the SSD (/var/tmp)
 bench_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$bench_dir/../mount/lib.sh"
@@ -17,13 +19,16 @@ finished=yes	# no TAP
 
 wanted=full
 case ${1:-} in full | quick | tiny) wanted=$1; shift ;; esac
+SUITE=${SUITE:-bench}
 profile "$wanted"
 . "$bench_dir/groups.sh"
-. "$bench_dir/groups_start.sh"
+case $SUITE in
+bench) . "$bench_dir/groups_start.sh" ;;
+hdd) . "$bench_dir/groups_hdd.sh" ;;
+*) fail "SUITE=$SUITE: bench or hdd" ;;
+esac
 
-needs fuse root jq fio
-[ -x "${NULL_FUSE:-}" ] || fail "NULL_FUSE does not name null_fuse; make bench builds it"
-NULL_FUSE=$(realpath "$NULL_FUSE")
+suite_needs
 [ -z "${BASE:-}" ] || [ -x "$BASE" ] || fail "BASE: $BASE is no program"
 RESULTS=${RESULTS:-$PWD}
 
@@ -31,12 +36,13 @@ RESULTS=${RESULTS:-$PWD}
 
 rows_wanted() {	# ROW...: sets rows to those, all of them without any, as JSON
 	local name
+	all_rows=$(suite_rows)
 	for name; do
-		jq -e --arg n "$name" 'any(.[]; .name == $n)' <"$bench_dir/rows.json" >/dev/null ||
-			fail "there is no row $name; there are: $(jq -r 'map(.name) | join(" ")' <"$bench_dir/rows.json")"
+		jq -e --arg n "$name" 'any(.[]; .name == $n)' <<<"$all_rows" >/dev/null ||
+			fail "there is no row $name; there are: $(jq -r 'map(.name) | join(" ")' <<<"$all_rows")"
 	done
 	rows=$(jq -c --args '[.[] | select(($ARGS.positional | length) == 0 or (.name | IN($ARGS.positional[])))]' \
-		"$@" <"$bench_dir/rows.json")
+		"$@" <<<"$all_rows")
 }
 
 # --- the machine -------------------------------------------------------------------
@@ -71,16 +77,16 @@ doubts_print() {
 results_write() {	# rows as JSON
 	local old='{}' revision
 	mkdir -p "$RESULTS"
-	[ ! -s "$RESULTS/bench.json" ] || old=$(<"$RESULTS/bench.json")
+	[ ! -s "$RESULTS/$SUITE.json" ] || old=$(<"$RESULTS/$SUITE.json")
 	revision=$(git -C "$bench_dir" describe --always --dirty 2>/dev/null || "$WBFS" --version)
 	jq -s -L "$bench_dir" --argjson rows "$1" --argjson old "$old" --argjson machine "$(machine)" \
-		--slurpfile all "$bench_dir/rows.json" --arg profile "$PROFILE" --arg revision "$revision" \
-		--arg date "$(date -u +%Y-%m-%d)" 'include "statistics";
+		--argjson all "$all_rows" --arg profile "$PROFILE" --arg revision "$revision" \
+		--arg date "$(date -u +%Y-%m-%d)" --arg title "$suite_title" 'include "statistics";
 		(all_results($rows) | map(. + {profile: $profile, revision: $revision, date: $date})) as $new
-		| {machine: $machine, rows: merge($all[0]; $old.rows // []; $new)}' \
+		| {title: $title, machine: $machine, rows: merge($all; $old.rows // []; $new)}' \
 		<"$W/samples" >"$W/bench.json"
-	cp "$W/bench.json" "$RESULTS/bench.json"
-	jq -r -L "$bench_dir" 'include "chart"; chart' <"$W/bench.json" >"$RESULTS/bench.svg"
+	cp "$W/bench.json" "$RESULTS/$SUITE.json"
+	jq -r -L "$bench_dir" 'include "chart"; chart' <"$W/bench.json" >"$RESULTS/$SUITE.svg"
 }
 
 columns() {	# words between tabs, under each other

@@ -14,6 +14,7 @@ def step: 26;
 # A figure as a multiple of the target: above 1 is better, whichever way it counts.
 def beyond($row):
   if . == null or . == 0 then null
+  elif $row.at_least and $row.at_most then [. / $row.at_least, $row.at_most / .] | min
   elif $row.at_least then . / $row.at_least
   else $row.at_most / . end;
 
@@ -43,7 +44,7 @@ def chart:
   (top + 20 + (.rows | length) * step) as $bottom
   | "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"1060\" height=\"\($bottom + 50)\" font-family=\"sans-serif\" font-size=\"13\" fill=\"#222\">",
     "<rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>",
-    "<text x=\"20\" y=\"28\" font-size=\"17\" font-weight=\"bold\">wbfs: measured against its targets</text>",
+    "<text x=\"20\" y=\"28\" font-size=\"17\" font-weight=\"bold\">\(.title | text_escaped)</text>",
     "<text x=\"20\" y=\"48\" fill=\"#666\">to the right of the line is better than the target; the bar is the interval of the median</text>",
     "<line x1=\"\(1 | x)\" x2=\"\(1 | x)\" y1=\"\(top)\" y2=\"\($bottom - 8)\" stroke=\"#222\" stroke-dasharray=\"3 3\"/>",
     "<text x=\"\(1 | x)\" y=\"\($bottom + 8)\" text-anchor=\"middle\" fill=\"#666\">target</text>",

@@ -3,6 +3,14 @@
 # The groups of rows.json: each sets up, measures its sides in pairs, and clears up.
 # Rows that look at the same measurements share a group.
 
+suite_title="wbfs: measured against its targets"
+suite_rows() { cat "$bench_dir/rows.json"; }
+suite_needs() {
+	needs fuse root jq fio
+	[ -x "${NULL_FUSE:-}" ] || fail "NULL_FUSE does not name null_fuse; make bench builds it"
+	NULL_FUSE=$(realpath "$NULL_FUSE")
+}
+
 quiet=allow_writeback=off	# writeback is paid for in `sustained` alone
 whole=(--size="${set_mib}m")
 

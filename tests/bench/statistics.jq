@@ -51,7 +51,8 @@ def serial_ratio($row; $limit; $samples):
   | if length < 2 or $limit == null then null else 1 / (map(1 / .) | add) / $limit.median end;
 
 def is_met($row):
-  if $row.at_least then . >= $row.at_least
+  if $row.at_least and $row.at_most then . >= $row.at_least and . <= $row.at_most
+  elif $row.at_least then . >= $row.at_least
   elif $row.at_most then . <= $row.at_most
   else null end;
 

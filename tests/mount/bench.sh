@@ -58,6 +58,10 @@ jq -se -L "$bench" --argjson row "$row, \"serial\": [\"null\", \"raw\"]}" 'inclu
 	all_results([$row])[0] | .serial_ratio == 0.8 and .median == 0.5' <"$W/serial"
 
 case_is "a target is met or missed as it counts"
+results "$row, \"at_least\": 0.8, \"at_most\": 0.9}"
+result_is '.[0].met'
+results "$row, \"at_least\": 0.8, \"at_most\": 0.89}"
+result_is '.[0].met == false'
 results "$row, \"at_least\": 0.95}"
 result_is '.[0].met == false'
 results "$row, \"at_most\": 0.95}"
@@ -90,6 +94,21 @@ case_is "every row has its group"
 )
 jq -e 'all(.[]; has("name") and has("title") and has("metric") and has("side") and has("limits")) and
 	(map(.name) | unique | length) == length' <"$bench/rows.json" >/dev/null || fail "rows.json"
+
+case_is "every row of the hard disk has its group, and comes again with another drive"
+(
+	. "$bench/lib.sh"
+	SUITE=hdd bench_dir=$bench
+	profile tiny
+	. "$bench/groups.sh"
+	. "$bench/groups_hdd.sh"
+	suite_rows >"$W/rows"
+	for group in $(jq -r '.[].group' <"$W/rows"); do
+		declare -F "group_$group" >/dev/null || fail "there is no group_$group"
+	done
+)
+jq -e 'length == (map(.name) | unique | length) and all(.[]; has("title") and has("metric") and has("side")) and
+	(map(select(.at_least or .at_most)) | length * 2) == length' <"$W/rows"
 
 case_is "the null daemon keeps what is written, through a loop device too"
 mkdir "$W/null"
@@ -149,6 +168,16 @@ lines=$(wc -l <"$W/out/bench.svg")
 	fail "an element is not closed"
 grep -q "&gt;= 0.9" "$W/out/bench.svg" && [ "$lines" -gt 10 ] || fail "the chart lacks its row"
 
+case_is "a drain on the simulated hard disk: a table, and where the head was"
+HDD_FUSE=$(dirname "$WBFS")/tests/bench/hdd_fuse SUITE=hdd says 0 "drain of 64 MiB" -- \
+	"$bench/bench.sh" tiny honest drain_64
+nothing_is_left
+jq -e '(.rows | map(.name)) == ["honest", "drain_64"] and all(.rows[]; .median > 0) and
+	.rows[0].sides.hdd > 0' <"$W/out/hdd.json"
+[ "$(tail -n 1 "$W/out/hdd.svg")" = "</svg>" ] && [ "$(tail -n 1 "$W/out/head_drain_64.svg")" = "</svg>" ] ||
+	fail "no SVG"
+[ "$(grep -c 'stroke="#2e5c8a"' "$W/out/head_drain_64.svg")" -eq 2 ] || fail "not two sides"
+
 case_is "an interrupted one leaves nothing either"
 PAIRS=100000 run_in_background "$bench/bench.sh" tiny rw_loop
 until [ -s "$(echo "$TMPDIR"/*/samples)" ]; do
@@ -164,6 +193,9 @@ nothing_is_left
 
 case_is "what it cannot measure is refused"
 says 1 "there is no row rw_qd2; there are: rw_qd1" -- "$bench/bench.sh" tiny rw_qd2
+SUITE=ssd says 1 "SUITE=ssd: bench or hdd" -- "$bench/bench.sh" tiny
+HDD_FUSE=/none SUITE=hdd says 1 "make bench-hdd builds it" -- "$bench/bench.sh" tiny
+BASE=$WBFS SUITE=hdd says 1 "BASE is not for the hard disk" -- "$bench/bench.sh" tiny
 NULL_FUSE='' says 1 "make bench builds it" -- "$bench/bench.sh" tiny
 BASE=/none says 1 "BASE: /none is no program" -- "$bench/bench.sh" tiny
 nothing_is_left

@@ -357,7 +357,7 @@ disks_stop() {
 # as a hard disk, and HDD, its directory. It reads as zeros.
 hdd_start() {
 	local store program
-	program=$(dirname "$WBFS")/tests/bench/hdd_fuse
+	program=${HDD_FUSE:-$(dirname "$WBFS")/tests/bench/hdd_fuse}
 	[ -x "$program" ] || skip_all "hdd_fuse is not built (make check TESTS=)"
 	HDD=$W/hdd BACKING=$W/hdd/disk
 	mkdir -p "$HDD"
