@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Writes around the cache: to the backing, without a place for the data in the
- * log. A piece lies in one chunk:
+ * Writes around the cache, in the mode writearound and of long streams: to the
+ * backing, without a place for the data in the log. A piece lies in one chunk:
  *
  *   ENTER    mark the blocks busy; how many of them can go around? The others, and
  *            what is no whole sector of the backing, go through the log (IN_LOG)
@@ -91,7 +91,8 @@ static bool is_clear_locked(const struct wb_request *request, uint64_t address)
 	       wb_extent_table_lookup(path->extents, address, &until) == WB_EXTENT_NONE;
 }
 
-/* The blocks from the first one on that are like it; *goes_around: how. */
+/* The blocks from the first one on that are like it; *goes_around: how. Of a stream
+ * few blocks between dirty ones are not worth an entry and a write of their own. */
 static uint64_t count_alike_locked(const struct wb_request *request, bool *goes_around)
 {
 	const struct wb_busy *busy = &request->bypass.busy;
@@ -101,6 +102,8 @@ static uint64_t count_alike_locked(const struct wb_request *request, bool *goes_
 	while (busy->first + count <= busy->last &&
 	       is_clear_locked(request, busy->first + count) == *goes_around)
 		count++;
+	if (busy->first + count <= busy->last && count * BLOCK < request->around_min_bytes)
+		*goes_around = false;
 	return count;
 }
 
@@ -293,6 +296,7 @@ static void after_write(struct wb_request *request)
 	}
 	wb_stats_add_blocks(path->stats, WB_BLOCK_WRITE, &work->counts);
 	WB_STAT_ADD(path->stats, WB_STAT_BYPASSED_BYTES, work->end_bytes - request->cursor_bytes);
+	WB_STAT_ADD(path->stats, WB_STAT_BYPASSED_WRITES, 1);
 	request->cursor_bytes = work->end_bytes;
 	request->has_bypassed = true;
 }

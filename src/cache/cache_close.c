@@ -312,6 +312,7 @@ void wb_cache_free(struct wb_cache *cache)
 	wb_lock_clear(&cache->setting_lock);
 	wb_lock_clear(&cache->lock);
 	wb_lock_clear(&cache->pool_lock);
+	wb_lock_clear(&cache->path.streams_lock);
 	wb_busy_meter_clear(&cache->backing_meter);
 	wb_message_clear(&cache->message);
 	g_aligned_free(cache);

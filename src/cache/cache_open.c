@@ -499,6 +499,7 @@ struct wb_cache *wb_cache_new(const struct wb_cache_config *config)
 	wb_lock_init(&cache->setting_lock, WB_RANK_SETTING);
 	wb_lock_init(&cache->lock, WB_RANK_CACHE);
 	wb_lock_init(&cache->pool_lock, WB_RANK_POOL);
+	wb_lock_init(&cache->path.streams_lock, WB_RANK_STREAMS);
 	wb_message_init(&cache->message, config->clock);
 	wb_busy_meter_init(&cache->backing_meter, config->clock);
 	return cache;

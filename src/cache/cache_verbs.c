@@ -12,6 +12,8 @@
 static void apply_locked(struct wb_cache *cache)
 {
 	atomic_store(&cache->path.cache_mode, cache->tunables.cache_mode);
+	atomic_store(&cache->path.bypass_threshold_bytes,
+		     (uint64_t)cache->tunables.bypass_threshold << 10);
 	atomic_store(&cache->allow_writeback, cache->tunables.allow_writeback);
 	atomic_store(&cache->uses_modulator, cache->tunables.writeback_modulator);
 	atomic_store(&cache->writeback_threshold, cache->tunables.writeback_threshold);

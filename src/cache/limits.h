@@ -28,6 +28,16 @@
 
 #define WB_EXTENTS_MAX 8192u		/* pending discards, fragments counted */
 
+/* Sequential streams that are known at once; each write is compared with them. */
+#define WB_STREAMS_MAX 64u
+/* A write that is shorter does not go around the cache: the entry that has to be
+ * durable before would take the SSD as long as the hard disk takes for the data. */
+#define WB_STREAM_WRITE_BYTES_MIN (64u << 10)
+/* How far ahead of its stream a write is that has overtaken others. */
+#define WB_STREAM_AHEAD_BYTES (4u << 20)
+/* What a stream has to grow by between two syncs. */
+#define WB_STREAM_SYNC_BYTES (512u << 10)
+
 #define WB_READ_RUNS_MAX 32u		/* I/Os of one read piece */
 
 #define WB_WRITEBACK_DEPTH 32u

@@ -67,9 +67,45 @@ static void note_end(struct wb_request *request)
 			     wb_clock_now_ns(path->clock) - request->started_ns);
 }
 
-static bool goes_around(const struct wb_request *request)
+/* Of writes that belong to a long stream. One that has to be durable at once does
+ * not: it would wait for a flush of the backing. */
+static bool is_streaming(struct wb_request *request)
 {
-	return request->mode == WB_MODE_WRITEAROUND;
+	struct wb_data_path *path = request->path;
+	struct wb_stream_write write = {
+		.offset_bytes = request->pub.offset_bytes,
+		.length_bytes = request->pub.length_bytes,
+		.threshold_bytes = atomic_load_explicit(&path->bypass_threshold_bytes,
+							memory_order_relaxed),
+	};
+	enum wb_stream_verdict verdict;
+
+	if (!write.threshold_bytes || request->pub.flags & WB_REQUEST_FUA)
+		return false;
+	wb_lock_acquire(&path->streams_lock);
+	verdict = wb_streams_note(&path->streams, &write);
+	wb_lock_release(&path->streams_lock);
+	if (verdict == WB_STREAM_BEGINS)
+		WB_STAT_ADD(path->stats, WB_STAT_BYPASSED_STREAMS, 1);
+	request->around_min_bytes = wb_stream_write_min_bytes(write.threshold_bytes);
+	return verdict != WB_STREAM_SHORT;
+}
+
+static void note_sync(struct wb_data_path *path)
+{
+	if (!atomic_load_explicit(&path->bypass_threshold_bytes, memory_order_relaxed))
+		return;
+	wb_lock_acquire(&path->streams_lock);
+	wb_streams_note_sync(&path->streams);
+	wb_lock_release(&path->streams_lock);
+}
+
+static bool goes_around(struct wb_request *request)
+{
+	request->around_min_bytes = 0;
+	if (request->pub.op != WB_WRITE || request->path->bare || request->path->is_read_only)
+		return false;
+	return request->mode == WB_MODE_WRITEAROUND || is_streaming(request);
 }
 
 static void begin(struct wb_request *request)
@@ -83,7 +119,7 @@ static void begin(struct wb_request *request)
 		wb_read_path_begin(request);
 		break;
 	case WB_WRITE:
-		if (goes_around(request))
+		if (request->goes_around)
 			wb_bypass_path_begin(request);
 		else
 			wb_write_path_begin(request);
@@ -132,7 +168,7 @@ static enum wb_progress change(struct wb_request *request)
 	if (request->pub.op == WB_ZERO)
 		progress = wb_zero_path_run(request);
 	else
-		progress = goes_around(request) ? wb_bypass_path_run(request) :
+		progress = request->goes_around ? wb_bypass_path_run(request) :
 						  wb_write_path_run(request);
 	if (progress == WB_PROGRESS_DONE) {
 		request->is_through_gate = false;
@@ -274,6 +310,7 @@ static enum wb_submit_result start(struct wb_request *request, int *error)
 	request->has_bypassed = false;
 	request->mode = (enum wb_cache_mode)atomic_load_explicit(&request->path->cache_mode,
 								 memory_order_relaxed);
+	request->goes_around = goes_around(request);
 	request->sync_stage = WB_SYNC_NONE;
 	request->error = 0;
 	request->sync_target = 0;
@@ -295,8 +332,10 @@ enum wb_submit_result wb_request_start(struct wb_request *request, int *error)
 	}
 	count(request);
 	request->is_own = false;
-	if (request->pub.op == WB_SYNC)
+	if (request->pub.op == WB_SYNC) {
 		wb_sync_guess_synced(&request->path->sync_guess);
+		note_sync(request->path);
+	}
 	return start(request, error);
 }
 

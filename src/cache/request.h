@@ -25,6 +25,7 @@
 #include "cache/limits.h"
 #include "cache/mark_gate.h"
 #include "cache/park.h"
+#include "cache/streams.h"
 #include "cache/sync_guess.h"
 #include "cache/through.h"
 
@@ -63,6 +64,10 @@ struct wb_data_path {
 	/* atomic */
 	struct wb_sync_guess sync_guess;
 	_Atomic uint32_t cache_mode;	/* enum wb_cache_mode; for requests that begin */
+	_Atomic uint64_t bypass_threshold_bytes;	/* 0: streams go through the log too */
+
+	struct wb_lock streams_lock;
+	struct wb_streams streams;	/* under streams_lock */
 
 	/* WB_CLOSE_ABANDON: requests under way stand still, as after a death. */
 	atomic_bool is_abandoned;
@@ -185,6 +190,8 @@ struct wb_request {
 	bool is_through_gate;		/* of the mark; a change is under way */
 	unsigned gate_pass;
 	bool is_own;			/* of the cache: counted nowhere */
+	bool goes_around;		/* a WRITE, the cache, as far as it can */
+	uint64_t around_min_bytes;	/* in pieces that are no shorter between others */
 	bool has_bypassed;		/* some of it is on the backing alone */
 	enum wb_cache_mode mode;	/* when it began */
 	enum wb_sync_stage sync_stage;

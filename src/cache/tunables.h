@@ -43,6 +43,7 @@ struct wb_tunables {
 	uint32_t writeback_threshold;	/* percent that others may use the disk */
 	uint32_t writeback_batch;	/* MiB, in RAM */
 	uint32_t writeback_order;	/* enum wb_writeback_order */
+	uint32_t bypass_threshold;	/* KiB, of a stream; 0 = none goes around the cache */
 	uint32_t sync_interval_s;	/* age of unsynced data; 0 = no limit */
 	uint32_t barrier_deadline_ms;	/* of a write that has to be durable; 0 = none */
 	uint32_t superblock_interval_s;	/* the tail on the SSD; 0 = never */

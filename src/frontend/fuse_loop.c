@@ -3,12 +3,16 @@
 
 #include <errno.h>
 #include <glib.h>
+#include <linux/fuse.h>
 #include <stdatomic.h>
 
 #include "io/thread_ring.h"
 
 /* So many requests are taken before the disks get the reads among them. */
 #define BATCH_COUNT 8u
+
+_Static_assert(sizeof(struct fuse_in_header) + sizeof(struct fuse_write_in) ==
+	       WB_RECEIVE_HEADERS_BYTES, "data of a WRITE lies behind these");
 
 struct wb_fuse_loop {
 	/* constant after start */
@@ -48,11 +52,13 @@ static bool receive_one(struct wb_fuse_loop *loop, unsigned *taken)
 {
 	bool has_reads = wb_thread_ring_in_flight() > 0;
 	struct fuse_buf buffer;
+	char *start;
 	int result;
 
 	if (!received)
 		received = buffer_take(loop);
-	buffer = (struct fuse_buf){ .mem = received->memory, .size = WB_RECEIVE_LARGE_BYTES };
+	start = (char *)received->memory + WB_RECEIVE_START;
+	buffer = (struct fuse_buf){ .mem = start, .size = WB_RECEIVE_READ_BYTES };
 	result = wb_fuse_channel_receive(loop->config.channel, &buffer,
 					 has_reads ? WB_CHANNEL_LOOK : WB_CHANNEL_WAIT);
 	if (result == -EAGAIN && has_reads) {
@@ -66,7 +72,7 @@ static bool receive_one(struct wb_fuse_loop *loop, unsigned *taken)
 		return false;
 	/* libfuse reads into what it is given; memory of its own would be
 	 * unlocked and would leak. */
-	g_assert(buffer.mem == received->memory);
+	g_assert(buffer.mem == start);
 	if (loop->config.take)
 		loop->config.take(loop->config.arg, &buffer);
 	else

@@ -147,7 +147,7 @@ static void answer(struct wb_fuse_uring *uring, struct fuse_session *session,
 {
 	const struct fuse_in_header *header = request->mem;
 	const struct iovec whole = { request->mem, request->size };
-	struct iovec room = { request->mem, WB_RECEIVE_LARGE_BYTES };
+	struct iovec room = { request->mem, WB_RECEIVE_READ_BYTES };
 	bool is_init = header->opcode == FUSE_INIT, offered = is_offered(header, request);
 	struct fuse_out_header out = {
 		.len = sizeof out, .error = -EIO, .unique = header->unique,

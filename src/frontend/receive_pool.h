@@ -14,7 +14,12 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define WB_RECEIVE_LARGE_BYTES ((1u << 20) + 4096u)	/* libfuse: data + one page of headers */
+#define WB_RECEIVE_READ_BYTES ((1u << 20) + 4096u)	/* libfuse: data + one page of headers */
+/* Where a request is read to: the data of a WRITE then begins with a page, so that a
+ * disk can take it from there. */
+#define WB_RECEIVE_HEADERS_BYTES 80u		/* of a WRITE */
+#define WB_RECEIVE_START (4096u - WB_RECEIVE_HEADERS_BYTES)
+#define WB_RECEIVE_LARGE_BYTES (WB_RECEIVE_READ_BYTES + 4096u)
 #define WB_RECEIVE_MEDIUM_BYTES (128u << 10)
 #define WB_RECEIVE_SMALL_BYTES (16u << 10)
 

@@ -68,7 +68,9 @@ static bool goes_on(const struct run *run)
 
 /* Some moments are short, and much depends on what is true just then. */
 enum watch { WATCH_NOTHING, WATCH_SUPERBLOCK, WATCH_FLUSH, WATCH_FUA, WATCH_BACKING_FLUSH,
-	     WATCH_PUNCH, WATCH_FIRST_OF_SEGMENT, WATCH_CHECKPOINT, WATCH_COUNT };
+	     WATCH_PUNCH, WATCH_FIRST_OF_SEGMENT, WATCH_CHECKPOINT, WATCH_COUNT,
+	     /* chosen otherwise: */
+	     WATCH_AROUND };
 
 static bool is_watched(const struct run *run, const struct wb_store *store,
 		       const struct wb_io *io)
@@ -92,6 +94,9 @@ static bool is_watched(const struct run *run, const struct wb_store *store,
 		       io->offset_bytes >= run->sim.geometry.ring_offset &&
 		       (io->offset_bytes - run->sim.geometry.ring_offset) %
 				       run->sim.geometry.segment_bytes == 0;
+	case WATCH_AROUND:	/* between its entry, which is durable, and the backing */
+		return !is_cache && io->op == WB_IO_WRITE &&
+		       io->io_class == WB_IO_CLASS_USER_WRITE;
 	case WATCH_CHECKPOINT:
 		return is_cache && io->op != WB_IO_FLUSH &&
 		       io->offset_bytes >= run->sim.geometry.checkpoint_offset &&
@@ -114,6 +119,11 @@ static void on_submit(void *arg, const struct wb_store *store, const struct wb_i
 static void choose_watch(struct run *run)
 {
 	run->watch = WATCH_NOTHING;
+	if (!run->options->point && crash_settings_watches_stream(&run->settings)) {
+		run->watch = WATCH_AROUND;
+		run->watch_count = 1 + below(run, 12);
+		return;
+	}
 	if (run->options->point || !one_in(run, run->options->fills_ring ? 1 : 3))
 		return;
 	run->watch = 1 + (unsigned)below(run, WATCH_COUNT - 1);
@@ -230,6 +240,15 @@ static void submit_one(struct run *run)
 	uint64_t offset = 0, length = 0;
 	struct wb_sim_op *op;
 
+	if (crash_settings_stream(&run->settings, run->growth.image_bytes, &offset, &length)) {
+		op = wb_sim_prepare(&run->sim, WB_WRITE, 0, offset, length);
+		if (!op)
+			return;
+		fill(run, op);
+		run->report->requests++;
+		wb_sim_submit(op);
+		return;
+	}
 	if (kind != WB_SYNC)
 		choose_range(run, &offset, &length);
 	if (kind == WB_ZERO && one_in(run, 4))
@@ -284,7 +303,7 @@ static void check_backing_alone(struct run *run)
 static bool is_excused(struct run *run, const struct wb_sim_op *op)
 {
 	return crash_faults_excuse(&run->faults, op) ||
-	       (run->settings.uses_modes && run->failed_flushes > 0 &&
+	       (crash_settings_bypass(&run->settings) && run->failed_flushes > 0 &&
 		(op->op == WB_SYNC || op->flags & WB_REQUEST_FUA));
 }
 
@@ -377,6 +396,7 @@ static void die(struct run *run)
 	run->report->batches += stats.counter[WB_STAT_WRITEBACK_BATCHES];
 	run->report->parked += stats.counter[WB_STAT_PARKED_REQUESTS];
 	run->report->bypassed += stats.counter[WB_STAT_BYPASSED_BYTES];
+	run->report->streams += stats.counter[WB_STAT_BYPASSED_STREAMS];
 	run->report->segments = MAX(run->report->segments, stats.head_segment);
 	wb_sim_kill(&run->sim);
 }
@@ -538,7 +558,7 @@ static void work(struct run *run)
  * nobody knows, who has not lived through it. The power takes it for good. */
 static bool may_hold_lost_data(const struct run *run)
 {
-	return run->settings.uses_modes &&
+	return crash_settings_bypass(&run->settings) &&
 	       (run->has_failing_backing || run->failed_flushes > 0 || run->faults.is_in_trouble);
 }
 

@@ -33,7 +33,63 @@ void crash_settings_init(struct crash_settings *settings, const struct crash_opt
 	wb_prng_init(&settings->discard_prng, options->seed * 32452843);
 	settings->discards = wb_prng_below(&settings->discard_prng, 3) == 0;
 	wb_prng_init(&settings->plan_prng, options->seed * 49979687);
+	wb_prng_init(&settings->stream_prng, options->seed * 67867967);
+	settings->streams = options->point ? options->seed % 3 == 0 :
+					     wb_prng_below(&settings->stream_prng, 4) == 0;
 }
+
+/* --- streams ------------------------------------------------------------------------- */
+
+static uint64_t stream_below(struct crash_settings *settings, uint64_t limit)
+{
+	return wb_prng_below(&settings->stream_prng, limit);
+}
+
+static void choose_threshold(struct crash_settings *settings)
+{
+	static const uint32_t kib[] = { 0, 4, 4, 8, 16, 32 };
+
+	settings->sim->bypass_threshold = kib[stream_below(settings, G_N_ELEMENTS(kib))];
+}
+
+static void switch_bypass(struct crash_settings *settings)
+{
+	struct wb_tunables tunables;
+
+	choose_threshold(settings);
+	wb_cache_get_tunables(settings->sim->cache, &tunables);
+	tunables.bypass_threshold = settings->sim->bypass_threshold;
+	wb_cache_set_tunables(settings->sim->cache, &tunables);
+	settings->count++;
+}
+
+/* Mostly whole blocks; one that ends elsewhere leaves a block of which a part is in
+ * the log, for the next one to meet. */
+bool crash_settings_stream(struct crash_settings *settings, uint64_t image_bytes,
+			   uint64_t *offset_bytes, uint64_t *length_bytes)
+{
+	uint64_t *at;
+
+	if (!settings->streams || stream_below(settings, 2))
+		return false;
+	at = &settings->stream_at[stream_below(settings, 2)];
+	if (*at >= image_bytes || stream_below(settings, 30) == 0)
+		*at = stream_below(settings, (image_bytes + 4095) / 4096) * 4096;
+	*offset_bytes = *at;
+	*length_bytes = 4096 * (1 + stream_below(settings, 8));
+	if (stream_below(settings, 10) == 0)
+		*length_bytes += 1 + stream_below(settings, 4000);
+	*length_bytes = MIN(*length_bytes, image_bytes - *offset_bytes);
+	*at += *length_bytes;
+	return true;
+}
+
+bool crash_settings_watches_stream(struct crash_settings *settings)
+{
+	return settings->streams && stream_below(settings, 3) == 0;
+}
+
+/* --- modes, discards ---------------------------------------------------------------- */
 
 static void choose_mode(struct crash_settings *settings)
 {
@@ -46,6 +102,8 @@ void crash_settings_before_open(struct crash_settings *settings)
 		choose_mode(settings);
 	settings->sim->discards_cache = settings->discards &&
 					wb_prng_below(&settings->discard_prng, 5) > 0;
+	if (settings->streams)
+		choose_threshold(settings);
 }
 
 static void switch_discards(struct crash_settings *settings)
@@ -80,6 +138,8 @@ static void switch_mode(struct crash_settings *settings)
 	wb_cache_set_tunables(settings->sim->cache, &tunables);
 	settings->count++;
 }
+
+/* --- pace ---------------------------------------------------------------------------- */
 
 static void change_pace(struct crash_settings *settings)
 {
@@ -129,6 +189,8 @@ void crash_settings_step(struct crash_settings *settings)
 		switch_discards(settings);
 	if (wb_prng_below(&settings->plan_prng, 40) == 0)
 		change_plan(settings);
+	if (settings->streams && stream_below(settings, 40) == 0)
+		switch_bypass(settings);
 	if (!settings->is_paced)
 		return;
 	if (one_in(settings, 60))

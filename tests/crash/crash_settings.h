@@ -19,6 +19,9 @@ struct crash_settings {
 	bool discards;			/* places of the cache, in most lives */
 	struct wb_prng discard_prng;	/* as the others: of its own */
 	struct wb_prng plan_prng;	/* what is written back next; likewise */
+	bool streams;			/* some writes are sequential, and go around the cache */
+	struct wb_prng stream_prng;	/* of its own again */
+	uint64_t stream_at[2];		/* where each of two goes on */
 	uint64_t count;			/* of changes */
 };
 
@@ -28,5 +31,16 @@ void crash_settings_init(struct crash_settings *settings, const struct crash_opt
 void crash_settings_before_open(struct crash_settings *settings);
 /* With an open volume: perhaps something changes. */
 void crash_settings_step(struct crash_settings *settings);
+/* TRUE when the next request is a part of a stream, a WRITE of that range. */
+bool crash_settings_stream(struct crash_settings *settings, uint64_t image_bytes,
+			   uint64_t *offset_bytes, uint64_t *length_bytes);
+/* Whether the power is to go at a write around the cache. */
+bool crash_settings_watches_stream(struct crash_settings *settings);
+
+/* Something may be on the backing alone. */
+static inline bool crash_settings_bypass(const struct crash_settings *settings)
+{
+	return settings->uses_modes || settings->streams;
+}
 
 #endif

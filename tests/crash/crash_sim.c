@@ -151,8 +151,8 @@ static void tell_totals(void)
 	       "grew %lu times\n", sum->requests, sum->parked, sum->batches, sum->discards,
 	       sum->kills, sum->clean_stops, sum->checkpoints, sum->episodes, sum->refusals,
 	       sum->growths);
-	printf("# %lu KiB around the cache, %lu looks at the backing alone; %lu settings changed\n",
-	       sum->bypassed >> 10, sum->caches_lost, sum->settings);
+	printf("# %lu KiB around the cache, %lu streams, %lu looks at the backing alone; %lu settings changed\n",
+	       sum->bypassed >> 10, sum->streams, sum->caches_lost, sum->settings);
 	printf("# %lu seeds, %lu histories, %lu power cuts (%lu of them while opening, %lu while "
 	       "stopping), %lu failures\n", totals.seeds, totals.histories, sum->power_cuts,
 	       sum->cuts_while_opening, sum->cuts_while_stopping, totals.failures);
@@ -174,7 +174,7 @@ static void print_replay(int signal_number)
 static void run_check(void)
 {
 	tell(run_jobs(1, 400, run_seed), "random histories");
-	tell(run_jobs(1, 2, run_all_points), "short histories cut at every point");
+	tell(run_jobs(1, 3, run_all_points), "short histories cut at every point");
 	tell(is_found_out(WB_CRASHY_SWALLOWS_FLUSH, 0),
 	     "a cache disk that swallows FLUSH is found out");
 	tell(is_found_out(WB_CRASHY_IGNORES_FUA, 0), "a cache disk that ignores FUA is found out");

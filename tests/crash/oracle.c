@@ -19,8 +19,9 @@ struct version {
 	uint64_t settled_step;		/* from then on older ones are out of date */
 	uint64_t op_id;			/* 0: the base */
 	bool is_doubtful;		/* its flush has failed */
-	/* The bytes that it has itself; of the others nobody knows what lay below. */
-	uint32_t own_from, own_to;
+	/* For each byte whether it is known; of the others nobody knows what lay below,
+	 * when a part of the sector was written. NULL: all are. */
+	const uint8_t *known;
 };
 
 /* What came after the base; most sectors have nothing. */
@@ -86,8 +87,7 @@ struct wb_oracle *wb_oracle_new(uint64_t image_bytes)
 	oracle->sectors = g_new0(struct sector, oracle->sector_count);
 	oracle->base = g_malloc0(image_bytes);
 	for (uint64_t s = 0; s < oracle->sector_count; s++)
-		*add_version(oracle, s) = (struct version){ .data = oracle->base + s * SECTOR,
-							    .own_to = SECTOR };
+		*add_version(oracle, s) = (struct version){ .data = oracle->base + s * SECTOR };
 	oracle->added = g_ptr_array_new_with_free_func(g_free);
 	oracle->chunks = g_ptr_array_new_with_free_func(g_free);
 	oracle->fates = g_array_new(FALSE, TRUE, sizeof(struct op_fate));
@@ -110,7 +110,7 @@ void wb_oracle_grow(struct wb_oracle *oracle, uint64_t image_bytes, uint8_t fill
 
 		if (old % 8 && s / 8 == old / 8)
 			memset(data, 0, SECTOR);
-		*add_version(oracle, s) = (struct version){ .data = data, .own_to = SECTOR };
+		*add_version(oracle, s) = (struct version){ .data = data };
 	}
 }
 
@@ -148,6 +148,27 @@ static void settle(struct wb_oracle *oracle, const struct wb_sim_op *op,
 	}
 }
 
+/* Which bytes of a version are known that writes [from, to) of a sector over `below`.
+ * What is on its way around the cache, or was there when a flush failed, may be what
+ * the rest was read from, or not; and what was not known of an older version is not
+ * known of one that was made from it either. */
+static const uint8_t *known_bytes(struct wb_oracle *oracle, const struct version *below,
+				  uint64_t from, uint64_t to)
+{
+	bool is_sure = below->settled_step != UINT64_MAX;
+	uint8_t *known;
+
+	if (to - from == SECTOR || (is_sure && !below->known))
+		return NULL;
+	known = new_data(oracle);
+	if (is_sure)
+		memcpy(known, below->known, SECTOR);
+	else
+		memset(known, 0, SECTOR);
+	memset(known + from, 1, to - from);
+	return known;
+}
+
 void wb_oracle_progress(struct wb_oracle *oracle, const struct wb_sim_op *op,
 			const struct wb_sim_progress *progress)
 {
@@ -164,12 +185,11 @@ void wb_oracle_progress(struct wb_oracle *oracle, const struct wb_sim_op *op,
 		uint64_t bytes = MIN(SECTOR - in, progress->to_bytes - at);
 		const struct version *below = version_at(oracle, sector,
 							 version_count(oracle, sector) - 1);
-		bool is_sure = bytes == SECTOR || below->settled_step != UINT64_MAX;
-		const uint8_t *old = below->data;
+		const uint8_t *known = known_bytes(oracle, below, in, in + bytes);
 		uint8_t *data = new_data(oracle);
 
 		if (bytes < SECTOR)
-			memcpy(data, old, SECTOR);
+			memcpy(data, below->data, SECTOR);
 		if (op->op == WB_WRITE)
 			memcpy(data + in, op->data + (at - op->offset_bytes), bytes);
 		else
@@ -179,8 +199,7 @@ void wb_oracle_progress(struct wb_oracle *oracle, const struct wb_sim_op *op,
 			.high = is_in_log ? progress->high : UINT64_MAX,
 			.step = op->sim->step_count, .op_id = op->id,
 			.settled_step = is_in_log ? op->sim->step_count : UINT64_MAX,
-			.own_from = is_sure ? 0 : (uint32_t)in,
-			.own_to = is_sure ? SECTOR : (uint32_t)(in + bytes),
+			.known = known,
 		};
 		at += bytes;
 	}
@@ -255,9 +274,13 @@ void wb_oracle_doubt(struct wb_oracle *oracle)
 static bool matches(const struct version *version, const uint8_t *found, uint64_t from,
 		    uint64_t to)
 {
-	from = MAX(from, version->own_from);
-	to = MIN(to, version->own_to);
-	return from >= to || memcmp(version->data + from, found + from, to - from) == 0;
+	if (!version->known)
+		return memcmp(version->data + from, found + from, to - from) == 0;
+	for (; from < to; from++) {
+		if (version->known[from] && version->data[from] != found[from])
+			return false;
+	}
+	return true;
 }
 
 /* --- judging ------------------------------------------------------------------------- */

@@ -164,6 +164,7 @@ bool wb_sim_open(struct wb_sim *sim, GError **error)
 	config.tunables.allow_writeback = !sim->params.no_writeback;
 	config.tunables.cache_mode = sim->cache_mode;
 	config.tunables.discard_cache = sim->discards_cache;
+	config.tunables.bypass_threshold = sim->bypass_threshold;
 	config.tunables.discard_rate_mib_s = 0;
 	sim->cache = wb_cache_open(&config, error);
 	return sim->cache != NULL;
@@ -254,7 +255,7 @@ static bool is_going_around(const struct wb_sim_op *op)
 	const struct wb_bypass_work *work = &op->request->bypass;
 
 	return op->op == WB_WRITE && !op->is_finished &&
-	       op->request->mode == WB_MODE_WRITEAROUND &&
+	       op->request->goes_around &&
 	       (work->stage == WB_BYPASS_LOGGED || work->stage == WB_BYPASS_WRITTEN);
 }
 

@@ -102,6 +102,7 @@ struct wb_sim {
 	enum wb_cache_access access;	/* likewise */
 	enum wb_cache_mode cache_mode;	/* likewise */
 	bool discards_cache;		/* likewise, as fast as it can */
+	uint32_t bypass_threshold;	/* likewise */
 };
 
 /* A new, formatted volume; not opened. */
