@@ -25,6 +25,7 @@ void wb_cache_on_sealed(void *arg)
 {
 	struct wb_cache *cache = arg;
 
+	wb_cache_look_at_head(cache);
 	kick_flush(cache);
 	/* which waits for copies to end */
 	if (wb_flush_wants_relocation(cache->path.flush))
@@ -127,13 +128,17 @@ void wb_cache_on_backing_flushed(void *arg)
 bool wb_cache_flush_step(void *arg)
 {
 	struct wb_cache *cache = arg;
-	uint64_t wait_ns;
+	uint64_t wait_ns, slow_ns;
+	bool any;
 
 	wb_flush_run(cache->path.flush);
+	any = wb_cache_release_writers(cache, &slow_ns);
 	wait_ns = wb_flush_wait_ns(cache->path.flush);
+	if (slow_ns > 0 && (wait_ns == 0 || slow_ns < wait_ns))
+		wait_ns = slow_ns;
 	if (wait_ns > 0)
 		wb_worker_wake_in(cache->flush_worker, wait_ns);
-	return false;
+	return any;
 }
 
 static void end_verb_locked(struct wb_verb *verb, int error)
@@ -307,8 +312,8 @@ bool wb_cache_writeback_step(void *arg)
 
 	wb_flush_release_buffers(cache->path.flush);
 	any = relocate(cache);
-	any |= wb_reclaim_step(cache->reclaim, wb_cache_needs_room(cache) || is_low(cache) ?
-			      WB_URGENT : WB_CALM);
+	any |= wb_reclaim_step(cache->reclaim, wb_cache_needs_room(cache) || is_low(cache) ||
+			      wb_pressure_is_on(&cache->pressure) ? WB_URGENT : WB_CALM);
 	any |= wb_reclaim_record_step(cache->reclaim);
 	any |= wb_grow_step(cache->grow);
 	any |= wb_writeback_step(cache->writeback, wb_cache_writeback_wish(cache));
@@ -323,6 +328,7 @@ bool wb_cache_writeback_step(void *arg)
 	any |= look_after_drain(cache);
 	any |= look_after_scrub(cache);
 	any |= wb_place_discard_step(cache->place_discard);
+	wb_cache_look_at_progress(cache);
 	return any;
 }
 

@@ -302,6 +302,7 @@ void wb_cache_free(struct wb_cache *cache)
 	wb_segment_table_free(cache->path.segments);
 	if (cache->path.space) {
 		wb_mark_gate_clear(&cache->mark_gate);
+		wb_pressure_clear(&cache->pressure);
 		wb_park_list_clear(&cache->space);
 		wb_park_list_clear(&cache->extent_room);
 	}

@@ -285,6 +285,8 @@ static gboolean make_state(struct wb_cache *cache, const struct wb_recovery *rec
 	wb_mark_gate_init(&cache->mark_gate, cache->executor, cache->config.watch.mark_wanted,
 			  cache->config.watch.arg);
 	path->mark_gate = &cache->mark_gate;
+	wb_pressure_init(&cache->pressure, cache->executor, cache->config.clock, &cache->stats);
+	path->pressure = &cache->pressure;
 	path->space = &cache->space;
 	path->extent_room = &cache->extent_room;
 	path->cache_store = cache->config.cache_store;
@@ -410,6 +412,7 @@ static void wire(struct wb_cache *cache)
 	wb_segment_table_set_clock(cache->path.segments, cache->config.clock);
 	wb_log_set_sealed(cache->path.log, wb_cache_on_sealed, cache);
 	wb_flush_set_advanced(cache->path.flush, wb_cache_on_advanced, cache);
+	wb_pressure_set_first_waits(&cache->pressure, wb_cache_on_slowed, cache);
 	wb_flush_set_wait_began(cache->path.flush, wb_cache_on_wait_began, cache);
 	wb_reclaim_set_callbacks(cache->reclaim, wb_cache_on_ready, wb_cache_kick_writeback,
 				 wb_cache_on_no_room, cache);

@@ -8,6 +8,7 @@
 #include "cache/grow.h"
 #include "cache/modulator.h"
 #include "cache/place_discard.h"
+#include "cache/pressure.h"
 #include "cache/rate.h"
 #include "cache/reclaim.h"
 #include "cache/relocate.h"
@@ -20,6 +21,12 @@ struct wb_verb {
 	uint64_t asked, answered_from;	/* answered_from..asked: under way */
 	uint64_t done, failed;
 	bool is_running;
+};
+
+/* What the gate of slow writers was told of last. */
+struct wb_room_look {
+	uint64_t at_ns, tail_segment;
+	bool is_working;
 };
 
 struct wb_cache {
@@ -37,6 +44,7 @@ struct wb_cache {
 	struct wb_message message;
 	struct wb_park_list space, extent_room;
 	struct wb_mark_gate mark_gate;
+	struct wb_pressure pressure;
 	char *opening_note;
 	struct wb_recorder *recorder;
 	struct wb_reclaim *reclaim;
@@ -46,6 +54,7 @@ struct wb_cache {
 	struct wb_carry carry;
 	struct wb_busy_meter backing_meter;
 	uint64_t carried_segment;	/* writeback worker only; see wb_carry */
+	struct wb_room_look last_look;	/* writeback worker only */
 	struct wb_scrub *scrub;
 	struct wb_place_discard *place_discard;
 	struct wb_executor *executor;
@@ -88,7 +97,8 @@ struct wb_cache {
 
 	/* atomic */
 	atomic_bool allow_writeback, uses_modulator;
-	_Atomic uint32_t writeback_threshold;
+	_Atomic uint32_t writeback_threshold, slow_writes_percent, batch_mib;
+	_Atomic uint64_t looked_head;	/* the log's, of which the gate was told */
 	_Atomic enum wb_modulator_verdict modulator_verdict;	/* a copy */
 	_Atomic uint32_t sync_interval_s, superblock_interval_s;
 	atomic_bool is_stopping;	/* no new batch */
@@ -102,7 +112,7 @@ bool wb_cache_needs_room(struct wb_cache *cache);
 enum wb_writeback_ground {
 	WB_GROUND_STOPPING, WB_GROUND_MARK,	/* no */
 	WB_GROUND_NEED, WB_GROUND_DRAIN, WB_GROUND_SYNC,	/* all there is, now */
-	WB_GROUND_HIGH,				/* in any case */
+	WB_GROUND_HIGH, WB_GROUND_SLOW,		/* in any case */
 	WB_GROUND_NOT_ALLOWED, WB_GROUND_BUSY, WB_GROUND_LOOK,	/* not now */
 	WB_GROUND_FREE,				/* yes */
 };
@@ -112,6 +122,15 @@ enum wb_writeback_wish wb_cache_writeback_wish(struct wb_cache *cache);
 bool wb_cache_is_eager(struct wb_cache *cache);
 /* State, reason and load into the snapshot, of which the rest is there. */
 void wb_cache_describe_writeback(struct wb_cache *cache, struct wb_stats_snapshot *snapshot);
+
+/* cache_pressure.c: the gate of slow writers is told of the ring and of writeback: by
+ * whoever likes, when a record was sealed, by the writeback worker. */
+void wb_cache_look_at_room(struct wb_cache *cache);
+void wb_cache_look_at_head(struct wb_cache *cache);
+void wb_cache_look_at_progress(struct wb_cache *cache);
+/* Lets those go on whose turn it is; TRUE when there were some. `wait_ns`: until the
+ * next one's; 0: nobody waits. */
+bool wb_cache_release_writers(struct wb_cache *cache, uint64_t *wait_ns);
 
 /* cache_problems.c: what is wrong with the data, into the snapshot. */
 void wb_cache_list_problems(struct wb_cache *cache, struct wb_stats_snapshot *snapshot);
@@ -132,6 +151,7 @@ void wb_cache_on_no_room(void *arg);
 void wb_cache_on_zeros_done(void *arg);
 void wb_cache_kick_writeback(void *arg);
 void wb_cache_on_need_space(void *arg);
+void wb_cache_on_slowed(void *arg);
 void wb_cache_on_growth_wanted(void *arg, uint64_t bytes);
 void wb_cache_on_growth_shown(void *arg, uint64_t bytes);
 void wb_cache_on_growth_ended(void *arg, int error);

@@ -108,6 +108,16 @@ static uint64_t list_refused(struct wb_cache *cache, struct wb_stats_ranges *lis
 	return retry_at_ns;
 }
 
+static void look_at_pressure(struct wb_cache *cache, struct wb_stats_snapshot *snapshot)
+{
+	uint32_t waiting;
+	double rate;
+
+	wb_pressure_look(&cache->pressure, &waiting, &rate);
+	snapshot->slowed_writers = waiting;
+	snapshot->write_limit_bytes_per_s = (uint64_t)(rate * BLOCK);
+}
+
 void wb_cache_list_problems(struct wb_cache *cache, struct wb_stats_snapshot *snapshot)
 {
 	uint64_t now, pause_ns, retry_at_ns;
@@ -121,6 +131,7 @@ void wb_cache_list_problems(struct wb_cache *cache, struct wb_stats_snapshot *sn
 	now = wb_clock_now_ns(cache->config.clock);
 	snapshot->waiting_requests = wb_park_count(&cache->space) +
 				     wb_park_count(&cache->extent_room);
+	look_at_pressure(cache, snapshot);
 	snapshot->writeback_state = WB_WRITEBACK_IDLE;
 	if (!wb_writeback_is_idle(cache->writeback))
 		snapshot->writeback_state = WB_WRITEBACK_RUNNING;

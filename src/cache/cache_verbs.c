@@ -17,6 +17,8 @@ static void apply_locked(struct wb_cache *cache)
 	atomic_store(&cache->allow_writeback, cache->tunables.allow_writeback);
 	atomic_store(&cache->uses_modulator, cache->tunables.writeback_modulator);
 	atomic_store(&cache->writeback_threshold, cache->tunables.writeback_threshold);
+	atomic_store(&cache->slow_writes_percent, cache->tunables.slow_writes_percent);
+	atomic_store(&cache->batch_mib, cache->tunables.writeback_batch);
 	atomic_store(&cache->sync_interval_s, cache->tunables.sync_interval_s);
 	if (cache->path.flush)
 		wb_flush_set_company(cache->path.flush,
@@ -348,6 +350,7 @@ void wb_cache_tick(struct wb_cache *cache)
 		wb_flush_run(cache->path.flush);	/* what was paused after an error */
 	if (is_due(cache, cache->superblock_interval_s, &cache->last_recording_ns))
 		wb_reclaim_want_recording(cache->reclaim);
+	wb_cache_look_at_room(cache);
 	/* Parked requests look again: the disks' state may have changed. */
 	wb_park_wake_all(&cache->space);
 	wb_park_wake_all(&cache->extent_room);

@@ -50,6 +50,8 @@ enum wb_writeback_ground wb_cache_writeback_ground(struct wb_cache *cache)
 		return WB_GROUND_FREE;
 	if (used_percent(cache) > WB_DIRTY_HIGH_PERCENT)
 		return WB_GROUND_HIGH;
+	if (wb_pressure_is_on(&cache->pressure))	/* a very small ring */
+		return WB_GROUND_SLOW;
 	if (!cache->allow_writeback)
 		return WB_GROUND_NOT_ALLOWED;
 	return verdict == WB_MODULATOR_BUSY ? WB_GROUND_BUSY : WB_GROUND_LOOK;
@@ -69,6 +71,7 @@ static enum wb_writeback_wish wish_of(enum wb_writeback_ground ground)
 	case WB_GROUND_SYNC:
 		return WB_WRITEBACK_ALL;
 	case WB_GROUND_HIGH:
+	case WB_GROUND_SLOW:
 	case WB_GROUND_FREE:
 		return WB_WRITEBACK_CLOSED;
 	}
@@ -180,6 +183,10 @@ static void describe_ground(struct wb_cache *cache, enum wb_writeback_ground gro
 	case WB_GROUND_HIGH:
 		snprintf(reason, room, "%u %% of the cache is not written back, more than %u %%",
 			 used_percent(cache), WB_DIRTY_HIGH_PERCENT);
+		break;
+	case WB_GROUND_SLOW:
+		g_strlcpy(reason, "writers are slowed down: there is little room in the cache",
+			  room);
 		break;
 	case WB_GROUND_NOT_ALLOWED:
 		g_strlcpy(reason, "allow_writeback is off", room);

@@ -49,6 +49,10 @@
  * writeback is in others' way. */
 #define WB_DIRTY_HIGH_PERCENT 80u
 
+/* Writers are slowed while the ring has less room than slow_writes_percent leaves, or
+ * than two batches need; and while it has room for less than so many segments. */
+#define WB_SLOW_SEGMENTS_MIN 2u
+
 #define WB_SCRUB_BLOCKS 64u		/* one read of the scrubber: 256 KiB */
 
 /* Places of the ring that are discarded on the SSD at once: the log may have to

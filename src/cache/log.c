@@ -20,7 +20,7 @@ struct wb_log {
 
 	struct wb_lock lock __attribute__((aligned(WB_CACHE_LINE_BYTES)));
 	/* under lock */
-	uint64_t head_id;		/* newest segment; head_is_open: can take records */
+	_Atomic uint64_t head_id;	/* newest segment; head_is_open: can take records */
 	bool head_is_open;
 	uint32_t head_ram_index;
 	uint32_t head_reserve;		/* of the use that opened the head */
@@ -357,6 +357,11 @@ void wb_log_get_head(struct wb_log *log, struct wb_log_head *head)
 	head->next_block = log->head_is_open ? log->next_block : log->geometry.segment_blocks;
 	head->has_open_record = log->open != NULL;
 	wb_lock_release(&log->lock);
+}
+
+uint64_t wb_log_head_segment(struct wb_log *log)
+{
+	return atomic_load_explicit(&log->head_id, memory_order_relaxed);
 }
 
 /* While the log is held its records may be moving elsewhere. An object that was

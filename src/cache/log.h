@@ -119,6 +119,7 @@ struct wb_log_head {
 	bool has_open_record;
 };
 void wb_log_get_head(struct wb_log *log, struct wb_log_head *head);
+uint64_t wb_log_head_segment(struct wb_log *log);	/* of it, without the lock */
 /* How many blocks of the newest segment, if that is `segment_id`, lie in records
  * <= `sequence`, which is durable. */
 uint32_t wb_log_head_blocks(struct wb_log *log, uint64_t segment_id, uint64_t sequence);

@@ -149,10 +149,38 @@ static enum wb_gate_answer enter_gate(struct wb_request *request)
 	return answer;
 }
 
+static uint32_t blocks_of(const struct wb_request *request)
+{
+	uint64_t first = request->pub.offset_bytes / WB_BLOCK_BYTES;
+	uint64_t last = (wb_request_end_bytes(request) - 1) / WB_BLOCK_BYTES;
+	/* A record of its own, with its header. */
+	uint64_t header = request->pub.flags & WB_REQUEST_FUA ? 1 : 0;
+
+	return (uint32_t)(last - first + 1 + header);
+}
+
+/*
+ * TRUE: it waits, and has passed when it runs again. A write with FUA is no exception:
+ * it takes the more room of the ring, and many of them would have it run empty for all
+ * others. A discard gives back more than it takes; what goes around the cache takes
+ * next to nothing, and a sync nothing at all.
+ */
+static bool is_held_by_pressure(struct wb_request *request)
+{
+	if (!wb_pressure_is_on(request->path->pressure) || request->is_through_pressure)
+		return false;
+	request->is_through_pressure = true;
+	return request->pub.op == WB_WRITE && !request->goes_around &&
+	       wb_pressure_holds(request->path->pressure, &request->slowed, &request->task,
+				 blocks_of(request));
+}
+
 static enum wb_progress change(struct wb_request *request)
 {
 	enum wb_progress progress;
 
+	if (!request->is_through_gate && is_held_by_pressure(request))
+		return WB_PROGRESS_WAITS;
 	if (!request->is_through_gate &&
 	    wb_through_parks(request->path->through, &request->parked))
 		return WB_PROGRESS_WAITS;
@@ -305,6 +333,7 @@ static enum wb_submit_result start(struct wb_request *request, int *error)
 {
 	request->started_ns = wb_clock_now_ns(request->path->clock);
 	request->was_parked = false;
+	request->is_through_pressure = false;
 	request->room_refusals = atomic_load(&request->path->room_refusals);
 	request->is_through_gate = false;
 	request->has_bypassed = false;

@@ -26,6 +26,7 @@
 #include "cache/mark_gate.h"
 #include "cache/park.h"
 #include "cache/streams.h"
+#include "cache/pressure.h"
 #include "cache/sync_guess.h"
 #include "cache/through.h"
 
@@ -53,6 +54,7 @@ struct wb_data_path {
 	struct wb_park_list *space;	/* requests that wait for room in the log */
 	struct wb_park_list *extent_room;	/* discards: in the extent table */
 	struct wb_mark_gate *mark_gate;	/* before all that changes data */
+	struct wb_pressure *pressure;	/* before writes to the log */
 	/* atomic: how often those who wait for room were told that there is none */
 	_Atomic uint32_t room_refusals;
 	/* Somebody waits for room: flush, write back, reclaim. */
@@ -186,6 +188,7 @@ struct wb_request {
 
 	uint64_t started_ns;
 	bool was_parked;		/* has its turn before newcomers */
+	bool is_through_pressure;
 	uint32_t room_refusals;		/* when it began */
 	bool is_through_gate;		/* of the mark; a change is under way */
 	unsigned gate_pass;
@@ -201,6 +204,7 @@ struct wb_request {
 	_Atomic uint32_t io_count;	/* own I/Os in flight, + 1 while starting */
 	struct wb_task task;
 	struct wb_parked parked;
+	struct wb_slowed slowed;
 	struct wb_sync_waiter waiter;
 	struct wb_through_waiter through;
 	struct wb_backing_waiter backing_waiter;

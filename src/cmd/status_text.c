@@ -336,6 +336,20 @@ static void writeback_row(struct output *out, JsonNode *stats)
 		    wb_client_text(stats, "writeback_reason"));
 }
 
+/* While there is room enough there is nothing to say. */
+static void writers_row(struct output *out, JsonNode *stats)
+{
+	uint64_t limit = is_known(stats, "write_limit_bytes_per_s") ?
+			 wb_client_number(stats, "write_limit_bytes_per_s") : 0;
+	uint64_t waiting = wb_client_number(stats, "slowed_writers");
+	char size[WB_SIZE_TEXT_BYTES];
+
+	if (limit)
+		row(out, WARNING, "writers", "slowed down to %s/s, because the cache is nearly "
+		    "full of what is not written back; %" PRIu64 " wait for their turn",
+		    wb_size_format(limit, size), waiting);
+}
+
 static void space_row(struct output *out, JsonNode *stats)
 {
 	const char *state = wb_client_text_in(stats, "backing_space", "state");
@@ -367,6 +381,7 @@ void wb_status_text_append(GString *text, const char *mount_point, JsonNode *sta
 		dirty_rows(&out, stats);
 	}
 	writeback_row(&out, stats);
+	writers_row(&out, stats);
 	read_rows(&out, stats);
 	written_rows(&out, stats);
 	discard_row(&out, stats);

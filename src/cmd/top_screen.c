@@ -176,6 +176,8 @@ static int draw_writeback(const struct wb_top_view *view, int y)
 	const char *reason = wb_client_text(view->stats, "writeback_reason");
 	uint64_t seconds = wb_client_number(view->stats, "clean_in_s");
 	uint64_t waiting = wb_client_number(view->stats, "waiting_requests");
+	uint64_t limit = wb_client_number(view->stats, "write_limit_bytes_per_s");
+	char size[WB_SIZE_TEXT_BYTES];
 	/* It ends before what stands at the right. */
 	int room = MAX(COLS - LABEL_WIDTH - (int)strlen(state) - 3 - (seconds > 0 ? 25 : 0), 0);
 
@@ -184,6 +186,9 @@ static int draw_writeback(const struct wb_top_view *view, int y)
 	if (seconds > 0)
 		putf(y, COLS - 24, 0, "clean in %" G_GUINT64_FORMAT ":%02u", seconds / 60,
 		     (unsigned)(seconds % 60));
+	if (limit > 0)
+		putf(y + 1, LABEL_WIDTH + 1, PAIR_BUSY, "writers are slowed down to %s/s",
+		     wb_size_format(limit, size));
 	if (waiting > 0)
 		putf(y + 1, LABEL_WIDTH + 1, PAIR_BAD, "%" G_GUINT64_FORMAT " requests wait for room",
 		     waiting);

@@ -112,6 +112,9 @@ static const struct counter counters[] = {
 	  "Blocks of which a write gave only a part." },
 	{ WB_STAT_PARKED_REQUESTS, "parked_requests", NULL,
 	  "Requests that had to wait for space." },
+	{ WB_STAT_SLOWED_REQUESTS, "slowed_requests", NULL,
+	  "Writes that had to wait for their turn, because the ring was nearly full." },
+	{ WB_STAT_SLOWED_NS, "slowed_seconds", "seconds", "How long they waited, all together." },
 	{ WB_STAT_WRITEBACK_BATCHES, "writeback_batches", NULL, "Batches written back." },
 	{ WB_STAT_WRITEBACK_BLOCKS, "writeback_blocks", "blocks", "Blocks written back." },
 	{ WB_STAT_CARRIED_BLOCKS, "carried_blocks", "blocks",
@@ -149,7 +152,11 @@ static void add_counters(struct output *output, const struct wb_stats_snapshot *
 		if (!counter)
 			continue;
 		begin(output, counter->name, "counter", counter->unit, counter->help);
-		sample(output, counter->name, "_total", "", s->counter[i]);
+		if (g_strcmp0(counter->unit, "seconds"))
+			sample(output, counter->name, "_total", "", s->counter[i]);
+		else
+			sample_double(output, counter->name, "_total", "",
+				      (double)s->counter[i] / 1e9);
 	}
 }
 
@@ -273,6 +280,12 @@ static void add_levels(struct output *output, const struct wb_stats_snapshot *s)
 	gauge(output, "free_ram_buffers", "buffers", "Free RAM buffers.", s->ram_buffers_free);
 	gauge(output, "waiting_requests", "requests", "Requests that wait for room in the cache.",
 	      s->waiting_requests);
+	gauge(output, "slowed_writers", NULL,
+	      "Writes that wait for their turn, because the ring is nearly full.",
+	      s->slowed_writers);
+	gauge(output, "write_limit_bytes", "bytes",
+	      "What writers may write in each second now; 0: there is no limit.",
+	      s->write_limit_bytes_per_s);
 	gauge(output, "lost_blocks", "blocks",
 	      "Blocks whose newest data cannot be read from the cache.", s->bad_ranges.blocks);
 	gauge(output, "refused_blocks", "blocks",

@@ -176,6 +176,8 @@ static void add_problems(JsonObject *root, const struct wb_stats_snapshot *s)
 	json_object_set_array_member(root, "writeback_error_ranges",
 				     ranges_array(&s->refused_ranges));
 	set_number(root, "waiting_requests", s->waiting_requests);
+	set_number(root, "slowed_writers", s->slowed_writers);
+	set_number(root, "write_limit_bytes_per_s", s->write_limit_bytes_per_s);
 	json_object_set_string_member(space, "state", wb_backing_space_name(&s->backing_space));
 	set_number(space, "free_bytes", s->backing_space.free_bytes);
 	set_number(space, "needed_bytes", s->backing_space.needed_bytes);

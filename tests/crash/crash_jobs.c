@@ -33,6 +33,7 @@ void crash_totals_add(struct crash_totals *totals, const struct crash_report *re
 	sum->requests += report->requests;
 	sum->batches += report->batches;
 	sum->parked += report->parked;
+	sum->slowed += report->slowed;
 	sum->settings += report->settings;
 	sum->caches_lost += report->caches_lost;
 	sum->bypassed += report->bypassed;

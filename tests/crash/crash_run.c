@@ -395,6 +395,7 @@ static void die(struct run *run)
 	run->report->discards += stats.counter[WB_STAT_CACHE_DISCARDS];
 	run->report->batches += stats.counter[WB_STAT_WRITEBACK_BATCHES];
 	run->report->parked += stats.counter[WB_STAT_PARKED_REQUESTS];
+	run->report->slowed += stats.counter[WB_STAT_SLOWED_REQUESTS];
 	run->report->bypassed += stats.counter[WB_STAT_BYPASSED_BYTES];
 	run->report->streams += stats.counter[WB_STAT_BYPASSED_STREAMS];
 	run->report->segments = MAX(run->report->segments, stats.head_segment);

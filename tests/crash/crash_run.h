@@ -27,7 +27,7 @@ struct crash_report {
 	uint64_t points;	/* passed in the first life */
 	uint64_t power_cuts, cuts_while_opening, cuts_while_stopping, kills, clean_stops;
 	uint64_t checkpoints;	/* that an opening took the state from */
-	uint64_t requests, segments, batches, parked, discards;
+	uint64_t requests, segments, batches, parked, slowed, discards;
 	uint64_t episodes;	/* of failing disks */
 	uint64_t growths;	/* of the image */
 	uint64_t refusals;	/* while a disk failed */

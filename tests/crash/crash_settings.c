@@ -36,6 +36,8 @@ void crash_settings_init(struct crash_settings *settings, const struct crash_opt
 	wb_prng_init(&settings->stream_prng, options->seed * 67867967);
 	settings->streams = options->point ? options->seed % 3 == 0 :
 					     wb_prng_below(&settings->stream_prng, 4) == 0;
+	wb_prng_init(&settings->slow_prng, options->seed * 86028121);
+	settings->slows_writes = wb_prng_below(&settings->slow_prng, 2) == 0;
 }
 
 /* --- streams ------------------------------------------------------------------------- */
@@ -96,6 +98,14 @@ static void choose_mode(struct crash_settings *settings)
 	settings->sim->cache_mode = (enum wb_cache_mode)below(settings, 3);
 }
 
+/* From so much of a ring of a few segments on that it happens. */
+static uint32_t choose_slowness(struct crash_settings *settings)
+{
+	static const uint32_t percents[] = { 0, 1, 30, 50, 85 };
+
+	return percents[wb_prng_below(&settings->slow_prng, 5)];
+}
+
 void crash_settings_before_open(struct crash_settings *settings)
 {
 	if (settings->uses_modes)
@@ -104,6 +114,8 @@ void crash_settings_before_open(struct crash_settings *settings)
 					wb_prng_below(&settings->discard_prng, 5) > 0;
 	if (settings->streams)
 		choose_threshold(settings);
+	if (settings->slows_writes)
+		settings->sim->slow_writes_percent = choose_slowness(settings);
 }
 
 static void switch_discards(struct crash_settings *settings)
@@ -124,6 +136,16 @@ static void change_plan(struct crash_settings *settings)
 	wb_cache_get_tunables(settings->sim->cache, &tunables);
 	tunables.writeback_order = wb_prng_below(&settings->plan_prng, 3) == 0 ?
 				   WB_ORDER_SEGMENTS : WB_ORDER_SWEEP;
+	wb_cache_set_tunables(settings->sim->cache, &tunables);
+	settings->count++;
+}
+
+static void change_slowness(struct crash_settings *settings)
+{
+	struct wb_tunables tunables;
+
+	wb_cache_get_tunables(settings->sim->cache, &tunables);
+	tunables.slow_writes_percent = choose_slowness(settings);
 	wb_cache_set_tunables(settings->sim->cache, &tunables);
 	settings->count++;
 }
@@ -191,6 +213,8 @@ void crash_settings_step(struct crash_settings *settings)
 		change_plan(settings);
 	if (settings->streams && stream_below(settings, 40) == 0)
 		switch_bypass(settings);
+	if (settings->slows_writes && wb_prng_below(&settings->slow_prng, 60) == 0)
+		change_slowness(settings);
 	if (!settings->is_paced)
 		return;
 	if (one_in(settings, 60))

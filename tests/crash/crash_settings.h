@@ -22,6 +22,8 @@ struct crash_settings {
 	bool streams;			/* some writes are sequential, and go around the cache */
 	struct wb_prng stream_prng;	/* of its own again */
 	uint64_t stream_at[2];		/* where each of two goes on */
+	bool slows_writes;		/* while the ring is nearly full, in most lives */
+	struct wb_prng slow_prng;
 	uint64_t count;			/* of changes */
 };
 

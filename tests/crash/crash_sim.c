@@ -146,13 +146,14 @@ static void tell_totals(void)
 {
 	const struct crash_report *sum = &totals.sum;
 
-	printf("# %lu requests (%lu parked), %lu batches, %lu places discarded; %lu kills, %lu "
-	       "clean stops, %lu checkpoints used; disks failed %lu times, %lu refusals; the image "
-	       "grew %lu times\n", sum->requests, sum->parked, sum->batches, sum->discards,
-	       sum->kills, sum->clean_stops, sum->checkpoints, sum->episodes, sum->refusals,
-	       sum->growths);
-	printf("# %lu KiB around the cache, %lu streams, %lu looks at the backing alone; %lu settings changed\n",
-	       sum->bypassed >> 10, sum->streams, sum->caches_lost, sum->settings);
+	printf("# %lu requests (%lu parked, %lu slowed), %lu batches, %lu places discarded; "
+	       "%lu kills, %lu clean stops, %lu checkpoints used; disks failed %lu times, %lu "
+	       "refusals; the image grew %lu times\n", sum->requests, sum->parked, sum->slowed,
+	       sum->batches, sum->discards, sum->kills, sum->clean_stops, sum->checkpoints,
+	       sum->episodes, sum->refusals, sum->growths);
+	printf("# %lu KiB around the cache, %lu streams, %lu looks at the backing alone; %lu "
+	       "settings changed\n", sum->bypassed >> 10, sum->streams, sum->caches_lost,
+	       sum->settings);
 	printf("# %lu seeds, %lu histories, %lu power cuts (%lu of them while opening, %lu while "
 	       "stopping), %lu failures\n", totals.seeds, totals.histories, sum->power_cuts,
 	       sum->cuts_while_opening, sum->cuts_while_stopping, totals.failures);

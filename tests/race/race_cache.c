@@ -199,6 +199,8 @@ static gpointer control_main(gpointer data)
 			tunables.allow_writeback = wb_prng_below(&prng, 3) != 0;
 			tunables.sync_interval_s = (uint32_t)wb_prng_below(&prng, 3);
 			tunables.barrier_deadline_ms = (uint32_t)wb_prng_below(&prng, 3);
+			tunables.slow_writes_percent =
+				(uint32_t)wb_prng_below(&prng, 3) * 30;
 			tunables.discard_cache = wb_prng_below(&prng, 3) != 0;
 			tunables.discard_rate_mib_s = (uint32_t)wb_prng_below(&prng, 3);
 			wb_cache_set_tunables(cache, &tunables);

@@ -103,6 +103,7 @@ struct wb_sim {
 	enum wb_cache_mode cache_mode;	/* likewise */
 	bool discards_cache;		/* likewise, as fast as it can */
 	uint32_t bypass_threshold;	/* likewise */
+	unsigned slow_writes_percent;	/* likewise; 0: writers are not slowed */
 };
 
 /* A new, formatted volume; not opened. */

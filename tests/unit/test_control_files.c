@@ -191,7 +191,7 @@ Test(control_files, stats_json_names_bad_and_refused_ranges)
 		.refused_ranges = { .blocks = 2, .count = 2,
 				    .range = { { 4096, 4096, -5, 7 }, { 40960, 4096, -28, 1 } } },
 		.writeback_state = WB_WRITEBACK_PAUSED, .retry_in_ms = 1500,
-		.waiting_requests = 4,
+		.waiting_requests = 4, .slowed_writers = 6, .write_limit_bytes_per_s = 4096000,
 		.backing_space = { WB_SPACE_LOW, 1000, 500 },
 	};
 	JsonObject *stats = stats_of(&snapshot, &facts), *space;
@@ -209,6 +209,8 @@ Test(control_files, stats_json_names_bad_and_refused_ranges)
 	cr_expect_str_eq(json_object_get_string_member(stats, "writeback_state"), "paused");
 	cr_expect_eq(json_object_get_int_member(stats, "writeback_retry_ms"), 1500);
 	cr_expect_eq(json_object_get_int_member(stats, "waiting_requests"), 4);
+	cr_expect_eq(json_object_get_int_member(stats, "slowed_writers"), 6);
+	cr_expect_eq(json_object_get_int_member(stats, "write_limit_bytes_per_s"), 4096000);
 	space = json_object_get_object_member(stats, "backing_space");
 	cr_expect_str_eq(json_object_get_string_member(space, "state"), "low");
 	cr_expect_eq(json_object_get_int_member(space, "free_bytes"), 1000);

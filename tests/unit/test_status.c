@@ -68,6 +68,18 @@ Test(status, the_mode_is_said_and_what_went_around_the_cache)
 	cr_expect_null(strstr(back, "around"));
 }
 
+Test(status, that_writers_are_slowed_is_said_while_they_are)
+{
+	g_autofree char *slow = status(VOLUME ",\"write_limit_bytes_per_s\":2097152,"
+				       "\"slowed_writers\":12", WB_STATUS_PLAIN);
+	g_autofree char *fast = status(VOLUME ",\"write_limit_bytes_per_s\":0,"
+				       "\"slowed_writers\":0", WB_STATUS_PLAIN);
+
+	expect(slow, "\nwriters            slowed down to 2 MiB/s, because the cache is nearly "
+		     "full of what is not written back; 12 wait for their turn\n");
+	cr_expect_null(strstr(fast, "\nwriters "));
+}
+
 Test(status, discards_are_told_of_where_they_were_asked_for)
 {
 	g_autofree char *off = status(VOLUME ",\"discard_cache_state\":\"off\"",
