@@ -8,7 +8,7 @@
 #include "frontend/fuse_operations.h"
 #include "frontend/fuse_uring.h"
 
-#define THREADS_MIN 3u		/* one may be waiting for a sync */
+#define THREADS_MIN 2u		/* one may be waiting for a sync */
 #define THREADS_MAX 4u
 #define LARGE_BUFFERS 9u		/* beside one for each thread */
 #define SMALL_BUFFERS 128u
