@@ -8,6 +8,8 @@
 
 #include "cmd/report.h"
 
+#define STALE_TRIES 10u
+
 static void fail_on(GError **error, const char *mount_point, const char *path, int errnum)
 {
 	if (errnum == ENOTCONN || errnum == ECONNABORTED)
@@ -24,21 +26,35 @@ static void fail_on(GError **error, const char *mount_point, const char *path, i
 			    g_strerror(errnum));
 }
 
+/* 0 or an errno. */
+static int read_whole(const char *path, GString *text)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	char piece[16384];
+	ssize_t n = -1;
+	int result;
+
+	g_string_truncate(text, 0);
+	while (fd >= 0 && (n = read(fd, piece, sizeof piece)) > 0)
+		g_string_append_len(text, piece, n);
+	result = n < 0 ? errno : 0;
+	if (fd >= 0)
+		close(fd);
+	return result;
+}
+
+/* ESTALE: another daemon took over in the middle of it. */
 char *wb_client_read(const char *mount_point, const char *name, GError **error)
 {
 	g_autofree char *path = g_build_filename(mount_point, ".wbfs", name, NULL);
 	g_autoptr(GString) text = g_string_new(NULL);
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	char piece[16384];
-	ssize_t n = -1;
+	int result = ESTALE;
 
-	while (fd >= 0 && (n = read(fd, piece, sizeof piece)) > 0)
-		g_string_append_len(text, piece, n);
-	if (n < 0)
-		fail_on(error, mount_point, path, errno);
-	if (fd >= 0)
-		close(fd);
-	return n < 0 ? NULL : g_string_free(g_steal_pointer(&text), FALSE);
+	for (unsigned i = 0; i < STALE_TRIES && result == ESTALE; i++)
+		result = read_whole(path, text);
+	if (result)
+		fail_on(error, mount_point, path, result);
+	return result ? NULL : g_string_free(g_steal_pointer(&text), FALSE);
 }
 
 char *wb_client_read_stats(const char *mount_point, GError **error)
@@ -151,6 +167,13 @@ const char *wb_client_text(JsonNode *stats, const char *key)
 uint64_t wb_client_number_in(JsonNode *stats, const char *object, const char *key)
 {
 	return number(member(inner(stats, object), key));
+}
+
+double wb_client_double_in(JsonNode *stats, const char *object, const char *key)
+{
+	JsonNode *node = member(inner(stats, object), key);
+
+	return node ? json_node_get_double(node) : 0;
 }
 
 const char *wb_client_text_in(JsonNode *stats, const char *object, const char *key)

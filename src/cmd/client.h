@@ -26,6 +26,7 @@ bool wb_client_bool(JsonNode *stats, const char *key);
 const char *wb_client_text(JsonNode *stats, const char *key);
 /* stats.OBJECT.KEY */
 uint64_t wb_client_number_in(JsonNode *stats, const char *object, const char *key);
+double wb_client_double_in(JsonNode *stats, const char *object, const char *key);
 const char *wb_client_text_in(JsonNode *stats, const char *object, const char *key);
 
 #endif

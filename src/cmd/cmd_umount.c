@@ -58,14 +58,21 @@ static bool unmount(const char *mount_point, const struct wb_options *options, G
 		       "device, umount for a mount); it goes on running", mount_point, users);
 }
 
-/* The descriptor was opened while the daemon was known to live, so it cannot
- * mean a process that got the same number later. */
-static void wait_until_gone(int pidfd)
+/* Opened while the daemon is known to live, so that it cannot mean a process that gets
+ * the same number later. 0: there is none. */
+static int open_process(uint64_t pid)
+{
+	return pid ? (int)syscall(SYS_pidfd_open, (pid_t)pid, 0) : -1;
+}
+
+static void wait_until_gone(int pidfd, bool is_ending)
 {
 	struct pollfd poll_fd = { .fd = pidfd, .events = POLLIN };
 
-	while (pidfd >= 0 && poll(&poll_fd, 1, -1) < 0 && errno == EINTR)
+	while (is_ending && pidfd >= 0 && poll(&poll_fd, 1, -1) < 0 && errno == EINTR)
 		;
+	if (pidfd >= 0)
+		close(pidfd);
 }
 
 /* The daemon leaves one word about how it ended: the clean flag. */
@@ -98,7 +105,7 @@ static bool stop(const char *mount_point, const struct wb_options *options, GErr
 	g_autoptr(JsonNode) stats = wb_client_get_stats(mount_point, error);
 	const char *cache_path;
 	bool ok, is_read_only, is_flushed;
-	int pidfd;
+	int worker, keeper;
 
 	if (!stats)
 		return false;
@@ -106,12 +113,12 @@ static bool stop(const char *mount_point, const struct wb_options *options, GErr
 	cache_path = wb_client_text_in(stats, "cache", "path");
 	is_read_only = wb_client_bool(stats, "read_only");
 	is_flushed = *cache_path || is_read_only || wb_flush_one(mount_point) == WB_EXIT_DONE;
-	pidfd = (int)syscall(SYS_pidfd_open, (pid_t)wb_client_number(stats, "worker_pid"), 0);
+	worker = open_process(wb_client_number(stats, "worker_pid"));
+	keeper = open_process(wb_client_number_in(stats, "keeper", "pid"));
 	ok = unmount(mount_point, options, error);
-	if (ok)
-		wait_until_gone(pidfd);
-	if (pidfd >= 0)
-		close(pidfd);
+	/* One that dies now has another follow it, and only the keeper sees the end. */
+	wait_until_gone(worker, ok);
+	wait_until_gone(keeper, ok);
 	if (ok && !is_flushed)
 		return wb_fail(error, "unmounted, but writes that were not synced before may be "
 			       "missing on %s", wb_client_text_in(stats, "backing", "path"));

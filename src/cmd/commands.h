@@ -24,6 +24,7 @@ int wb_cmd_dump(const struct wb_options *options);
 int wb_cmd_rescue(const struct wb_options *options);
 int wb_cmd_detach(const struct wb_options *options);
 int wb_cmd_resize(const struct wb_options *options);
+int wb_cmd_upgrade(const struct wb_options *options);
 /* `wbfs umount` of one mount, as umount(8) asks for it too. */
 int wb_umount_one(const char *mount_point, const struct wb_options *options);
 /* `wbfs flush` of one mount: a stop without a cache needs it too. */

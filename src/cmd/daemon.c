@@ -12,8 +12,8 @@
 #include "cmd/cache_loss.h"
 #include "cmd/commands.h"
 #include "cmd/disk_load.h"
+#include "cmd/kept.h"
 #include "cmd/mark_keeper.h"
-#include "cmd/notify.h"
 #include "cmd/process.h"
 #include "cmd/report.h"
 #include "cmd/space_watch.h"
@@ -22,8 +22,11 @@
 #include "frontend/fuse_frontend.h"
 #include "frontend/stats_json.h"
 #include "io/store_uring.h"
+#include "keeper/link.h"
+#include "keeper/notify.h"
 
 #define TICK_MS 250u
+#define HAND_OVER_US (10 * G_USEC_PER_SEC)
 #define RAM_BUFFER_DEFAULT_BYTES (UINT64_C(64) << 20)
 
 struct wb_daemon {
@@ -37,7 +40,10 @@ struct wb_daemon {
 	struct wb_disk_load disk_load;
 	bool is_in_background;
 	struct wb_mount_facts facts;
-	guint sources[3];		/* signals, tick; 0 = none */
+	guint sources[4];		/* signals, tick, the keeper; 0 = none */
+	struct wb_kept *kept;		/* NULL: nobody keeps this process */
+	bool is_unmounted;		/* by us; its end is on its way */
+	bool must_hand_over;
 
 	/* atomic */
 	_Atomic(struct wb_fuse *) fuse;	/* NULL before it serves */
@@ -207,6 +213,96 @@ static void ended(void *arg)
 	g_main_context_wakeup(NULL);
 }
 
+/* --- the keeper ----------------------------------------------------------------------- */
+
+static int upgrade_asked(void *arg, const char *program)
+{
+	struct wb_daemon *daemon = arg;
+
+	return wb_kept_ask_upgrade(daemon->kept, program);
+}
+
+static void tunables_set(void *arg)
+{
+	struct wb_daemon *daemon = arg;
+	struct wb_tunables tunables;
+
+	wb_cache_get_tunables(daemon->cache, &tunables);
+	wb_kept_note_tunables(daemon->kept, &tunables);
+}
+
+/* Until this mount is unmounted it is one that nobody keeps. */
+static gboolean keeper_died(struct wb_daemon *daemon)
+{
+	g_warning("the keeper of %s is gone: it is served as before, but nobody would start it "
+		  "again", daemon->mount_point);
+	wb_cache_add_event(daemon->cache, WB_EVENT_NOTE,
+			   "the keeper is gone; nobody would start this worker again");
+	close(daemon->kept->link_fd);
+	g_atomic_int_set(&daemon->kept->link_fd, -1);
+	daemon->sources[3] = 0;
+	return G_SOURCE_REMOVE;
+}
+
+static gboolean on_keeper(gint fd, GIOCondition condition, gpointer arg)
+{
+	struct wb_daemon *daemon = arg;
+	struct wb_link_message message;
+	int passed_fd;
+
+	(void)condition;
+	if (!wb_link_receive(fd, &message, &passed_fd))
+		return keeper_died(daemon);
+	if (passed_fd >= 0)
+		close(passed_fd);
+	daemon->must_hand_over |= message.kind == WB_LINK_HAND_OVER;
+	return G_SOURCE_CONTINUE;
+}
+
+static void fill_heritage(struct wb_daemon *daemon, struct wb_fuse_config *config)
+{
+	config->session_fd = config->clone_fd = -1;
+	if (!daemon->kept)
+		return;
+	config->legacy = &daemon->kept->area->fuse;
+	config->session_fd = daemon->kept->session_fd;
+	config->clone_fd = daemon->kept->clone_fd;
+	config->owner = (struct wb_control_owner){ upgrade_asked, tunables_set, daemon };
+}
+
+static enum wb_kept_refusal refusal_of(const struct wb_daemon *daemon)
+{
+	switch (wb_fuse_get_bond(daemon->fuse)) {
+	case WB_FUSE_IN_RINGS:
+		return WB_KEPT_IO_URING;
+	case WB_FUSE_OLD_KERNEL:
+		return WB_KEPT_OLD_KERNEL;
+	case WB_FUSE_FREE:
+		return daemon->facts.is_read_only ? WB_KEPT_CAN_FOLLOW : WB_KEPT_NO_MEMORY;
+	}
+	g_assert_not_reached();
+}
+
+/* Of a mount that its keeper does not have the first death would be the end. */
+static bool join_keeper(struct wb_daemon *daemon, GError **error)
+{
+	struct wb_kept *kept = daemon->kept;
+	struct wb_fuse *fuse = atomic_load(&daemon->fuse);
+	g_autofree char *note = NULL;
+
+	if (!kept)
+		return true;
+	if (!wb_kept_tell_mounted(kept, fuse, error))
+		return false;
+	daemon->sources[3] = g_unix_fd_add(kept->link_fd, G_IO_IN | G_IO_HUP, on_keeper, daemon);
+	note = wb_kept_tell_serving(kept, refusal_of(daemon));
+	if (note) {
+		wb_cache_add_event(daemon->cache, WB_EVENT_NOTE, "%s", note);
+		g_warning("%s: %s", daemon->mount_point, note);
+	}
+	return true;
+}
+
 static bool start_fuse(struct wb_daemon *daemon, const struct wb_options *options,
 		       GError **error)
 {
@@ -227,9 +323,10 @@ static bool start_fuse(struct wb_daemon *daemon, const struct wb_options *option
 		.ended = ended,
 		.arg = daemon,
 	};
+	struct wb_fuse *fuse;
 
-	struct wb_fuse *fuse = wb_fuse_start(&config, error);
-
+	fill_heritage(daemon, &config);
+	fuse = wb_fuse_start(&config, error);
 	atomic_store(&daemon->fuse, fuse);
 	if (fuse)
 		wb_fuse_image_grown(fuse);	/* it may have, since it was mounted */
@@ -256,10 +353,16 @@ static gboolean on_stop_signal(gpointer arg)
 	struct wb_daemon *daemon = arg;
 	g_autofree char *users = NULL;
 	g_autofree char *reason = NULL;
-	int result = wb_unmount(daemon->mount_point, &reason);
+	int result;
 
-	if (!result)
+	/* A service manager may tell the keeper and us. */
+	if (daemon->is_unmounted)
+		return G_SOURCE_CONTINUE;
+	result = wb_unmount(daemon->mount_point, &reason);
+	if (!result) {
+		daemon->is_unmounted = true;
 		return G_SOURCE_CONTINUE;	/* the kernel ends the session */
+	}
 	if (result == -EBUSY) {
 		users = wb_unmount_describe_users(daemon->mount_point);
 		g_warning("%s is not stopped, because it is in use by %s; all data is being "
@@ -308,12 +411,13 @@ static void protect(struct wb_mount_facts *facts)
 }
 
 struct wb_daemon *wb_daemon_start(const struct wb_options *options, const char *mount_point,
-				  GError **error)
+				  struct wb_kept *kept, GError **error)
 {
 	struct wb_daemon *daemon = g_new0(struct wb_daemon, 1);
 	bool is_open;
 
 	daemon->mount_point = g_strdup(mount_point);
+	daemon->kept = kept;
 	wb_report_set_volume(mount_point, NULL);
 	daemon->volume = (struct wb_volume)WB_VOLUME_NONE;
 	daemon->keeper = (struct wb_mark_keeper)WB_MARK_KEEPER_NONE;
@@ -321,13 +425,16 @@ struct wb_daemon *wb_daemon_start(const struct wb_options *options, const char *
 	daemon->facts.version = PACKAGE_VERSION;
 	daemon->facts.mount_point = daemon->mount_point;
 	daemon->facts.worker_pid = getpid();
+	daemon->facts.describe_keeper = kept ? wb_kept_describe : NULL;
+	daemon->facts.keeper = kept;
 	daemon->facts.ram_buffer_bytes = options->ram_buffer_bytes ? options->ram_buffer_bytes :
 								     RAM_BUFFER_DEFAULT_BYTES;
 	protect(&daemon->facts);
 	is_open = options->without_cache ?
 		open_alone(daemon, options, error) :
 		open_volume(daemon, options, error) && open_cache(daemon, options, error);
-	if (is_open && listen_to_signals(daemon) && start_fuse(daemon, options, error)) {
+	if (is_open && listen_to_signals(daemon) && start_fuse(daemon, options, error) &&
+	    join_keeper(daemon, error)) {
 		if (daemon->facts.memory_locked)
 			daemon->facts.memory_locked = wb_process_bring_memory_in();
 		return daemon;
@@ -349,7 +456,11 @@ static void tell_manager(const struct wb_daemon *daemon, const char *lines)
 {
 	g_autofree char *text = g_strdup_printf("%s %s", lines, daemon->mount_point);
 
-	if (!daemon->is_in_background)
+	if (daemon->is_in_background)
+		return;
+	if (daemon->kept)
+		wb_kept_notify(daemon->kept, text);
+	else
 		wb_notify(text);
 }
 
@@ -376,7 +487,66 @@ static bool finish(struct wb_daemon *daemon, GError **error)
 	return !result;
 }
 
-bool wb_daemon_run(struct wb_daemon *daemon, GError **error)
+/* --- hand over ---------------------------------------------------------------------- */
+
+static uint64_t failed_flushes(struct wb_daemon *daemon, uint64_t *answered)
+{
+	struct wb_stats_snapshot stats;
+
+	wb_cache_get_stats(daemon->cache, &stats);
+	*answered = stats.flushes_done + stats.flushes_failed;
+	return stats.flushes_failed;
+}
+
+/* With no request under way: afterwards a stop has nothing left that could fail and be
+ * lost by that. The main loop goes on, because what is flushed may wait for the mark. */
+static bool flush_all(struct wb_daemon *daemon, gint64 deadline_us)
+{
+	uint64_t before, now, failed_before = failed_flushes(daemon, &before);
+
+	wb_cache_start_flush(daemon->cache);
+	do {
+		g_main_context_iteration(NULL, TRUE);
+		wb_mark_keeper_run(&daemon->keeper);
+		if (failed_flushes(daemon, &now) != failed_before)
+			return false;
+	} while (now == before && g_get_monotonic_time() < deadline_us);
+	return now != before;
+}
+
+/* To the next worker, of another program, by the log on the cache: every request has
+ * been answered, and all is stopped as at the end of a mount. FALSE: it serves on. */
+static bool hand_over(struct wb_daemon *daemon)
+{
+	struct wb_fuse *fuse = atomic_load(&daemon->fuse);
+	gint64 deadline_us = g_get_monotonic_time() + HAND_OVER_US;
+
+	daemon->must_hand_over = false;
+	if (wb_fuse_get_bond(fuse) == WB_FUSE_IN_RINGS) {
+		wb_kept_tell_busy(daemon->kept, "over io_uring no other worker can take over");
+		return false;
+	}
+	if (!wb_fuse_pause(fuse, deadline_us)) {
+		wb_kept_tell_busy(daemon->kept, "requests under way did not end in 10 seconds");
+		return false;
+	}
+	if (!flush_all(daemon, deadline_us)) {
+		wb_fuse_go_on(fuse);
+		wb_kept_tell_busy(daemon->kept, "what was written cannot be made durable now");
+		return false;
+	}
+	wb_fuse_leave(fuse);
+	wb_mark_keeper_end(&daemon->keeper);
+	wb_backing_growth_end(&daemon->growth);
+	if (wb_cache_close(daemon->cache, WB_CLOSE_CLEAN))
+		g_warning("%s was not stopped cleanly before it is handed over: the log will be "
+			  "recovered", daemon->mount_point);
+	/* The session stays open: its end here would unmount it. */
+	wb_mark_keeper_finish(&daemon->keeper);
+	return true;
+}
+
+enum wb_daemon_outcome wb_daemon_run(struct wb_daemon *daemon, GError **error)
 {
 	tell_manager(daemon, "READY=1\nSTATUS=Serving");
 	/* Standard error was where the mount was asked for; this is the syslog. */
@@ -387,6 +557,8 @@ bool wb_daemon_run(struct wb_daemon *daemon, GError **error)
 		g_main_context_iteration(NULL, TRUE);
 		wb_mark_keeper_run(&daemon->keeper);
 		wb_backing_growth_run(&daemon->growth);
+		if (daemon->must_hand_over && hand_over(daemon))
+			return WB_DAEMON_HANDED_OVER;
 	}
-	return finish(daemon, error);
+	return finish(daemon, error) ? WB_DAEMON_STOPPED : WB_DAEMON_FAILED;
 }

@@ -13,10 +13,18 @@
 #include "cmd/report.h"
 #include "cmd/size_parse.h"
 #include "io/store_uring.h"
+#include "keeper/guard.h"
 
 #define LOCK_WAIT_US (10 * G_USEC_PER_SEC)
 #define CLAIM_WAIT_US (2 * G_USEC_PER_SEC)
 #define POLL_US (20 * 1000)
+
+static enum wb_disk_trust trust;
+
+void wb_disk_trust_keeper(enum wb_disk_trust how)
+{
+	trust = how;
+}
 
 /* --- open -------------------------------------------------------------------- */
 
@@ -59,6 +67,13 @@ static bool refuse_held(const struct wb_disk *disk, const char *role,
 	return false;
 }
 
+/* By somebody who will not let go. Of disks that a keeper guards nobody else has more
+ * than a look at, before he hears of the guard. */
+static bool is_held(const struct wb_disk *disk, struct wb_lock_holder *holder)
+{
+	return trust != WB_DISK_TAKES_OVER && wb_lock_holder_find(&disk->st, holder);
+}
+
 static bool open_failed(const struct wb_disk *disk, const char *role, GError **error)
 {
 	if (errno == EBUSY)
@@ -93,7 +108,7 @@ static bool open_path(struct wb_disk *disk, const char *role, GError **error)
 			return true;
 		if (errno != EBUSY || g_get_monotonic_time() >= deadline)
 			return open_failed(disk, role, error);
-		if (wb_lock_holder_find(&disk->st, &holder))
+		if (is_held(disk, &holder))
 			return refuse_held(disk, role, &holder, error);
 		g_usleep(POLL_US);
 	}
@@ -101,7 +116,30 @@ static bool open_path(struct wb_disk *disk, const char *role, GError **error)
 
 /* --- lock ---------------------------------------------------------------------- */
 
-static bool lock(struct wb_disk *disk, const char *role, GError **error)
+/* Between two workers no flock keeps others away from a volume, but the guard of its
+ * keeper does. */
+static bool check_guard(const struct wb_disk *disk, const char *role, gint64 deadline,
+			GError **error)
+{
+	struct wb_lock_holder holder;
+
+	while (trust == WB_DISK_NOBODY &&
+	       wb_guard_is_held(disk->fd, disk->access == WB_DISK_READ_ONLY)) {
+		if (g_get_monotonic_time() < deadline) {
+			g_usleep(POLL_US);
+			continue;
+		}
+		if (wb_lock_holder_find_open(&disk->st, &holder))
+			return refuse_held(disk, role, &holder, error);
+		g_set_error(error, WB_COMMAND_ERROR, WB_COMMAND_ERROR_IN_USE,
+			    "%s %s is guarded by the keeper of a mounted volume, which could not "
+			    "be found", role, disk->path);
+		return false;
+	}
+	return true;
+}
+
+static bool take_flock(struct wb_disk *disk, const char *role, GError **error)
 {
 	int how = disk->access == WB_DISK_READ_ONLY ? LOCK_SH : LOCK_EX;
 	gint64 deadline = g_get_monotonic_time() + LOCK_WAIT_US;
@@ -110,7 +148,7 @@ static bool lock(struct wb_disk *disk, const char *role, GError **error)
 	while (flock(disk->fd, how | LOCK_NB) < 0) {
 		if (errno != EWOULDBLOCK && errno != EINTR)
 			return wb_fail_errno(error, "cannot lock %s %s", role, disk->path);
-		if (wb_lock_holder_find(&disk->st, &holder))
+		if (is_held(disk, &holder))
 			return refuse_held(disk, role, &holder, error);
 		if (g_get_monotonic_time() >= deadline)
 			return wb_fail(error, "%s %s is still locked after 10 s, by no process "
@@ -120,6 +158,18 @@ static bool lock(struct wb_disk *disk, const char *role, GError **error)
 		g_usleep(POLL_US);
 	}
 	return true;
+}
+
+/* A living worker is named by its flock. Without one the guard may be that of a keeper
+ * which is just ending: a moment is waited for it, with nothing held, so that the next
+ * worker does not find the disk locked; and it is looked at again at the end. */
+static bool lock(struct wb_disk *disk, const char *role, GError **error)
+{
+	struct wb_lock_holder holder;
+
+	return (wb_lock_holder_find(&disk->st, &holder) ||
+		check_guard(disk, role, g_get_monotonic_time() + CLAIM_WAIT_US, error)) &&
+	       take_flock(disk, role, error) && check_guard(disk, role, 0, error);
 }
 
 /* --- doors ----------------------------------------------------------------------- */

@@ -38,6 +38,14 @@ struct wb_disk {
  */
 bool wb_disk_open(struct wb_disk *disk, const char *role, const char *path,
 		  enum wb_disk_access access, GError **error);
+/* A worker whose keeper guards the disks: the guard that is in others' way is ours. Before
+ * any disk is opened. */
+enum wb_disk_trust {
+	WB_DISK_NOBODY,		/* the normal case */
+	WB_DISK_IS_KEPT,
+	WB_DISK_TAKES_OVER,	/* and what locks a disk now will let go of it */
+};
+void wb_disk_trust_keeper(enum wb_disk_trust how);
 /* Takes over an open descriptor (not yet locked) of a file just created. */
 bool wb_disk_adopt(struct wb_disk *disk, const char *role, const char *path, int fd,
 		   GError **error);

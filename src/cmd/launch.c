@@ -7,16 +7,19 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "cmd/daemon.h"
+#include "cmd/kept.h"
 #include "cmd/report.h"
+#include "keeper/keeper.h"
 
 /* --- the daemon's side ----------------------------------------------------------------- */
 
 /* One byte '+', or '-' and a message; then the end of the pipe. */
-static void tell_parent(int fd, const GError *error)
+void wb_launch_tell_parent(int fd, const GError *error)
 {
 	const char *text = error ? error->message : "";
 	FILE *pipe = fdopen(fd, "w");
@@ -27,7 +30,7 @@ static void tell_parent(int fd, const GError *error)
 	fclose(pipe);
 }
 
-static void let_go_of_terminal(void)
+void wb_launch_let_go_of_terminal(void)
 {
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
@@ -42,7 +45,7 @@ static void let_go_of_terminal(void)
 }
 
 /* A closed terminal or reader must not end a disk. */
-static void ignore_signals(void)
+void wb_launch_ignore_signals(void)
 {
 	signal(SIGHUP, SIG_IGN);
 	signal(SIGPIPE, SIG_IGN);
@@ -54,19 +57,78 @@ static int be_daemon(const struct wb_options *options, int report_fd)
 	struct wb_daemon *daemon;
 
 	setsid();
-	ignore_signals();
-	daemon = wb_daemon_start(options, options->argument, &error);
+	wb_launch_ignore_signals();
+	daemon = wb_daemon_start(options, options->argument, NULL, &error);
 	if (daemon) {
 		wb_report_to_log();
-		let_go_of_terminal();
+		wb_launch_let_go_of_terminal();
 	}
-	tell_parent(report_fd, error);
+	wb_launch_tell_parent(report_fd, error);
 	if (!daemon)
 		return WB_EXIT_FAILED;
-	if (wb_daemon_run(daemon, &error))
+	if (wb_daemon_run(daemon, &error) == WB_DAEMON_STOPPED)
 		return WB_EXIT_DONE;
 	g_critical("%s", error->message);
 	return WB_EXIT_FAILED;
+}
+
+/* --- a keeper's side --------------------------------------------------------------------- */
+
+/* Without a cache there is no log that a next worker could go on with. */
+static bool wants_keeper(const struct wb_options *options)
+{
+	return options->keeper && !options->without_cache;
+}
+
+static struct wb_keeper_state *make_state(const struct wb_options *options, int *fd,
+					  GError **error)
+{
+	struct wb_keeper_state *state = MAP_FAILED;
+
+	*fd = memfd_create("wbfs-keeper", MFD_CLOEXEC);
+	if (*fd >= 0 && !ftruncate(*fd, sizeof *state))
+		state = mmap(NULL, sizeof *state, PROT_READ | PROT_WRITE,
+			     MAP_SHARED | MAP_POPULATE, *fd, 0);
+	if (state == MAP_FAILED) {
+		wb_fail_errno(error, "the keeper of %s has no memory", options->argument);
+		return NULL;
+	}
+	return wb_kept_area_fill((struct wb_kept_area *)state->area, options, error) ? state :
+										       NULL;
+}
+
+/* This process becomes the keeper. It has no threads, and from here on it calls nothing
+ * of any library but the C library. */
+static int be_keeper(const struct wb_options *options, int report_fd, GError **error)
+{
+	g_autofree char *cache = g_canonicalize_filename(options->cache_path, NULL);
+	g_autofree char *backing = g_canonicalize_filename(options->backing_path, NULL);
+	char *argv[] = { "wbfs", "mount", "--cache", cache, "--backing", backing,
+			 options->argument, NULL };
+	struct wb_keeper_config config = {
+		.argv = argv,
+		.environment = environ,
+		.mount_point = options->argument,
+		.disk_paths = { cache, backing },
+		.is_read_only = options->read_only,
+		.report_fd = report_fd,
+		.is_in_background = !options->foreground,
+	};
+
+	config.state = make_state(options, &config.state_fd, error);
+	return config.state ? wb_keeper_run(&config) : WB_EXIT_FAILED;
+}
+
+static int be_keeper_in_background(const struct wb_options *options, int report_fd)
+{
+	g_autoptr(GError) error = NULL;
+	int status;
+
+	setsid();
+	status = be_keeper(options, report_fd, &error);
+	if (error)
+		wb_launch_tell_parent(report_fd, error);
+	return status;
 }
 
 /* --- the parent's side -------------------------------------------------------------------- */
@@ -120,7 +182,8 @@ bool wb_launch_in_background(const struct wb_options *options, GError **error)
 	pid = fork();
 	if (!pid) {
 		close(fds[0]);
-		exit(be_daemon(options, fds[1]));
+		exit(wants_keeper(options) ? be_keeper_in_background(options, fds[1]) :
+					     be_daemon(options, fds[1]));
 	}
 	close(fds[1]);
 	ok = pid < 0 ? wb_fail_errno(error, "fork") : wait_for_daemon(pid, fds[0], error);
@@ -131,8 +194,15 @@ bool wb_launch_in_background(const struct wb_options *options, GError **error)
 bool wb_launch_in_foreground(const struct wb_options *options, GError **error)
 {
 	struct wb_daemon *daemon;
+	int status;
 
-	ignore_signals();
-	daemon = wb_daemon_start(options, options->argument, error);
-	return daemon && wb_daemon_run(daemon, error);
+	if (wants_keeper(options)) {
+		status = be_keeper(options, -1, error);
+		if (*error)
+			return false;
+		exit(status);
+	}
+	wb_launch_ignore_signals();
+	daemon = wb_daemon_start(options, options->argument, NULL, error);
+	return daemon && wb_daemon_run(daemon, error) == WB_DAEMON_STOPPED;
 }

@@ -5,8 +5,10 @@
 #include <glib.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/sysmacros.h>
+#include <unistd.h>
 
 /* "3: FLOCK  ADVISORY  WRITE 1234 fd:01:56789 0 EOF"; lines of waiters have
  * "->" behind the number and do not match. */
@@ -88,5 +90,22 @@ bool wb_lock_holder_find(const struct stat *file, struct wb_lock_holder *holder)
 		if (wb_lock_holder_parse(lines[i], file, &pid) &&
 		    is_living_holder(pid, file, holder))
 			return true;
+	return false;
+}
+
+bool wb_lock_holder_find_open(const struct stat *file, struct wb_lock_holder *holder)
+{
+	g_autoptr(GDir) dir = g_dir_open("/proc", 0, NULL);
+	const char *name;
+
+	while (dir && (name = g_dir_read_name(dir))) {
+		pid_t pid = atoi(name);
+
+		if (pid > 0 && pid != getpid() && read_state(pid, holder) &&
+		    !strcmp(holder->program, "wbfs") && has_open(pid, file) == 1) {
+			holder->pid = pid;
+			return true;
+		}
+	}
 	return false;
 }

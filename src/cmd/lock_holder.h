@@ -25,4 +25,7 @@ bool wb_lock_holder_parse(const char *line, const struct stat *file, pid_t *pid)
  */
 bool wb_lock_holder_find(const struct stat *file, struct wb_lock_holder *holder);
 
+/* Some other wbfs that has it open: for locks whose owner the kernel does not name. */
+bool wb_lock_holder_find_open(const struct stat *file, struct wb_lock_holder *holder);
+
 #endif

@@ -4,6 +4,7 @@
 #include "cmd/commands.h"
 #include "cmd/mount_helper.h"
 #include "cmd/interrupt.h"
+#include "cmd/kept.h"
 #include "cmd/report.h"
 
 static int (*const runs[WB_COMMAND_COUNT])(const struct wb_options *options) = {
@@ -21,6 +22,7 @@ static int (*const runs[WB_COMMAND_COUNT])(const struct wb_options *options) = {
 	[WB_COMMAND_RESCUE] = wb_cmd_rescue,
 	[WB_COMMAND_DETACH] = wb_cmd_detach,
 	[WB_COMMAND_RESIZE] = wb_cmd_resize,
+	[WB_COMMAND_UPGRADE] = wb_cmd_upgrade,
 	[WB_COMMAND_HELP] = wb_cmd_help,
 };
 
@@ -43,6 +45,8 @@ int main(int argc, char **argv)
 	int status;
 
 	wb_report_to_stderr();
+	if (wb_kept_is_called())
+		return wb_kept_main();
 	if (wb_mount_helper_run(argc, argv, &status))
 		return status;
 	if (wb_options_parse(&options, &command, argc, argv, &error)) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "cmd/mount_options.h"
 
+#include <inttypes.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -33,6 +34,8 @@ static const struct mount_option table[] = {
 	  "let other users in, as far as the file modes allow" },
 	{ "io_uring", MOUNT_FLAG, offsetof(struct wb_options, io_uring), NULL,
 	  "FUSE over io_uring, where the kernel offers it" },
+	{ "keeper", MOUNT_FLAG, offsetof(struct wb_options, keeper), NULL,
+	  "a process beside the daemon, that starts it again should it die" },
 	{ "ro", MOUNT_FLAG, offsetof(struct wb_options, read_only), NULL,
 	  "change nothing on either disk; the image can be read only" },
 	{ "rw", MOUNT_FLAG_OFF, offsetof(struct wb_options, read_only), NULL, NULL },
@@ -189,6 +192,58 @@ bool wb_mount_options_parse(struct wb_options *options, const char *text, GError
 			return false;
 	}
 	return true;
+}
+
+static void save(GString *text, const char *name, const char *value)
+{
+	g_string_append_printf(text, "%s=%s", name, value);
+	g_string_append_c(text, '\0');
+}
+
+static void save_mount_option(const struct wb_options *options,
+			      const struct mount_option *option, GString *text)
+{
+	const void *field = (const char *)options + option->offset;
+	g_autofree char *number = NULL;
+
+	switch (option->type) {
+	case MOUNT_FLAG:
+		save(text, option->name, *(const bool *)field ? "on" : "off");
+		return;
+	case MOUNT_SIZE:
+		number = g_strdup_printf("%" PRIu64, *(const uint64_t *)field);
+		if (*(const uint64_t *)field)
+			save(text, option->name, number);
+		return;
+	case MOUNT_TEXT:
+		if (*(char *const *)field && field != (const void *)&options->cache_path &&
+		    field != (const void *)&options->backing_path)
+			save(text, option->name, *(char *const *)field);
+		return;
+	case MOUNT_FLAG_OFF:
+	case MOUNT_KERNEL:
+	case MOUNT_ATIME:
+	case MOUNT_IGNORED:
+		return;
+	}
+	g_assert_not_reached();
+}
+
+void wb_mount_options_save(const struct wb_options *options, GString *text)
+{
+	g_auto(GStrv) kernel = g_strsplit(options->kernel_options->str, ",", -1);
+	g_autoptr(GString) value = g_string_new(NULL);
+
+	for (unsigned i = 0; i < G_N_ELEMENTS(table); i++)
+		save_mount_option(options, &table[i], text);
+	for (unsigned i = 0; kernel[i]; i++)
+		if (*kernel[i])
+			save(text, kernel[i], "on");
+	for (unsigned i = 0; i < wb_tunables_count; i++) {
+		g_string_truncate(value, 0);
+		wb_tunable_append(&wb_tunables_table[i], &options->tunables, value);
+		save(text, wb_tunables_table[i].name, value->str);
+	}
 }
 
 static void append_tunables(GString *text)

@@ -20,6 +20,10 @@ bool wb_mount_options_has(const char *name);
 /* All names (char *), for suggestions. */
 void wb_mount_options_add_names(GPtrArray *names);
 
+/* All that is set of them but cache and backing: NAME=VALUE, each with its zero, for
+ * wb_mount_options_set(). */
+void wb_mount_options_save(const struct wb_options *options, GString *text);
+
 /* The lines of `wbfs help mount`, and those of wb_options_list(). */
 void wb_mount_options_append_help(GString *text);
 void wb_mount_options_append_list(GString *text);

@@ -35,6 +35,7 @@ enum wb_command_id {
 	WB_COMMAND_RESCUE,
 	WB_COMMAND_DETACH,
 	WB_COMMAND_RESIZE,
+	WB_COMMAND_UPGRADE,
 	WB_COMMAND_HELP,
 	WB_COMMAND_COUNT
 };
@@ -75,6 +76,7 @@ struct wb_options {
 	uint64_t ram_buffer_bytes;	/* 0 = not given */
 	bool allow_other;
 	bool io_uring;
+	bool keeper;
 	bool read_only;
 	struct wb_tunables tunables;
 	GString *kernel_options;	/* "nodev,noatime", handed on as they are */

@@ -61,6 +61,10 @@ static const struct wb_command commands[WB_COMMAND_COUNT] = {
 		"device has to be made larger before. A loop device on it sees that after\n"
 		"`losetup -c`. --cache-size: an unmounted cache becomes larger or smaller with all\n"
 		"that it holds; --to puts it elsewhere. +SIZE is so much more." },
+	[WB_COMMAND_UPGRADE] = { "upgrade", "MOUNTPOINT", true,
+		"have this program serve a mounted volume, in place of the one that does",
+		"Whoever uses the image waits a moment. When this program cannot take over, the\n"
+		"other one goes on. For volumes with a keeper." },
 	[WB_COMMAND_HELP] = { "help", "COMMAND", false,
 		"explain all commands, or one", NULL },
 };

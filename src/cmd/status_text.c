@@ -120,6 +120,26 @@ static void transport_row(struct output *out, JsonNode *stats)
 		row(out, PLAIN, "transport", "FUSE over io_uring");
 }
 
+/* Of one that nobody keeps there is nothing to say. */
+static void keeper_row(struct output *out, JsonNode *stats)
+{
+	const char *refusal = wb_client_text_in(stats, "keeper", "refusal");
+	uint64_t pid = wb_client_number_in(stats, "keeper", "pid");
+	uint64_t restarts = wb_client_number_in(stats, "keeper", "worker_restarts");
+
+	if (pid && *refusal)
+		row(out, WARNING, "keeper", "pid %" PRIu64 ", but should the daemon die, users get "
+		    "errors: %s", pid, refusal);
+	else if (pid)
+		row(out, PLAIN, "keeper", "pid %" PRIu64, pid);
+	if (restarts)
+		row(out, WARNING, "restarts", "%" PRIu64 ", the last after the daemon %s; away for "
+		    "%.0f ms, at most %.0f ms", restarts,
+		    wb_client_text_in(stats, "keeper", "last_cause"),
+		    wb_client_double_in(stats, "keeper", "last_pause_ms"),
+		    wb_client_double_in(stats, "keeper", "longest_pause_ms"));
+}
+
 /* --- what was done ------------------------------------------------------------------ */
 
 /* Of "read" or "write": all blocks, those found in RAM, and on the SSD. */
@@ -394,5 +414,6 @@ void wb_status_text_append(GString *text, const char *mount_point, JsonNode *sta
 	row(&out, PLAIN, "daemon", "pid %" PRIu64 ", memory %s",
 	    wb_client_number(stats, "worker_pid"),
 	    wb_client_bool(stats, "memory_locked") ? "locked" : "not locked");
+	keeper_row(&out, stats);
 	row(&out, PLAIN, "uuid", "%s", wb_client_text(stats, "uuid"));
 }

@@ -270,6 +270,20 @@ static int draw_latencies(const struct wb_top_view *view, int y)
 	return y + 1;
 }
 
+/* Only where there is something to say. */
+static int draw_restarts(const struct wb_top_view *view, int y)
+{
+	guint64 restarts = wb_client_number_in(view->stats, "keeper", "worker_restarts");
+
+	if (!restarts)
+		return y;
+	putf(y, 0, PAIR_BAD, "%-*s %" G_GUINT64_FORMAT ", the last after the daemon %s; away for "
+	     "%.0f ms", LABEL_WIDTH, "restarts", restarts,
+	     wb_client_text_in(view->stats, "keeper", "last_cause"),
+	     wb_client_double_in(view->stats, "keeper", "last_pause_ms"));
+	return y + 1;
+}
+
 void wb_top_screen_draw(const struct wb_top_view *view)
 {
 	int y;
@@ -286,6 +300,7 @@ void wb_top_screen_draw(const struct wb_top_view *view)
 		y = draw_hits(view, y);
 		y = draw_dirty(view, y);
 		y = draw_writeback(view, y);
+		y = draw_restarts(view, y);
 		y = draw_latencies(view, y);
 		draw_ring(view, y, LINES - y - 2);
 	}

@@ -119,11 +119,45 @@ const struct wb_control_verb *wb_control_find_verb(const char *text, size_t leng
 	return NULL;
 }
 
+#define UPGRADE "upgrade"
+
+/* "upgrade", or "upgrade /usr/bin/wbfs": a path may have any bytes but NUL. */
+static bool is_upgrade(const char *text, size_t length, char **program)
+{
+	size_t name = strlen(UPGRADE);
+
+	text = trim(text, &length);
+	if (length < name || memcmp(text, UPGRADE, name) ||
+	    (length > name && !g_ascii_isspace(text[name])) || memchr(text, 0, length))
+		return false;
+	length -= name;
+	text = trim(text + name, &length);
+	*program = g_strndup(text, length);
+	return true;
+}
+
+static int start_upgrade(struct wb_control *control, const char *program)
+{
+	if (*program && *program != '/')
+		wb_cache_add_event(control->cache, WB_EVENT_REFUSED,
+				   "upgrade: the program '%s' should be an absolute path", program);
+	else if (!control->owner.upgrade)
+		wb_cache_add_event(control->cache, WB_EVENT_REFUSED,
+				   "upgrade: this mount has no keeper that could start another "
+				   "program: unmount it and mount it again");
+	else
+		return control->owner.upgrade(control->owner.arg, program);
+	return -EINVAL;
+}
+
 static int store_control(struct wb_control *control, const char *text, size_t length)
 {
 	uint64_t bytes = 0;
 	const struct wb_control_verb *verb = wb_control_find_verb(text, length, &bytes);
+	g_autofree char *program = NULL;
 
+	if (!verb && is_upgrade(text, length, &program))
+		return start_upgrade(control, program);
 	if (!verb) {
 		text = trim(text, &length);
 		wb_cache_add_event(control->cache, WB_EVENT_REFUSED,
@@ -173,7 +207,11 @@ static int store_tunable(struct wb_control *control, const struct wb_tunable *tu
 		return -EINVAL;
 	}
 	value = g_strndup(text, length);
-	return wb_cache_set_tunable(control->cache, tunable, value, NULL) ? 0 : -EINVAL;
+	if (!wb_cache_set_tunable(control->cache, tunable, value, NULL))
+		return -EINVAL;
+	if (control->owner.tunables_set)
+		control->owner.tunables_set(control->owner.arg);
+	return 0;
 }
 
 /* --- of either kind ------------------------------------------------------------------- */

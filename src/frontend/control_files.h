@@ -14,9 +14,18 @@
 #include "cache/cache.h"
 #include "frontend/mount_facts.h"
 
+/* Who runs the mount, for what is not the cache's affair. All NULL: nobody. Any thread. */
+struct wb_control_owner {
+	/* Another program is to take over; 0 or -errno. */
+	int (*upgrade)(void *arg, const char *program);
+	void (*tunables_set)(void *arg);
+	void *arg;
+};
+
 struct wb_control {
 	struct wb_cache *cache;
 	const struct wb_mount_facts *facts;
+	struct wb_control_owner owner;
 };
 
 struct wb_control_file {

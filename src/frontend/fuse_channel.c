@@ -9,6 +9,8 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "frontend/fuse_legacy.h"
+
 #define NOWHERE (-1)
 
 struct wb_fuse_channel {
@@ -23,14 +25,18 @@ static __thread int receive_fd = NOWHERE, answer_fd = NOWHERE;
 
 static ssize_t read_request(int fd, void *buffer, size_t bytes, void *userdata)
 {
-	(void)userdata;
-	return read(receive_fd == NOWHERE ? fd : receive_fd, buffer, bytes);
+	ssize_t n = read(receive_fd == NOWHERE ? fd : receive_fd, buffer, bytes);
+
+	wb_fuse_legacy_received(wb_fuse_heritage_of(userdata), buffer, n);
+	return n;
 }
 
 static ssize_t write_answer(int fd, struct iovec *pieces, int count, void *userdata)
 {
-	(void)userdata;
-	return writev(answer_fd == NOWHERE ? fd : answer_fd, pieces, count);
+	ssize_t swallowed = wb_fuse_legacy_answers(wb_fuse_heritage_of(userdata), pieces, count);
+
+	return swallowed ? swallowed : writev(answer_fd == NOWHERE ? fd : answer_fd, pieces,
+					      count);
 }
 
 static int clone_of(int fd)
@@ -44,17 +50,17 @@ static int clone_of(int fd)
 	return -1;
 }
 
-struct wb_fuse_channel *wb_fuse_channel_new(struct fuse_session *session,
-					    enum wb_fuse_channel_kind kind)
+struct wb_fuse_channel *wb_fuse_channel_new(const struct wb_fuse_channel_config *config)
 {
 	static const struct fuse_custom_io io = { .read = read_request, .writev = write_answer };
 	struct wb_fuse_channel *channel = g_new0(struct wb_fuse_channel, 1);
 
-	channel->session = session;
-	channel->fd = fuse_session_fd(session);
-	channel->clone_fd = -1;
-	if (kind == WB_CHANNEL_CLONED &&
-	    fuse_session_custom_io(session, &io, channel->fd) == 0)
+	channel->session = config->session;
+	channel->fd = config->fd;
+	channel->clone_fd = config->clone_fd;
+	if (config->kind == WB_CHANNEL_CLONED &&
+	    fuse_session_custom_io(config->session, &io, channel->fd) == 0 &&
+	    channel->clone_fd < 0)
 		channel->clone_fd = clone_of(channel->fd);
 	return channel;
 }

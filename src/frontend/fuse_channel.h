@@ -15,10 +15,18 @@
 struct wb_fuse_channel;
 
 enum wb_fuse_channel_kind { WB_CHANNEL_ALONE, WB_CHANNEL_CLONED };
-/* Of a mounted session, before its first request is read. Without a clone, also where
- * none can be had (no right to open /dev/fuse), the threads only wait. */
-struct wb_fuse_channel *wb_fuse_channel_new(struct fuse_session *session,
-					    enum wb_fuse_channel_kind kind);
+
+struct wb_fuse_channel_config {
+	struct fuse_session *session;
+	int fd;				/* of the session, which owns it */
+	enum wb_fuse_channel_kind kind;
+	int clone_fd;			/* that of the worker before, or -1: a new one */
+};
+
+/* Of a session that is mounted or taken over, before its first request is read. Without a
+ * clone, also where none can be had (no right to open /dev/fuse), the threads only wait.
+ * The userdata of a CLONED session has a heritage (fuse_legacy.h). */
+struct wb_fuse_channel *wb_fuse_channel_new(const struct wb_fuse_channel_config *config);
 /* Its threads have ended. Closes the clone; the session closes its own. NULL is fine. */
 void wb_fuse_channel_free(struct wb_fuse_channel *channel);
 

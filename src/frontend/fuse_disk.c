@@ -90,6 +90,17 @@ void wb_fuse_disk_wait_idle(struct wb_fuse_disk *disk)
 	wb_lock_release(&disk->lock);
 }
 
+bool wb_fuse_disk_wait_idle_until(struct wb_fuse_disk *disk, int64_t deadline_us)
+{
+	bool is_idle, is_late = false;
+
+	wb_lock_acquire(&disk->lock);
+	while (!(is_idle = disk->free_count == disk->operation_count) && !is_late)
+		is_late = !wb_cond_wait_until(&disk->came_back, &disk->lock, deadline_us);
+	wb_lock_release(&disk->lock);
+	return is_idle;
+}
+
 void wb_fuse_disk_free(struct wb_fuse_disk *disk)
 {
 	if (!disk)

@@ -28,6 +28,8 @@ struct wb_fuse_disk *wb_fuse_disk_new(struct wb_cache *cache,
 				      unsigned request_count, GError **error);
 /* Returns when every request has been answered. */
 void wb_fuse_disk_wait_idle(struct wb_fuse_disk *disk);
+/* The same; FALSE when g_get_monotonic_time() has reached `deadline_us` before. */
+bool wb_fuse_disk_wait_idle_until(struct wb_fuse_disk *disk, int64_t deadline_us);
 void wb_fuse_disk_free(struct wb_fuse_disk *disk);	/* idle */
 
 void wb_fuse_disk_read(struct wb_fuse_disk *disk, struct wb_fuse_caller caller, size_t size, off_t offset);

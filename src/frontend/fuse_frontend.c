@@ -115,6 +115,7 @@ void wb_fuse_free(struct wb_fuse *fuse)
 		fuse_session_destroy(fuse->session);
 	wb_fuse_uring_free(fuse->uring);
 	wb_fuse_disk_free(fuse->service.disk);
+	wb_snapshots_free(fuse->service.snapshots);
 	wb_receive_pool_free(fuse->receive_pool);
 	g_free(fuse->transport_reason);
 	wb_cond_clear(&fuse->changed);
@@ -140,10 +141,24 @@ static void choose_transport(struct wb_fuse *fuse, const struct wb_fuse_config *
 	config->facts->transport_reason = fuse->transport_reason;
 }
 
+/* A program that looks at the times of the image sees no new file. */
+static void inherit_times(struct wb_fuse_legacy *legacy, struct timespec *started)
+{
+	if (!legacy)
+		return;
+	if (!legacy->worker_count++) {
+		legacy->started_s = started->tv_sec;
+		legacy->started_ns = started->tv_nsec;
+	}
+	started->tv_sec = (time_t)legacy->started_s;
+	started->tv_nsec = (long)legacy->started_ns;
+}
+
 static void service_init(struct wb_fuse *fuse, const struct wb_fuse_config *config)
 {
 	fuse->service = (struct wb_fuse_service){
-		.control = { config->cache, config->facts },
+		.control = { config->cache, config->facts, config->owner },
+		.heritage = { .legacy = config->legacy },
 		.tree = {
 			.uid = config->uid,
 			.gid = config->gid,
@@ -156,6 +171,9 @@ static void service_init(struct wb_fuse *fuse, const struct wb_fuse_config *conf
 		.arg = fuse,
 	};
 	clock_gettime(CLOCK_REALTIME, &fuse->service.tree.started);
+	inherit_times(config->legacy, &fuse->service.tree.started);
+	fuse->service.snapshots =
+		wb_snapshots_new(config->legacy ? config->legacy->worker_count : 1);
 }
 
 static unsigned thread_count(const struct wb_fuse *fuse)
@@ -231,6 +249,43 @@ static bool wait_until_ready(struct wb_fuse *fuse)
 	return is_ready;
 }
 
+static void open_channel(struct wb_fuse *fuse, int fd, int clone_fd)
+{
+	fuse->channel = wb_fuse_channel_new(&(struct wb_fuse_channel_config){
+		.session = fuse->session,
+		.fd = fd,
+		.kind = fuse->uring ? WB_CHANNEL_ALONE : WB_CHANNEL_CLONED,
+		.clone_fd = clone_fd,
+	});
+}
+
+/* Before anything is read: what is sent again comes first, and only once. */
+static bool adopt(struct wb_fuse *fuse, int fd, int clone_fd)
+{
+	struct wb_fuse_heritage *heritage = &fuse->service.heritage;
+	int error;
+
+	/* In rings a session cannot be handed on. */
+	if (fuse->uring)
+		return false;
+	open_channel(fuse, fd, clone_fd);
+	if (!wb_fuse_legacy_adopt(fuse->session, heritage))
+		return false;
+	error = wb_fuse_legacy_can_resend(heritage->legacy) ? wb_fuse_legacy_resend(fd) : 0;
+	/* Unmounted meanwhile: the first read will say so, and all is stopped cleanly. */
+	if (error)
+		g_debug("the kernel sends nothing again: %s", g_strerror(-error));
+	return true;
+}
+
+static bool mount(struct wb_fuse *fuse, const char *mount_point)
+{
+	if (fuse_session_mount(fuse->session, mount_point))
+		return false;
+	open_channel(fuse, fuse_session_fd(fuse->session), -1);
+	return true;
+}
+
 struct wb_fuse *wb_fuse_start(const struct wb_fuse_config *config, GError **error)
 {
 	struct wb_fuse *fuse = fuse_new(config);
@@ -244,11 +299,12 @@ struct wb_fuse *wb_fuse_start(const struct wb_fuse_config *config, GError **erro
 	fuse->session = session_new(config, fuse);
 	if (!fuse->session)
 		return fail(fuse, error, mount_point, "libfuse refused the mount options");
-	if (fuse_session_mount(fuse->session, mount_point))
+	if (config->session_fd < 0 && !mount(fuse, mount_point))
 		return fail(fuse, error, mount_point, "cannot mount here");
+	if (config->session_fd >= 0 && !adopt(fuse, config->session_fd, config->clone_fd))
+		return fail(fuse, error, mount_point,
+			    "the session of the worker before cannot be taken over");
 	is_starting = false;
-	fuse->channel = wb_fuse_channel_new(fuse->session,
-					    fuse->uring ? WB_CHANNEL_ALONE : WB_CHANNEL_CLONED);
 	fuse->loop = start_loop(fuse);
 	if (wait_until_ready(fuse))
 		return fuse;
@@ -276,6 +332,49 @@ void wb_fuse_image_grown(struct wb_fuse *fuse)
 	if (error && error != -ENOENT)
 		g_warning("the kernel cannot be told that the image has grown: %s",
 			  g_strerror(-error));
+}
+
+int wb_fuse_session_fd(const struct wb_fuse *fuse)
+{
+	return fuse_session_fd(fuse->session);
+}
+
+int wb_fuse_clone_fd(const struct wb_fuse *fuse)
+{
+	return wb_fuse_channel_clone_fd(fuse->channel);
+}
+
+enum wb_fuse_bond wb_fuse_get_bond(const struct wb_fuse *fuse)
+{
+	const struct wb_fuse_legacy *legacy = fuse->service.heritage.legacy;
+
+	if (fuse->uring)
+		return WB_FUSE_IN_RINGS;
+	return legacy && wb_fuse_legacy_can_resend(legacy) ? WB_FUSE_FREE : WB_FUSE_OLD_KERNEL;
+}
+
+bool wb_fuse_pause(struct wb_fuse *fuse, int64_t deadline_us)
+{
+	g_assert(!fuse->uring);
+	wb_fuse_loop_stop(fuse->loop);
+	fuse->loop = NULL;
+	if (wb_fuse_disk_wait_idle_until(fuse->service.disk, deadline_us))
+		return true;
+	wb_fuse_go_on(fuse);
+	return false;
+}
+
+/* If the session is over, its threads will see that again. */
+void wb_fuse_go_on(struct wb_fuse *fuse)
+{
+	fuse->loop = start_loop(fuse);
+}
+
+void wb_fuse_leave(struct wb_fuse *fuse)
+{
+	wb_lock_acquire(&fuse->lock);
+	fuse->is_over = true;
+	wb_lock_release(&fuse->lock);
 }
 
 void wb_fuse_finish(struct wb_fuse *fuse)

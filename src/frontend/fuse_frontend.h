@@ -15,6 +15,8 @@
 #include <sys/types.h>
 
 #include "cache/cache.h"
+#include "frontend/control_files.h"
+#include "frontend/fuse_legacy.h"
 #include "frontend/mount_facts.h"
 
 /* Requests that the front end has open at once at most: wb_cache_config's
@@ -31,6 +33,11 @@ struct wb_fuse_config {
 	bool wants_io_uring;		/* where it can be had */
 	uid_t uid;			/* of the mounting user */
 	gid_t gid;
+	/* For the next worker, in memory that outlives this one; NULL: there is none. */
+	struct wb_fuse_legacy *legacy;
+	int session_fd;			/* of the worker before; -1: mount */
+	int clone_fd;			/* likewise; -1: none */
+	struct wb_control_owner owner;
 	void (*ended)(void *arg);	/* unmounted, or the connection is gone */
 	void *arg;
 };
@@ -40,6 +47,25 @@ struct wb_fuse;
 /* Mounts and starts to serve; returns when the kernel has been answered and
  * the image can be used. NULL and an error when it could not be mounted. */
 struct wb_fuse *wb_fuse_start(const struct wb_fuse_config *config, GError **error);
+
+/* The descriptors of the session, which stay its own; -1: no clone. */
+int wb_fuse_session_fd(const struct wb_fuse *fuse);
+int wb_fuse_clone_fd(const struct wb_fuse *fuse);
+/* Whether another worker can take over. */
+enum wb_fuse_bond { WB_FUSE_FREE, WB_FUSE_OLD_KERNEL, WB_FUSE_IN_RINGS };
+enum wb_fuse_bond wb_fuse_get_bond(const struct wb_fuse *fuse);
+
+/*
+ * Takes no more requests and waits until those under way have been answered. FALSE when
+ * they are not by g_get_monotonic_time() == deadline_us: then it serves on. With a legacy,
+ * and not in rings. Afterwards: wb_fuse_leave() instead of wb_fuse_finish(). When the
+ * session was over before, `ended` has run, and this is TRUE as well.
+ */
+bool wb_fuse_pause(struct wb_fuse *fuse, int64_t deadline_us);
+/* The mount stays, for another worker. */
+void wb_fuse_leave(struct wb_fuse *fuse);
+/* Paused, but it is to serve on. */
+void wb_fuse_go_on(struct wb_fuse *fuse);
 
 /* The image has grown: the kernel is to ask for its size again. Any thread, also while
  * it is being finished. */

@@ -4,8 +4,11 @@
 #include <errno.h>
 #include <glib.h>
 #include <linux/fuse.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 
+#include "base/lock.h"
 #include "io/thread_ring.h"
 
 /* So many requests are taken before the disks get the reads among them. */
@@ -17,11 +20,24 @@ _Static_assert(sizeof(struct fuse_in_header) + sizeof(struct fuse_write_in) ==
 struct wb_fuse_loop {
 	/* constant after start */
 	struct wb_fuse_loop_config config;
-	GThread **threads;
+	struct thread {
+		struct wb_fuse_loop *loop;
+		GThread *thread;
+
+		/* under lock */
+		pthread_t id;
+		bool is_running;	/* id is one */
+	} *threads;
+
+	struct wb_lock lock;
 
 	/* atomic */
 	atomic_uint running_count;
+	atomic_bool is_stopping;
 };
+
+#define STOP_SIGNAL SIGUSR1
+#define STOP_AGAIN_US 500
 
 static __thread struct wb_receive_buffer *received;
 
@@ -29,6 +45,13 @@ struct wb_receive_buffer **wb_fuse_loop_received(void)
 {
 	g_assert(received);
 	return &received;
+}
+
+uint64_t wb_fuse_loop_unique(void)
+{
+	g_assert(received);
+	return ((const struct fuse_in_header *)((const char *)received->memory +
+						WB_RECEIVE_START))->unique;
 }
 
 static struct wb_receive_buffer *buffer_take(struct wb_fuse_loop *loop)
@@ -84,24 +107,46 @@ static bool receive_one(struct wb_fuse_loop *loop, unsigned *taken)
 	return true;
 }
 
+enum thread_state { RUNS, LEAVES };
+
+static void note_running(struct thread *thread, enum thread_state what)
+{
+	wb_lock_acquire(&thread->loop->lock);
+	thread->id = pthread_self();
+	thread->is_running = what == RUNS;
+	wb_lock_release(&thread->loop->lock);
+}
+
+/* The last one to leave because of the end says so, though others were asked to stop. */
 static gpointer run(gpointer arg)
 {
-	struct wb_fuse_loop *loop = arg;
+	struct thread *thread = arg;
+	struct wb_fuse_loop *loop = thread->loop;
 	unsigned taken = 0;
 
+	note_running(thread, RUNS);
 	if (wb_fuse_channel_clone_fd(loop->config.channel) >= 0)
 		wb_thread_ring_open();
-	while (!fuse_session_exited(loop->config.session))
-		if (!receive_one(loop, &taken))
+	while (!fuse_session_exited(loop->config.session) && !atomic_load(&loop->is_stopping))
+		if (!receive_one(loop, &taken)) {
+			fuse_session_exit(loop->config.session);
 			break;
+		}
 	wb_thread_ring_close();
-	fuse_session_exit(loop->config.session);
 	if (received)
 		wb_receive_pool_put(loop->config.pool, received);
 	received = NULL;
-	if (atomic_fetch_sub(&loop->running_count, 1) == 1)
+	note_running(thread, LEAVES);
+	if (atomic_fetch_sub(&loop->running_count, 1) == 1 &&
+	    fuse_session_exited(loop->config.session))
 		loop->config.ended(loop->config.arg);
 	return NULL;
+}
+
+/* Only that a read which waits for a request returns. */
+static void wake_reader(int signal)
+{
+	(void)signal;
 }
 
 struct wb_fuse_loop *wb_fuse_loop_start(const struct wb_fuse_loop_config *config)
@@ -109,17 +154,46 @@ struct wb_fuse_loop *wb_fuse_loop_start(const struct wb_fuse_loop_config *config
 	struct wb_fuse_loop *loop = g_new0(struct wb_fuse_loop, 1);
 
 	loop->config = *config;
-	loop->threads = g_new0(GThread *, config->thread_count);
+	loop->threads = g_new0(struct thread, config->thread_count);
+	wb_lock_init(&loop->lock, WB_RANK_FRONTEND);
 	atomic_init(&loop->running_count, config->thread_count);
-	for (unsigned i = 0; i < config->thread_count; i++)
-		loop->threads[i] = g_thread_new("wb-fuse", run, loop);
+	sigaction(STOP_SIGNAL, &(struct sigaction){ .sa_handler = wake_reader }, NULL);
+	for (unsigned i = 0; i < config->thread_count; i++) {
+		loop->threads[i].loop = loop;
+		loop->threads[i].thread = g_thread_new("wb-fuse", run, &loop->threads[i]);
+	}
 	return loop;
+}
+
+static void wake_all(struct wb_fuse_loop *loop)
+{
+	wb_lock_acquire(&loop->lock);
+	for (unsigned i = 0; i < loop->config.thread_count; i++)
+		if (loop->threads[i].is_running)
+			pthread_kill(loop->threads[i].id, STOP_SIGNAL);
+	wb_lock_release(&loop->lock);
+}
+
+/* The signal may come between the look at is_stopping and the read, and is then lost:
+ * so again until all have gone. */
+bool wb_fuse_loop_stop(struct wb_fuse_loop *loop)
+{
+	struct fuse_session *session = loop->config.session;
+
+	atomic_store(&loop->is_stopping, true);
+	while (atomic_load(&loop->running_count)) {
+		wake_all(loop);
+		g_usleep(STOP_AGAIN_US);
+	}
+	wb_fuse_loop_join(loop);
+	return !fuse_session_exited(session);
 }
 
 void wb_fuse_loop_join(struct wb_fuse_loop *loop)
 {
 	for (unsigned i = 0; i < loop->config.thread_count; i++)
-		g_thread_join(loop->threads[i]);
+		g_thread_join(loop->threads[i].thread);
+	wb_lock_clear(&loop->lock);
 	g_free(loop->threads);
 	g_free(loop);
 }

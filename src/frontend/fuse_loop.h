@@ -31,9 +31,14 @@ struct wb_fuse_loop_config {
 struct wb_fuse_loop *wb_fuse_loop_start(const struct wb_fuse_loop_config *config);
 /* Waits for the threads. */
 void wb_fuse_loop_join(struct wb_fuse_loop *loop);
+/* Has the threads leave between two requests, without an end of the session, and joins
+ * them. FALSE when it was over before: `ended` has run. */
+bool wb_fuse_loop_stop(struct wb_fuse_loop *loop);
 
 /* From inside an operation: where this thread keeps the buffer that holds the
  * request. Setting it to NULL takes the buffer over. */
 struct wb_receive_buffer **wb_fuse_loop_received(void);
+/* Likewise: the kernel's number of the request. */
+uint64_t wb_fuse_loop_unique(void);
 
 #endif

@@ -21,6 +21,13 @@ static struct wb_fuse_caller caller_of(fuse_req_t req)
 	return (struct wb_fuse_caller){ .req = req, .fd = wb_fuse_channel_here() };
 }
 
+struct wb_fuse_heritage *wb_fuse_heritage_of(void *userdata)
+{
+	struct wb_fuse_service *service = userdata;
+
+	return &service->heritage;
+}
+
 /* --- session ---------------------------------------------------------------------- */
 
 static void op_init(void *userdata, struct fuse_conn_info *conn)
@@ -166,21 +173,27 @@ static void open_disk(fuse_req_t req)
 	fuse_reply_buf(req, (const char *)&out, sizeof out);
 }
 
+static GBytes *take_snapshot(struct wb_fuse_service *service,
+			     const struct wb_control_node *node, int open_flags)
+{
+	GString *text = g_string_new(NULL);
+
+	if ((open_flags & O_ACCMODE) != O_WRONLY)
+		wb_control_node_show(node, &service->control, text);
+	return g_string_free_to_bytes(text);
+}
+
 /* What is shown is made once, at open, so that a file read in pieces is one
  * snapshot. */
 static void open_control(fuse_req_t req, const struct wb_control_node *node,
 			 struct fuse_file_info *fi)
 {
-	GString *text = g_string_new(NULL);
-	GBytes *snapshot;
+	struct wb_fuse_service *service = service_of(req);
 
-	if ((fi->flags & O_ACCMODE) != O_WRONLY)
-		wb_control_node_show(node, &service_of(req)->control, text);
-	snapshot = g_string_free_to_bytes(text);
-	fi->fh = (uintptr_t)snapshot;
+	fi->fh = wb_snapshots_add(service->snapshots, take_snapshot(service, node, fi->flags));
 	fi->direct_io = 1;
 	if (fuse_reply_open(req, fi) == -ENOENT)
-		g_bytes_unref(snapshot);	/* interrupted: no release will come */
+		wb_snapshots_remove(service->snapshots, fi->fh); /* no release will come */
 }
 
 static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -203,20 +216,41 @@ static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 	struct wb_control_node node;
 
 	if (wb_fuse_tree_control(ino, &node))
-		g_bytes_unref((GBytes *)(uintptr_t)fi->fh);
+		wb_snapshots_remove(service_of(req)->snapshots, fi->fh);
 	fuse_reply_err(req, 0);
 }
 
 /* --- data ------------------------------------------------------------------------------------- */
 
+/* A file that was opened under an earlier worker is read anew from its beginning; the
+ * rest of a text that is gone cannot be had. */
+static GBytes *find_snapshot(struct wb_fuse_service *service, fuse_ino_t ino, off_t offset,
+			     struct fuse_file_info *fi)
+{
+	GBytes *snapshot = wb_snapshots_get(service->snapshots, fi->fh);
+	struct wb_control_node node;
+
+	if (snapshot || offset || !wb_fuse_tree_control(ino, &node))
+		return snapshot;
+	snapshot = take_snapshot(service, &node, fi->flags);
+	wb_snapshots_renew(service->snapshots, fi->fh, g_bytes_ref(snapshot));
+	return snapshot;
+}
+
 /* Referenced while it is sent: the reader may have its answer, and release may
  * run on another thread, before the reply function returns here. */
-static void read_control(fuse_req_t req, size_t size, off_t offset, struct fuse_file_info *fi)
+static void read_control(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
+			 struct fuse_file_info *fi)
 {
-	GBytes *snapshot = g_bytes_ref((GBytes *)(uintptr_t)fi->fh);
+	GBytes *snapshot = find_snapshot(service_of(req), ino, offset, fi);
+	const char *text;
 	gsize length;
-	const char *text = g_bytes_get_data(snapshot, &length);
 
+	if (!snapshot) {
+		fuse_reply_err(req, ESTALE);
+		return;
+	}
+	text = g_bytes_get_data(snapshot, &length);
 	if (offset < 0 || (uint64_t)offset >= length)
 		fuse_reply_buf(req, NULL, 0);
 	else
@@ -230,7 +264,7 @@ static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 	if (ino == WB_INO_DISK)
 		wb_fuse_disk_read(service_of(req)->disk, caller_of(req), size, offset);
 	else
-		read_control(req, size, offset, fi);
+		read_control(req, ino, size, offset, fi);
 }
 
 static void write_control(fuse_req_t req, fuse_ino_t ino, const char *text, size_t size)

@@ -9,13 +9,17 @@
 
 #include "frontend/control_files.h"
 #include "frontend/fuse_disk.h"
+#include "frontend/fuse_legacy.h"
 #include "frontend/fuse_tree.h"
+#include "frontend/snapshots.h"
 
 /* The userdata of the session. Constant after start. */
 struct wb_fuse_service {
 	struct wb_control control;
 	struct wb_fuse_tree tree;
 	struct wb_fuse_disk *disk;
+	struct wb_snapshots *snapshots;
+	struct wb_fuse_heritage heritage;
 	unsigned request_bytes;		/* longest READ or WRITE */
 	unsigned max_background;	/* asynchronous requests that the kernel may have open */
 	void (*ready)(void *arg);	/* INIT is being answered */

@@ -297,6 +297,24 @@ static void add_levels(struct output *output, const struct wb_stats_snapshot *s)
 	      "Written back in each second of the last minute.", s->writeback_bytes_per_s);
 }
 
+static void add_keeper(struct output *output, const struct wb_keeper_facts *keeper)
+{
+	begin(output, "worker_restarts", "counter", NULL,
+	      "Daemons that took over from one that had died.");
+	sample(output, "worker_restarts", "_total", "", keeper->restarts);
+	begin(output, "worker_pause_seconds", "counter", "seconds",
+	      "For how long in all no daemon served the volume.");
+	sample_double(output, "worker_pause_seconds", "_total", "",
+		      (double)keeper->all_pauses_ns / 1e9);
+	begin(output, "worker_longest_pause_seconds", "gauge", "seconds",
+	      "The longest of these pauses.");
+	sample_double(output, "worker_longest_pause_seconds", "", "",
+		      (double)keeper->longest_pause_ns / 1e9);
+	begin(output, "upgrades", "counter", NULL,
+	      "Programs that took over from another one.");
+	sample(output, "upgrades", "_total", "", keeper->upgrades_done);
+}
+
 /* --- latencies --------------------------------------------------------------------------- */
 
 static void add_latency(struct output *output, const char *kind,
@@ -330,6 +348,7 @@ void wb_metrics_append(GString *text, const struct wb_stats_view *view,
 	add_counters(&output, s);
 	add_blocks(&output, s);
 	add_lifetime(&output, s);
+	add_keeper(&output, &view->keeper);
 	begin(&output, "latency_seconds", "histogram", "seconds",
 	      "From the arrival of a request in the daemon to its answer.");
 	for (unsigned i = 0; i < WB_LATENCY_COUNT; i++)

@@ -16,6 +16,18 @@ struct wb_disk_facts {
 	uint32_t alignment_bytes;
 };
 
+/* The keeper of a worker, as it is at some moment. */
+struct wb_keeper_facts {
+	int pid;			/* 0: there is none */
+	unsigned version;		/* of what it and its workers have in common */
+	const char *refusal;		/* why no other worker can take over; "": it can */
+	uint64_t restarts;
+	char last_cause[80];		/* what became of the last worker that died; "" */
+	int64_t last_pause_ns, longest_pause_ns, all_pauses_ns;
+	uint64_t upgrades_asked, upgrades_done, upgrades_failed;
+	char upgrade_problem[256];	/* of the last that failed; "" */
+};
+
 struct wb_mount_facts {
 	const char *version;
 	const char *mount_point;
@@ -28,6 +40,9 @@ struct wb_mount_facts {
 	bool memory_locked;		/* mlockall() succeeded */
 	bool io_flusher;		/* PR_SET_IO_FLUSHER succeeded */
 	bool oom_protected;		/* oom_score_adj could be lowered */
+	/* NULL: nobody keeps this worker. Any thread. */
+	void (*describe_keeper)(void *arg, struct wb_keeper_facts *facts);
+	void *keeper;
 };
 
 #endif

@@ -73,6 +73,30 @@ static void add_mount(JsonObject *root, const struct wb_stats_view *view)
 	set_number(root, "ram_buffer_bytes", facts->ram_buffer_bytes);
 }
 
+static void set_ms(JsonObject *object, const char *key, int64_t ns)
+{
+	json_object_set_double_member(object, key, (double)(ns / 1000) / 1000.0);
+}
+
+static void add_keeper(JsonObject *root, const struct wb_keeper_facts *keeper)
+{
+	JsonObject *object = json_object_new();
+
+	set_number(object, "pid", (uint64_t)keeper->pid);
+	set_number(object, "version", keeper->version);
+	set_text(object, "refusal", keeper->refusal ? keeper->refusal : "");
+	set_number(object, "worker_restarts", keeper->restarts);
+	set_text(object, "last_cause", keeper->last_cause);
+	set_ms(object, "last_pause_ms", keeper->last_pause_ns);
+	set_ms(object, "longest_pause_ms", keeper->longest_pause_ns);
+	set_ms(object, "all_pauses_ms", keeper->all_pauses_ns);
+	set_number(object, "upgrades_asked", keeper->upgrades_asked);
+	set_number(object, "upgrades_done", keeper->upgrades_done);
+	set_number(object, "upgrades_failed", keeper->upgrades_failed);
+	set_text(object, "upgrade_problem", keeper->upgrade_problem);
+	json_object_set_object_member(root, "keeper", object);
+}
+
 static void add_ring(JsonObject *root, const struct wb_stats_snapshot *s)
 {
 	JsonObject *segments = json_object_new();
@@ -325,6 +349,7 @@ JsonObject *wb_stats_json_object(const struct wb_stats_view *view)
 	json_object_set_string_member(root, "cache_mode", snapshot->cache_mode);
 	set_text(root, "last_error", snapshot->last_error);
 	add_mount(root, view);
+	add_keeper(root, &view->keeper);
 	add_tunables(root, &view->tunables);
 	add_ring(root, snapshot);
 	set_text(root, "ring", view->ring);

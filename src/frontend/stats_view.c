@@ -10,4 +10,7 @@ void wb_stats_view_take(struct wb_stats_view *view, struct wb_cache *cache,
 	wb_cache_get_latencies(cache, view->latency);
 	wb_cache_get_tunables(cache, &view->tunables);
 	wb_cache_get_ring(cache, view->ring);
+	view->keeper = (struct wb_keeper_facts){ .refusal = "" };
+	if (facts->describe_keeper)
+		facts->describe_keeper(facts->keeper, &view->keeper);
 }

@@ -16,6 +16,7 @@ struct wb_stats_view {
 	struct wb_latency_summary latency[WB_LATENCY_COUNT];
 	struct wb_tunables tunables;
 	char ring[WB_RING_CELLS_MAX + 1];
+	struct wb_keeper_facts keeper;
 };
 
 void wb_stats_view_take(struct wb_stats_view *view, struct wb_cache *cache,

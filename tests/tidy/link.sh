@@ -31,8 +31,9 @@ link() {	# layer, layers below
 
 link base
 link io base
+link keeper
 link format base
 link cache format io base
 link frontend cache format io base
-link cmd frontend cache format io base
+link cmd frontend cache format io keeper base
 exit $status

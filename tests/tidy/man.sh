@@ -73,6 +73,7 @@ comm -13 "$work/outer" "$work/keys" >"$work/inner"
 	complain "this test makes a list without entries: it does not see their keys"
 sed -n 's/^\t{ "\([a-z_]*\)", \(\.[a-z_]* = \)\?wb_cache_.*/\1/p' \
 	"$top/src/frontend/control_files.c" >"$work/verbs"
+sed -n 's/^#define UPGRADE "\(.*\)"/\1/p' "$top/src/frontend/control_files.c" >>"$work/verbs"
 sed -n 's/^\t{ "\([a-z.]*\)", 0[0-7]*, .*/\1/p' \
 	"$top/src/frontend/control_files.c" >"$work/files"
 echo tunables/ >>"$work/files"	# a directory

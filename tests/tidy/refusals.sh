@@ -182,5 +182,9 @@ cannot be marked as %s	the file system of the mark fails under a mounted volume
 What was not synced may not be on	the last flush of a backing used alone fails; core/test_bare.c sees it fail
 sectors of %d bytes, expected	no such disk is made
 interrupted before anything was written	never shown: what was interrupted is said instead
+and this program is for version %u	there has been one version only; a program of another is refused in keeper.sh
+was not stopped cleanly before it is handed over	the last flush fails just after one that did not
+this worker has no state of its keeper	a keeper that gives its worker no state
+has no memory	no memory
 mount option	what wb_usage_unknown() completes; unit/test_options.c
 END

@@ -4,7 +4,7 @@
 #include <stddef.h>
 #include <string.h>
 
-#include "cmd/notify.h"
+#include "keeper/notify.h"
 
 static struct sockaddr_un address;
 static socklen_t length;

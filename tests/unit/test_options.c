@@ -2,6 +2,7 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
+#include "cmd/mount_options.h"
 #include "cmd/options.h"
 
 #define ARGS(...) (char *const[]){ "wbfs", __VA_ARGS__, NULL }
@@ -268,6 +269,35 @@ Test(options, a_word_of_mount_can_be_taken_back)
 	take(ARGS("mount", "m", "-o", "allow_other,noatime=off,nodev=on,allow_other=off"));
 	cr_assert_not(options.allow_other);
 	cr_assert_str_eq(options.kernel_options->str, "nodev");
+}
+
+/* As a keeper's next worker gets them. */
+Test(options, what_was_given_for_a_mount_can_be_saved_and_read_again)
+{
+	g_autoptr(GString) text = g_string_new(NULL), again = g_string_new(NULL);
+	struct wb_options copy;
+
+	take(ARGS("mount", "--cache", "/c", "--backing", "/b", "-o",
+	      "ro,nodev,noexec,allow_other,ram_buffer=8M,fsname=a name,writeback_threshold=33,"
+	      "cache_mode=writethrough,allow_writeback=off,keeper", "/mnt/a"));
+	wb_mount_options_save(&options, text);
+	wb_options_init(&copy);
+	for (const char *word = text->str; word < text->str + text->len; word += strlen(word) + 1) {
+		g_autofree char *name = g_strdup(word);
+		char *value = strchr(name, '=');
+
+		*value++ = '\0';
+		cr_assert(wb_mount_options_set(&copy, name, value, NULL), "%s", word);
+	}
+	cr_expect(copy.read_only && copy.allow_other && copy.keeper && !copy.io_uring);
+	cr_expect_eq(copy.ram_buffer_bytes, 8u << 20);
+	cr_expect_str_eq(copy.fsname, "a name");
+	cr_expect_str_eq(copy.kernel_options->str, "nodev,noexec");
+	cr_expect_eq(copy.tunables.writeback_threshold, 33);
+	wb_mount_options_save(&copy, again);
+	cr_expect_eq(again->len, text->len);
+	cr_expect_not(memcmp(again->str, text->str, text->len));
+	wb_options_clear(&copy);
 }
 
 Test(options, version_and_help_stand_in_place_of_a_command)

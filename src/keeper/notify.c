@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "cmd/notify.h"
+#include "keeper/notify.h"
 
-#include <glib.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -26,7 +26,7 @@ bool wb_notify_parse_address(const char *text, struct sockaddr_un *address,
 
 void wb_notify(const char *lines)
 {
-	const char *where = g_getenv("NOTIFY_SOCKET");
+	const char *where = getenv("NOTIFY_SOCKET");
 	struct sockaddr_un address;
 	socklen_t length;
 	int fd;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What the service manager that started us wants to know: the protocol of
  * sd_notify(3), by hand. Where nobody asked ($NOTIFY_SOCKET) nothing happens. */
-#ifndef WB_CMD_NOTIFY_H
-#define WB_CMD_NOTIFY_H
+#ifndef WB_KEEPER_NOTIFY_H
+#define WB_KEEPER_NOTIFY_H
 
 #include <stdbool.h>
 #include <sys/socket.h>

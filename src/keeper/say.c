@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "keeper/say.h"
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <syslog.h>
+#include <unistd.h>
+
+static bool is_to_log;
+
+void wb_say_to_log(void)
+{
+	is_to_log = true;
+}
+
+/* By hand, because syslog(3) allocates. */
+static void to_log(const char *text, size_t length)
+{
+	const struct sockaddr_un log = { .sun_family = AF_UNIX, .sun_path = "/dev/log" };
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	if (fd < 0)
+		return;
+	(void)!sendto(fd, text, length, MSG_NOSIGNAL, (const struct sockaddr *)&log,
+		      sizeof log);
+	close(fd);
+}
+
+void wb_say(const char *format, ...)
+{
+	char text[1024];
+	va_list args;
+	int length = is_to_log ?
+		snprintf(text, sizeof text, "<%d>wbfs[%d]: ", LOG_DAEMON | LOG_CRIT, (int)getpid()) :
+		snprintf(text, sizeof text, "wbfs: ");
+
+	va_start(args, format);
+	vsnprintf(text + length, sizeof text - (size_t)length - 1, format, args);
+	va_end(args);
+	if (is_to_log) {
+		to_log(text, strlen(text));
+		return;
+	}
+	strcat(text, "\n");
+	(void)!write(STDERR_FILENO, text, strlen(text));
+}
+
+void wb_say_into(char *text, unsigned long bytes, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, bytes, format, args);
+	va_end(args);
+}
+
+void wb_say_status(int status, char *text, unsigned long bytes)
+{
+	const char *name;
+
+	if (!WIFSIGNALED(status)) {
+		snprintf(text, bytes, "ended with status %d", WEXITSTATUS(status));
+		return;
+	}
+	name = sigdescr_np(WTERMSIG(status));
+	snprintf(text, bytes, "was killed by signal %d (%s)", WTERMSIG(status),
+		 name ? name : "unknown");
+}

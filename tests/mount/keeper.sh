@@ -1,0 +1,281 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# A mount with a keeper: the daemon is replaced by another program under load, and
+# nobody who uses the image notices but by a pause; what cannot take over is refused;
+# what dies, and what is said then.
+. "$(dirname "$0")/lib.sh"
+
+needs fuse jq fio perl
+start
+keeper_mount() {
+	volume_mount -o keeper "$@"
+	KEEPER=$(stat_of keeper.pid)
+	own_workers+=("$KEEPER")
+}
+
+# The same program with other bytes in it, of the same length.
+patched() {	# file, what, by what
+	cp "$WBFS" "$1"
+	FROM=$2 TO=$3 perl -0777 -pi -e 's/\Q$ENV{FROM}\E/$ENV{TO}/g' "$1"
+	! cmp -s "$WBFS" "$1" || fail "$2 is not in the program"
+}
+
+worker_is_another() {
+	[ "$(stat_of worker_pid)" != "$WORKER" ] || fail "the daemon is the same"
+	WORKER=$(stat_of worker_pid)
+	own_workers+=("$WORKER")
+}
+
+version=$("$WBFS" --version)
+version=${version#wbfs }
+other=${version%?}x
+volume_make 64M 128M --segment-size 256K
+
+case_is "the keeper is the daemon's parent, and status says which process it is"
+keeper_mount
+[ "$(awk '/^PPid/ { print $2 }' "/proc/$WORKER/status")" = "$KEEPER" ]
+"$WBFS" status "$MNT" | grep -q "keeper *pid $KEEPER"
+[ "$(stat_of keeper.worker_restarts)" -eq 0 ]
+grep -q '^wbfs_worker_restarts_total{.*} 0$' "$MNT/.wbfs/metrics"
+[ "$(awk '{ print NF }' "/proc/$KEEPER/task/$KEEPER/children")" -eq 1 ]
+[ "$(ls "/proc/$KEEPER/task" | wc -l)" -eq 1 ] || fail "it has threads"
+! grep -qE ' /.*/(cache|backing)$' <(ls -l "/proc/$KEEPER/fd" | grep -v 'cache$\|backing$')
+
+case_is "under a verified load one program follows the other, and no user sees an error"
+patched "$W/other" "$version" "$other"
+fio --name=load --filename="$DISK" --size=96m --rw=randrw --bssplit=4k/70:64k/30 \
+	--direct=1 --ioengine=libaio --iodepth=16 --time_based --runtime=600 \
+	--verify=crc32c --verify_backlog=64 --verify_fatal=1 \
+	--max_latency=30s >"$W/fio.log" 2>&1 &
+load=$!
+own_jobs+=($load)
+for ((i = 0; i < 4; i++)); do
+	says 0 "is served by wbfs $other now, after a pause of" "it was $version" -- \
+		"$W/other" upgrade "$MNT"
+	[ "$(stat_of version)" = "$other" ]
+	worker_is_another
+	says 0 "is served by wbfs $version now" "it was $other" -- "$WBFS" upgrade "$MNT"
+	[ "$(stat_of from_checkpoint)" = true ] || fail "it was not handed over cleanly"
+	worker_is_another
+	is_alive $load || { cat "$W/fio.log"; fail "the load has ended"; }
+done
+[ "$(stat_of keeper.upgrades_done)" -eq 8 ]
+[ "$(stat_of keeper.worker_restarts)" -eq 0 ]
+grep -q "wbfs $version took over from the program before after" "$MNT/.wbfs/events"
+kill -INT $load
+wait $load || :	# its status is that of an interrupt
+cat "$W/fio.log"
+grep -q 'err= 0: ' "$W/fio.log"
+
+case_is "SIGHUP to the keeper has the installed program take over"
+kill -HUP "$KEEPER"
+for ((i = 0; i < 1000; i++)); do
+	[ "$(stat_of keeper.upgrades_done)" -eq 8 ] || break
+	sleep 0.02
+done
+[ "$(stat_of keeper.upgrades_done)" -eq 9 ]
+worker_is_another
+
+case_is "what was set stays set, and the files are those of before"
+"$WBFS" set "$MNT" writeback_threshold=41 allow_writeback=off
+time=$(stat -c %Y "$DISK")
+"$WBFS" upgrade "$MNT"
+worker_is_another
+[ "$(cat "$MNT/.wbfs/tunables/writeback_threshold")" = 41 ]
+[ "$(cat "$MNT/.wbfs/tunables/allow_writeback")" = off ]
+[ "$(stat -c %Y "$DISK")" = "$time" ]
+
+case_is "a control file that is open is read anew from its begin, and never torn"
+exec 5<"$MNT/.wbfs/stats.json" 6<"$MNT/.wbfs/stats.json"
+head -c 1 <&5 >/dev/null
+"$WBFS" upgrade "$MNT"
+worker_is_another
+if cat <&5 2>"$W/message"; then fail "the rest of a text that is gone was read"; fi
+grep -q 'Stale file handle' "$W/message"
+jq -e --argjson pid "$WORKER" '.worker_pid == $pid' <&6
+exec 5<&- 6<&-
+
+# refused WORD... -- PROGRAM: the events and the counter say so, the daemon stays
+refused() {
+	local words=() failed
+	while [ "$1" != -- ]; do words+=("$1"); shift; done
+	failed=$(stat_of keeper.upgrades_failed)
+	echo "upgrade $2" >"$MNT/.wbfs/control"
+	for ((i = 0; i < 1000; i++)); do
+		[ "$(stat_of keeper.upgrades_failed)" -eq "$failed" ] || break
+		sleep 0.02
+	done
+	[ "$(stat_of keeper.upgrades_failed)" -eq $((failed + 1)) ]
+	for word in "${words[@]}"; do
+		stat_of keeper.upgrade_problem | grep -F -- "$word"
+	done
+}
+
+case_is "what is no program that can take over is refused without a pause"
+refused 'is no wbfs that can take over' -- /bin/true
+refused 'cannot open' 'No such file' -- "$W/none"
+patched "$W/foreign" 'wbfs keeper %u version %s' 'wbfs keeper 9%u version%s'
+refused 'takes over from a keeper of version 91' 'unmount and mount again' -- "$W/foreign"
+if echo 'upgrade wbfs' >"$MNT/.wbfs/control"; then fail "a relative path was taken"; fi
+grep -q "the program 'wbfs' should be an absolute path" "$MNT/.wbfs/events"
+[ "$(stat_of worker_pid)" = "$WORKER" ]
+
+case_is "a program that does not come up is followed by the one before it"
+patched "$W/broken" writeback_threshold writeback_thresholX
+says 1 "is still served by wbfs $version" 'the new worker ended with status 1' -- \
+	"$W/broken" upgrade "$MNT"
+worker_is_another
+
+case_is "while there is no daemon, the keeper keeps others away from the disks"
+kill -STOP "$KEEPER"
+kill -9 "$WORKER"
+gone_within 60 "$WORKER"
+says 1 'in use by wbfs' "pid $KEEPER" -- "$WBFS" check "$CACHE"
+says 1 'in use by wbfs' "pid $KEEPER" -- "$WBFS" mount --cache "$CACHE" --backing "$BACKING" \
+	"$W"
+kill -CONT "$KEEPER"
+gone_within 60 "$KEEPER" || fail "the keeper does not end"
+says 1 'is gone. To go on' -- "$WBFS" status "$MNT"
+wreck_clear_mount
+
+foreground_mount() {	# option... ; sets KEEPER and WORKER
+	"$WBFS" mount -f --cache "$CACHE" --backing "$BACKING" -o keeper "$@" "$MNT" 2>"$W/messages" &
+	KEEPER=$!
+	own_jobs+=($KEEPER)
+	own_workers+=($KEEPER)
+	for ((i = 0; i < 3000; i++)); do
+		[ ! -e "$MNT/disk" ] || break
+		sleep 0.02
+	done
+	WORKER=$(stat_of worker_pid)
+	own_workers+=("$WORKER")
+	[ "$(stat_of keeper.pid)" -eq $KEEPER ]
+}
+
+keeper_ends() {	# with status
+	local status=0
+	wait $KEEPER || status=$?
+	cat "$W/messages"
+	[ $status -eq "$1" ] || fail "the keeper ended with $status, not $1"
+	! is_alive "$WORKER"
+}
+
+for way in umount sigterm_keeper sigterm_worker sigint_keeper; do
+	case_is "stopped by $way: the exit status is that of a clean stop"
+	foreground_mount
+	dd if=/dev/urandom of="$DISK" bs=64k count=16 conv=notrunc status=none
+	sum=$(head -c 1M "$DISK" | cksum)
+	case $way in
+	umount) "$WBFS" umount "$MNT" ;;
+	sigterm_keeper) kill -TERM $KEEPER ;;
+	sigterm_worker) kill -TERM "$WORKER" ;;
+	sigint_keeper) kill -INT $KEEPER ;;
+	esac
+	keeper_ends 0
+	volume_is_stopped
+	"$WBFS" check "$CACHE"
+done
+keeper_mount
+[ "$(head -c 1M "$DISK" | cksum)" = "$sum" ]
+volume_umount
+! is_alive "$KEEPER"
+
+case_is "a mount that fails says why, and leaves nothing, as without a keeper"
+says 1 'No such file' -- "$WBFS" mount --cache "$W/none" --backing "$BACKING" -o keeper "$MNT"
+says 1 'No such file' -- "$WBFS" mount -f --cache "$W/none" --backing "$BACKING" -o keeper "$MNT"
+says 1 'are too long for a keeper: mount with -o keeper=off' -- "$WBFS" mount \
+	--cache "$CACHE" --backing "$BACKING" -o "keeper,fsname=$(printf '%013000d' 1)" "$MNT"
+flock -n "$BACKING" true
+! is_mounted "$MNT"
+
+case_is "a daemon without the memory of the one before does not take over"
+foreground_mount
+kill -9 "$WORKER"
+keeper_ends 137
+grep -q 'was killed by signal 9 (Killed), and another would not have what was not synced' \
+	"$W/messages"
+wreck_clear_mount
+
+case_is "the keeper is killed: the daemon serves on, says so, and stops cleanly"
+keeper_mount
+kill -9 "$KEEPER"
+gone_within 60 "$KEEPER"
+for ((i = 0; i < 1000; i++)); do
+	! grep -q 'the keeper is gone; nobody would start this worker again' \
+		"$MNT/.wbfs/events" || break
+	sleep 0.02
+done
+grep 'the keeper is gone' "$MNT/.wbfs/events"
+[ "$(stat_of worker_pid)" = "$WORKER" ] && [ "$(stat_of keeper.pid)" -eq 0 ]
+says 1 'has no keeper' -- "$WBFS" upgrade "$MNT"
+if echo upgrade >"$MNT/.wbfs/control"; then fail "a daemon without a keeper was upgraded"; fi
+dd if=/dev/urandom of="$W/data" bs=64k count=16 status=none
+dd if="$W/data" of="$DISK" bs=64k conv=notrunc status=none
+volume_umount
+"$WBFS" check "$CACHE"
+
+case_is "without a keeper there is none to upgrade with"
+volume_mount -o keeper=off
+same_bytes "$W/data" "$DISK" 1M
+says 1 'has no keeper' -- "$WBFS" upgrade "$MNT"
+if echo upgrade >"$MNT/.wbfs/control"; then fail "it was taken"; fi
+grep -q 'this mount has no keeper that could start another program' "$MNT/.wbfs/events"
+volume_umount
+
+case_is "read only: killed, crashed and aborted under load, and no reader sees an error"
+reader() {
+	while [ ! -e "$W/enough" ]; do
+		dd if="$DISK" bs=64k count=16 iflag=direct status=none | cmp - "$W/data"
+		echo >>"$W/passes"
+	done
+}
+keeper_mount -o ro
+run_in_background reader
+load=$JOB
+for signal in KILL SEGV ABRT KILL BUS; do
+	kill -s $signal "$WORKER"
+	gone_within 60 "$WORKER"
+	worker_is_another
+	is_alive $load || fail "the reader has ended"
+done
+[ "$(stat_of keeper.worker_restarts)" -eq 5 ]
+stat_of keeper.last_cause | grep 'was killed by signal 7'
+"$WBFS" status "$MNT" | grep 'restarts *5, the last after the daemon was killed by signal 7'
+grep '^wbfs_worker_restarts_total{.*} 5$' "$MNT/.wbfs/metrics"
+grep -q 'the worker was killed by signal 7 (Bus error); the next one took over after' \
+	"$MNT/.wbfs/events"
+touch "$W/enough"
+wait $load || fail "the reader got an error or wrong data"
+[ "$(wc -l <"$W/passes")" -gt 5 ]
+
+case_is "a daemon that cannot start is tried again, and takes over when it can"
+mv "$CACHE" "$CACHE.away"
+kill -9 "$WORKER"
+gone_within 60 "$WORKER"
+run_in_background head -c 1M "$DISK" >"$W/read"
+mv "$CACHE.away" "$CACHE"
+wait "$JOB" || fail "the reader got an error"
+worker_is_another
+
+case_is "unmounted while there is no daemon: the next one finds that, and stops cleanly"
+kill -STOP "$KEEPER"
+kill -9 "$WORKER"
+gone_within 60 "$WORKER"
+umount -l "$MNT"
+kill -CONT "$KEEPER"
+gone_within 60 "$KEEPER" || fail "the keeper does not end"
+flock -n "$CACHE" true
+
+case_is "when one after the other dies without getting anywhere, the keeper gives up"
+foreground_mount -o ro
+mv "$CACHE" "$CACHE.away"
+kill -9 "$WORKER"
+keeper_ends 1
+grep -q 'ended with status 1, and so did those before it, one after the other' "$W/messages"
+grep -q "no other worker can take over $MNT: cannot open cache" "$W/messages"
+if head -c 1 "$DISK"; then fail "the image can still be read"; fi
+wreck_clear_mount
+mv "$CACHE.away" "$CACHE"
+volume_mount
+volume_umount
+finish
