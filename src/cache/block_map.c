@@ -26,6 +26,7 @@ struct wb_block_map {
 	void *memory;
 	size_t memory_bytes;
 	struct slot_entry *slots;
+	struct wb_dirty_index *index;	/* NULL: none is kept */
 	uint32_t *buckets;		/* first slot + 1, under the bucket's stripe */
 
 	_Atomic uint64_t bad_count, found_bad_count;
@@ -99,7 +100,23 @@ void wb_block_map_free(struct wb_block_map *map)
 	for (unsigned i = 0; i < WB_STRIPE_COUNT; i++)
 		wb_lock_clear(&map->stripes[i].lock);
 	wb_memory_unmap(map->memory, map->memory_bytes);
+	wb_dirty_index_free(map->index);
 	g_aligned_free(map);
+}
+
+bool wb_block_map_make_index(struct wb_block_map *map, uint64_t block_count, GError **error)
+{
+	map->index = wb_dirty_index_new(block_count);
+	if (!map->index)
+		g_set_error(error, WB_CACHE_ERROR, WB_CACHE_ERROR_LIMIT,
+			    "cannot get %" G_GUINT64_FORMAT " KiB of memory for the index of "
+			    "dirty blocks: %s", block_count >> 13, g_strerror(errno));
+	return map->index != NULL;
+}
+
+bool wb_block_map_grow_index(struct wb_block_map *map, uint64_t block_count)
+{
+	return !map->index || wb_dirty_index_grow(map->index, block_count);
 }
 
 struct wb_stripe *wb_block_map_stripe(struct wb_block_map *map, uint64_t address)
@@ -150,6 +167,18 @@ static void add_locked(_Atomic uint64_t *count, int64_t n)
 	atomic_store_explicit(count, old + (uint64_t)n, memory_order_relaxed);
 }
 
+/* What the index says of a block that was, or is now, dirty in some slot. */
+static void index_state(struct wb_block_map *map, uint64_t address, bool was_dirty,
+			bool is_dirty)
+{
+	if (!map->index || was_dirty == is_dirty)
+		return;
+	if (is_dirty)
+		wb_dirty_index_set(map->index, address);
+	else
+		wb_dirty_index_clear(map->index, address);
+}
+
 /* Counts follow the states here and nowhere else. Under the lock of `stripe`. */
 static void count_state(struct wb_block_map *map, struct wb_stripe *stripe, uint32_t slot,
 			enum wb_slot_state from, enum wb_slot_state to)
@@ -174,13 +203,19 @@ static void count_state(struct wb_block_map *map, struct wb_stripe *stripe, uint
 		add_locked(&stripe->cached_count, -1);
 }
 
-/* `sequence`: of what supersedes it, at most. */
+static enum wb_slot_state state_of(struct wb_block_map *map, uint32_t slot)
+{
+	return (enum wb_slot_state)(atomic_load_explicit(&map->slots[slot].word,
+							 memory_order_relaxed) >> 56);
+}
+
+/* `sequence`: of what supersedes it, at most. The index is the caller's. */
 static struct wb_segment *unlink_slot(struct wb_block_map *map, struct wb_stripe *stripe,
 				      uint32_t *link, uint64_t sequence)
 {
 	uint32_t slot = *link - 1;
 	struct wb_segment *segment = wb_segment_of_slot(map->segments, slot);
-	enum wb_slot_state state = (enum wb_slot_state)(map->slots[slot].word >> 56);
+	enum wb_slot_state state = state_of(map, slot);
 
 	if (wb_slot_state_is_dirty(state))
 		wb_segment_is_superseded(map->segments, segment, sequence);
@@ -197,6 +232,7 @@ struct wb_segment *wb_block_map_put_locked(struct wb_block_map *map, uint64_t ad
 {
 	struct wb_stripe *stripe = wb_block_map_stripe(map, address);
 	struct wb_segment *replaced = NULL;
+	bool was_dirty = false;
 	uint32_t *link;
 
 	wb_lock_assert_held(&stripe->lock);
@@ -206,13 +242,17 @@ struct wb_segment *wb_block_map_put_locked(struct wb_block_map *map, uint64_t ad
 	 * sum over the ring never shows "nothing dirty" in between. */
 	count_state(map, stripe, slot, WB_SLOT_FREE, state);
 	link = find_link(map, address);
-	if (*link)
+	if (*link) {
+		was_dirty = wb_slot_state_is_dirty(state_of(map, *link - 1));
 		replaced = unlink_slot(map, stripe, link,
 				       wb_segment_of_slot(map->segments, slot)->last_sequence);
+	}
 	link = bucket_of(map, address);
 	map->slots[slot].chain = *link;
 	*link = slot + 1;
 	atomic_store(&map->slots[slot].word, word_of(address, mask, state));
+	/* One that stays dirty stays in the index: mostly there is nothing to do. */
+	index_state(map, address, was_dirty, wb_slot_state_is_dirty(state));
 	return replaced;
 }
 
@@ -254,6 +294,8 @@ static bool load_one(struct wb_block_map *map, const struct wb_map_version *vers
 	atomic_store_explicit(&slot->word, word_of(version->address, version->mask,
 						   (enum wb_slot_state)version->state),
 			      memory_order_relaxed);
+	index_state(map, version->address, false,
+		    wb_slot_state_is_dirty((enum wb_slot_state)version->state));
 	return true;
 }
 
@@ -284,6 +326,7 @@ bool wb_block_map_remove_locked(struct wb_block_map *map, uint64_t address)
 	link = find_link(map, address);
 	if (!*link)
 		return false;
+	index_state(map, address, wb_slot_state_is_dirty(state_of(map, *link - 1)), false);
 	unlink_slot(map, stripe, link, UINT64_MAX);
 	return true;
 }
@@ -300,6 +343,8 @@ bool wb_block_map_set_state_locked(struct wb_block_map *map, uint64_t address,
 		return false;
 	atomic_store(&map->slots[slot].word, word_of(address, now.mask, state));
 	count_state(map, wb_block_map_stripe(map, address), slot, now.state, state);
+	index_state(map, address, wb_slot_state_is_dirty(now.state),
+		    wb_slot_state_is_dirty(state));
 	return true;
 }
 
@@ -326,6 +371,28 @@ uint64_t wb_block_map_found_bad_count(struct wb_block_map *map)
 void wb_block_map_peek(struct wb_block_map *map, uint32_t slot, struct wb_mapping *mapping)
 {
 	mapping_of(slot, atomic_load(&map->slots[slot].word), mapping);
+}
+
+uint64_t wb_block_map_next_dirty(struct wb_block_map *map, uint64_t from)
+{
+	return wb_dirty_index_next(map->index, from);
+}
+
+size_t wb_block_map_pin_dirty(struct wb_block_map *map, uint64_t first, uint64_t end,
+			      struct wb_mapping *found, size_t room)
+{
+	struct wb_stripe *stripe = wb_block_map_stripe(map, first);
+	size_t count = 0;
+
+	wb_lock_acquire(&stripe->lock);
+	for (uint64_t at = wb_dirty_index_next(map->index, first); at < end && count < room;
+	     at = wb_dirty_index_next(map->index, at + 1)) {
+		wb_block_map_lookup_locked(map, at, &found[count]);
+		wb_segment_pin(wb_segment_of_slot(map->segments, found[count].slot));
+		count++;
+	}
+	wb_lock_release(&stripe->lock);
+	return count;
 }
 
 void wb_block_map_set_crc(struct wb_block_map *map, uint32_t slot, uint32_t crc)

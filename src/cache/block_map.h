@@ -3,7 +3,10 @@
  * The block map: for each block of the image the one slot of the cache that
  * holds its newest version, if any, and whether that version is dirty.
  *
- * Memory: 18 bytes per slot and nothing that grows: a 64-bit word (48-bit
+ * Which blocks are dirty is also kept in the order of their addresses (dirty_index),
+ * for writeback; a volume that is only read has no need of that.
+ *
+ * Memory: 18 bytes per slot and nothing that grows but that index: a 64-bit word (48-bit
  * address, mask, state), the CRC, a 32-bit chain link, and half a 32-bit
  * bucket head. Chains instead of open addressing: no table that a skewed
  * address pattern could overfill, no tombstones, and a bucket belongs to one
@@ -22,6 +25,7 @@
 
 #include "base/lines.h"
 #include "base/lock.h"
+#include "cache/dirty_index.h"
 #include "cache/park.h"
 #include "cache/segment_table.h"
 
@@ -66,6 +70,11 @@ struct wb_block_map;
 struct wb_block_map *wb_block_map_new(const struct wb_geometry *geometry,
 				      struct wb_segment_table *segments, GError **error);
 void wb_block_map_free(struct wb_block_map *map);
+/* Opening only, before anything is in it: keep the index, for an image of that many
+ * blocks. FALSE and an error when there is no memory. */
+bool wb_block_map_make_index(struct wb_block_map *map, uint64_t block_count, GError **error);
+/* Before the image has so many. One thread at a time. FALSE: no memory. */
+bool wb_block_map_grow_index(struct wb_block_map *map, uint64_t block_count);
 
 struct wb_stripe *wb_block_map_stripe(struct wb_block_map *map, uint64_t address);
 struct wb_stripe *wb_block_map_stripe_at(struct wb_block_map *map, unsigned index);
@@ -107,6 +116,14 @@ uint64_t wb_block_map_found_bad_count(struct wb_block_map *map);
 
 /* What slot holds, without a lock: a hint. */
 void wb_block_map_peek(struct wb_block_map *map, uint32_t slot, struct wb_mapping *mapping);
+
+/* The first address at or behind `from` with a dirty version, or WB_NO_ADDRESS: a hint.
+ * The writeback worker only. */
+uint64_t wb_block_map_next_dirty(struct wb_block_map *map, uint64_t from);
+/* The dirty versions in [first, end), of one chunk, at most `room` of them, ascending.
+ * Each has its segment pinned. */
+size_t wb_block_map_pin_dirty(struct wb_block_map *map, uint64_t first, uint64_t end,
+			      struct wb_mapping *found, size_t room);
 
 /* CRC of a slot's 4096 bytes; set before its RAM buffer goes. */
 void wb_block_map_set_crc(struct wb_block_map *map, uint32_t slot, uint32_t crc);

@@ -276,6 +276,9 @@ static gboolean make_state(struct wb_cache *cache, const struct wb_recovery *rec
 	path->map = wb_block_map_new(&path->geometry, path->segments, error);
 	if (!path->map)
 		return FALSE;
+	if (!wb_cache_is_read_only(cache) &&
+	    !wb_block_map_make_index(path->map, wb_geometry_blocks_of(path->image.bytes), error))
+		return FALSE;
 	path->extents = wb_extent_table_new(path->segments, WB_EXTENTS_MAX);
 	cache->executor = wb_executor_new("wb-request", cache->config.worker_mode, 2);
 	path->executor = cache->executor;
@@ -353,7 +356,7 @@ static gboolean make_engines(struct wb_cache *cache, const struct wb_log_start *
 		.stats = &cache->stats, .message = &cache->message,
 	});
 	cache->grow = wb_grow_new(&(struct wb_grow_deps){
-		.image = &path->image, .backing_store = path->backing_store,
+		.image = &path->image, .map = path->map, .backing_store = path->backing_store,
 		.backing_flush = path->backing_flush, .recorder = cache->recorder,
 		.mark_gate = &cache->mark_gate, .message = &cache->message,
 	});

@@ -168,6 +168,10 @@ static void begin_zero(struct wb_grow *grow)
 	uint64_t from = wb_image_bytes(grow->deps.image);
 	uint64_t to = MIN((from + BLOCK - 1) / BLOCK * BLOCK, grow->bytes);
 
+	if (!wb_block_map_grow_index(grow->deps.map, wb_geometry_blocks_of(grow->bytes))) {
+		fail(grow, "getting memory for the index of dirty blocks", -ENOMEM);
+		return;
+	}
 	go_to(grow, STAGE_ZERO);
 	grow->flush_failures = wb_backing_flush_failures(grow->deps.backing_flush);
 	if (to == from || WB_MUTANT(cut_block_not_zeroed)) {

@@ -5,7 +5,7 @@
  *   IDLE -> GATE    the mark on the backing must not say "complete" (mark_gate):
  *                   the backing is about to change
  *        -> OWNER   whoever owns the backing makes it that large, durably
- *        -> ZERO    zeros where the old image's last block was cut off, so that the
+ *        -> ZERO    memory for the index of dirty blocks; zeros where the old image's last block was cut off, so that the
  *                   rest of that block is the same for all who have looked before
  *                   and after (see image.h)
  *        -> FLUSH   the backing
@@ -26,12 +26,14 @@
 #include <stdbool.h>
 
 #include "cache/backing_flush.h"
+#include "cache/block_map.h"
 #include "cache/image.h"
 #include "cache/mark_gate.h"
 #include "cache/recorder.h"
 
 struct wb_grow_deps {
 	struct wb_image *image;
+	struct wb_block_map *map;
 	struct wb_store *backing_store;
 	struct wb_backing_flush *backing_flush;
 	struct wb_recorder *recorder;

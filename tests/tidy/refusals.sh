@@ -149,6 +149,7 @@ die "this test found too few messages\n" if keys %messages < 100;
 exit($bad != 0);
 __DATA__
 cannot get %zu MiB of memory for	no memory
+cannot get %u KiB of memory for	no memory
 cannot get %zu bytes of memory	no memory
 cannot get memory for %u requests	no memory
 not enough memory to look at	no memory
