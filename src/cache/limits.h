@@ -43,6 +43,14 @@
 #define WB_WRITEBACK_DEPTH 32u
 #define WB_WRITEBACK_GAP_BLOCKS 16u	/* read over, in the log, rather than seek */
 #define WB_WRITEBACK_JOIN_BLOCKS 1024u	/* longest single write to the backing */
+#define WB_BATCH_WRITTEN_BLOCKS 16384u	/* that wait for one flush of the backing */
+/* So long new writes are begun in a batch: who waits for its room waits for it. */
+#define WB_BATCH_TIME_NS (UINT64_C(1000) * 1000 * 1000)
+#define WB_PORTION_BLOCKS_MIN 64u
+/* Above so many percent of the ring that are not written back every other batch is
+ * one of the oldest segments, with as few blocks as that takes: */
+#define WB_SPACE_SHORT_PERCENT 90u
+#define WB_URGENT_BLOCKS 512u
 #define WB_ORDER_SEGMENTS_MAX 32u	/* of a batch with writeback_order=segments */
 
 /* Above so many percent of the ring that are not written back nobody asks whether

@@ -21,7 +21,7 @@ const struct wb_tunable wb_tunables_table[] = {
 	  .summary = "above that, others are busy for writeback_modulator" },
 	{ FIELD(writeback_batch), .type = WB_TUNABLE_NUMBER, .argument = "MIB",
 	  .unit = "MiB", .minimum = 1, .maximum = 256,
-	  .summary = "data that is written back in one go, sorted; it takes that much memory" },
+	  .summary = "data on its way to the backing at a time; it takes that much memory" },
 	{ FIELD(writeback_order), .type = WB_TUNABLE_CHOICE, .argument = "ORDER",
 	  .choices = writeback_orders,
 	  .summary = "sweep, over all that is dirty, or segments, the oldest first" },

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 
-#include "base/mutant.h"
 #include "cache/cache.h"
 #include "cache/carry.h"
 #include "cache/writeback_batch.h"
@@ -28,6 +27,7 @@ struct wb_writeback *wb_writeback_new(const struct wb_writeback_deps *deps, GErr
 	wb_busy_meter_init(&writeback->meter, deps->clock);
 	wb_busy_meter_init(&writeback->reads_meter, deps->clock);
 	writeback->zero_piece_bytes = WB_ZERO_PIECE_BYTES_MIN;
+	writeback->portion_blocks = room->block_count;
 	for (unsigned i = 0; i < WB_WRITEBACK_DEPTH; i++) {
 		writeback->ios[i].writeback = writeback;
 		writeback->ios[i].scratch = writeback->scratch + (size_t)i * BLOCK;
@@ -237,143 +237,14 @@ void wb_batch_note_error(struct wb_writeback *writeback, const struct wb_batch_i
 		       io->io.length_bytes, io->io.offset_bytes, g_strerror(-io->error));
 }
 
-static void flush_ended(struct wb_writeback *writeback, struct wb_batch_io *io)
+void wb_batch_set_state(struct wb_writeback *writeback, uint64_t address, uint32_t slot,
+			enum wb_slot_state state)
 {
-	if (io->error)
-		writeback->error = io->error;
-}
-
-void wb_batch_set_state(struct wb_writeback *writeback, const struct wb_batch_block *block,
-		      enum wb_slot_state state)
-{
-	struct wb_stripe *stripe = wb_block_map_stripe(writeback->deps.map, block->address);
+	struct wb_stripe *stripe = wb_block_map_stripe(writeback->deps.map, address);
 
 	wb_lock_acquire(&stripe->lock);
-	wb_block_map_set_state_locked(writeback->deps.map, block->address, block->slot, state);
+	wb_block_map_set_state_locked(writeback->deps.map, address, slot, state);
 	wb_lock_release(&stripe->lock);
-}
-
-/* --- FLUSH, COMMIT ------------------------------------------------------------------- */
-
-/* A flush for somebody else that failed since the first write may have been told
- * what concerns this batch. */
-static bool flush_step(struct wb_writeback *writeback)
-{
-	if (!wb_batch_collect(writeback, flush_ended))
-		return false;
-	if (wb_backing_flush_failures(writeback->deps.backing_flush) !=
-	    writeback->flush_failures && !WB_MUTANT(foreign_flush_ignored))
-		writeback->error = -EIO;
-	writeback->stage = WB_BATCH_COMMIT;
-	return true;
-}
-
-/* Its discard was punched, but had to stay in a full table as a whole, and will be
- * punched again. */
-static bool is_under_zeros(struct wb_writeback *writeback, const struct wb_batch_block *block)
-{
-	uint64_t until;
-
-	return !WB_MUTANT(punch_after_writes) &&
-	       wb_extent_table_lookup(writeback->deps.extents, block->address, &until) ==
-		       WB_EXTENT_ZERO;
-}
-
-static size_t mark_clean(struct wb_writeback *writeback)
-{
-	size_t count = 0;
-
-	for (size_t i = 0; i < writeback->block_count; i++) {
-		const struct wb_batch_block *block = &writeback->room->blocks[i];
-
-		/* A newer version may have taken the map's place: that one is
-		 * dirty and keeps its state. */
-		if (!block->is_left_out && !is_under_zeros(writeback, block)) {
-			wb_batch_set_state(writeback, block, WB_SLOT_CLEAN);
-			count++;
-		}
-	}
-	WB_STAT_ADD(writeback->deps.stats, WB_STAT_WRITEBACK_BLOCKS, count);
-	WB_STAT_ADD(writeback->deps.stats, WB_STAT_WRITEBACK_BATCHES, 1);
-	return count;
-}
-
-/* All discards before next_zero, but for what refused to be punched. */
-static void finish_zeros(struct wb_writeback *writeback)
-{
-	struct wb_extent left;
-	uint64_t from = 0, until;
-	size_t gone = 0;
-
-	while (from < writeback->next_zero) {
-		bool is_refused = wb_refused_is_held(writeback->refused, from, &until);
-
-		until = MIN(until, writeback->next_zero);
-		if (!is_refused)
-			gone += wb_extent_table_finish_zeros(writeback->deps.extents, from,
-							     until, writeback->durable);
-		/* For want of room in the table: not again at once. */
-		if (!is_refused && wb_extent_table_next_zero(writeback->deps.extents, from,
-							     writeback->durable, &left) &&
-		    left.first < until)
-			writeback->was_refused_unknown = true;
-		from = until;
-	}
-	if (gone > 0 && writeback->zeros_done)
-		writeback->zeros_done(writeback->arg);
-}
-
-static void pause_all(struct wb_writeback *writeback)
-{
-	unsigned failures = writeback->failures;
-
-	writeback->retry_at_ns = wb_clock_now_ns(writeback->deps.clock) +
-		MIN(WB_RETRY_FIRST_NS << MIN(failures, 10u), WB_RETRY_LAST_NS);
-	writeback->failures = failures + 1;
-}
-
-/* A new one gets all its tries: the count is one for all. */
-static void count_bad_tries(struct wb_writeback *writeback)
-{
-	if (writeback->found_new_bad ||
-	    (writeback->has_bad && writeback->found_bad_then != writeback->found_bad_known))
-		writeback->bad_tries = writeback->found_bad;
-	else if (writeback->found_bad)
-		writeback->bad_tries++;
-	else if (writeback->has_bad)
-		writeback->bad_tries = 0;
-	if (writeback->has_bad)
-		writeback->found_bad_known = writeback->found_bad_then;
-}
-
-/*
- * The backing's flush has ended. If it failed nothing of the batch counts: it
- * may have dropped writes that had succeeded. Otherwise blocks that were refused
- * wait by themselves, and the others go on; only if none could be written, or
- * not all the refused ones can be remembered, everything waits.
- */
-static void commit(struct wb_writeback *writeback)
-{
-	size_t count = 0;
-
-	if (!writeback->error || WB_MUTANT(backing_error_ignored)) {
-		finish_zeros(writeback);
-		count = mark_clean(writeback);
-		/* Of a batch that was cut short nobody knows which were tried: they
-		 * are due again. */
-		if (!writeback->is_cut_short)
-			wb_refused_taken_are_done(writeback->refused);
-		count_bad_tries(writeback);
-	} else if (writeback->found_new_bad) {
-		writeback->bad_tries = 1;
-	}
-	if (writeback->error || writeback->was_refused_unknown ||
-	    (writeback->was_refused_new && !writeback->has_written))
-		pause_all(writeback);
-	else if (count > 0 || writeback->has_written)
-		writeback->failures = 0;
-	wb_batch_unpin_all(writeback);
-	writeback->stage = WB_BATCH_IDLE;
 }
 
 void wb_batch_reset(struct wb_writeback *writeback)
@@ -388,6 +259,7 @@ void wb_batch_reset(struct wb_writeback *writeback)
 	writeback->has_written = false;
 	writeback->is_cut_short = false;
 	writeback->is_carrying = false;
+	writeback->written_until_ns = 0;
 	writeback->next = 0;
 }
 
@@ -450,10 +322,10 @@ bool wb_writeback_step(struct wb_writeback *writeback, enum wb_writeback_wish wi
 	case WB_BATCH_READ: return wb_batch_read_step(writeback);
 	case WB_BATCH_MERGE: return wb_batch_merge_step(writeback);
 	case WB_BATCH_WRITE: return wb_batch_write_step(writeback);
-	case WB_BATCH_FLUSH: return flush_step(writeback);
+	case WB_BATCH_FLUSH: return wb_batch_flush_step(writeback);
 	case WB_BATCH_CARRY: return wb_batch_carry_step(writeback);
 	case WB_BATCH_COMMIT:
-		commit(writeback);
+		wb_batch_commit(writeback);
 		return true;
 	}
 	g_assert_not_reached();

@@ -4,14 +4,16 @@
  * batches. One batch at a time, and it is the only writer of the backing, so
  * an older version can never land on a newer one.
  *
- *   IDLE -> SELECT  the oldest durable segments' dirty blocks, pinned; not
- *                   those that failed lately
+ *   IDLE -> SELECT  durable dirty blocks, their segments pinned: what comes next in
+ *                   the image (writeback_sweep), or the oldest segments; not those
+ *                   that failed lately
  *        -> ZERO    punch every durable discard: before the batch's writes,
  *                   and before any of its blocks can become clean
  *        -> READ    from RAM or in long runs from the SSD; check CRCs
  *        -> MERGE   only where the backing cannot write single sectors: read
  *                   the rest of partial blocks from it
- *        -> WRITE   in address order, joined
+ *        -> WRITE   in address order, joined; then, in a sweep, the next portion:
+ *                   SELECT, READ ... until enough is written, or long enough
  *        -> FLUSH   the backing
  *        -> COMMIT  clean where the map still names that slot -> IDLE
  *
@@ -19,8 +21,8 @@
  * and is tried again after a pause that grows (`refused`); the rest goes on. A
  * failed FLUSH leaves every block of the batch dirty.
  *
- * Memory: that of a batch, of the size that was set, and 32 bytes for each of its
- * blocks; half a MiB besides.
+ * Memory: that of a portion, of the size that was set, and 40 bytes for each of its
+ * blocks; 16 for each block that waits for the flush (256 KiB), half a MiB besides.
  * Threads: step() on one worker; completions only count down and kick it.
  */
 #ifndef WB_CACHE_WRITEBACK_H

@@ -16,8 +16,6 @@
 #include "cache/writeback.h"
 #include "cache/writeback_plan.h"
 
-#define WB_SEGMENTS_PER_BATCH_MIN 64u	/* that it may pin */
-
 enum wb_batch_stage {
 	WB_BATCH_IDLE, WB_BATCH_ZERO, WB_BATCH_READ, WB_BATCH_MERGE, WB_BATCH_WRITE,
 	WB_BATCH_FLUSH, WB_BATCH_COMMIT, WB_BATCH_CARRY,
@@ -43,10 +41,30 @@ struct wb_batch_io {
 /* The memory of a batch; another one is taken between batches. */
 struct wb_batch_room {
 	size_t bytes;
-	uint32_t block_count, segment_count;
+	uint32_t block_count, written_count;
 	char *data;			/* block_count blocks */
 	struct wb_batch_block *blocks;
-	struct wb_segment **pinned;	/* segment_count of them */
+	struct wb_written_block *written;	/* written_count of them */
+};
+
+/* How a portion is selected. */
+enum wb_batch_pick {
+	WB_PICK_SWEEP,			/* what comes next in the image */
+	WB_PICK_OLDEST,			/* the oldest segments */
+};
+
+/* The batch's selection: what all of its portions have in common. */
+struct wb_batch_pass {
+	enum wb_writeback_wish wish;
+	enum wb_batch_pick pick;
+	uint64_t durable;		/* only records up to that */
+	uint64_t head_id;		/* the open segment, then, */
+	uint32_t head_blocks;		/* and how far it was durable */
+	uint32_t block_limit;		/* of a portion */
+	uint32_t segment_limit;		/* of it, when it is of the oldest */
+	uint64_t sweep_begin;		/* the lap is over there */
+	bool has_wrapped;
+	bool is_complete;		/* all that is dirty was looked at */
 };
 
 struct wb_writeback {
@@ -64,12 +82,15 @@ struct wb_writeback {
 
 	/* worker only */
 	_Atomic enum wb_batch_stage stage;	/* read by others as a hint */
-	size_t block_count;
-	uint32_t buffer_used;		/* blocks */
-	uint64_t durable;		/* when the batch was selected */
 	struct wb_batch_room *room;
 	enum wb_writeback_order order;	/* of the batch */
-	unsigned pinned_count;
+	struct wb_batch_pass pass;
+	size_t block_count;		/* of the portion; each has its segment pinned */
+	size_t written_count;		/* of the batch; likewise */
+	uint64_t sweep_at;		/* the next block that a sweep looks at */
+	uint32_t portion_blocks;	/* as many as can be written in good time */
+	uint64_t written_until_ns;	/* no new write after this; 0: none yet */
+	bool was_urgent;		/* the last batch was of the oldest segments */
 	size_t next;			/* next block of the stage */
 	unsigned next_sector;
 	uint64_t next_zero;		/* discards before this block are done */
@@ -129,7 +150,7 @@ bool wb_batch_collect(struct wb_writeback *writeback,
 /* An error of the backing is counted and told. */
 void wb_batch_note_error(struct wb_writeback *writeback, const struct wb_batch_io *io);
 char *wb_batch_memory(struct wb_writeback *writeback, uint32_t buffer_block);
-void wb_batch_set_state(struct wb_writeback *writeback, const struct wb_batch_block *block,
+void wb_batch_set_state(struct wb_writeback *writeback, uint64_t address, uint32_t slot,
 			enum wb_slot_state state);
 
 /* writeback_room.c: NULL and an error when there is no memory. */
@@ -139,18 +160,40 @@ void wb_batch_room_free(struct wb_batch_room *room);
 /* Between batches: the size that was set meanwhile. */
 void wb_batch_take_room(struct wb_writeback *writeback);
 
-/* writeback_select.c: FALSE when there is nothing to do. */
+/* writeback_select.c: a batch and its first portion; FALSE when there is nothing to do. */
 bool wb_batch_select(struct wb_writeback *writeback, enum wb_writeback_wish wish);
+/* Another portion of the same batch; FALSE: that was all. */
+bool wb_batch_select_more(struct wb_writeback *writeback);
+/* The segment holds a block whose time has come, or may. */
+bool wb_batch_is_wanted(struct wb_writeback *writeback, const struct wb_mapping *mapping);
+/* The portion has one more; its segment is pinned. */
+void wb_batch_add(struct wb_writeback *writeback, const struct wb_mapping *mapping);
+/* How many blocks of that segment may be looked at. */
+uint32_t wb_batch_blocks_of_segment(struct wb_writeback *writeback, uint64_t id);
 bool wb_batch_take_segment(struct wb_writeback *writeback, uint64_t id, uint32_t limit,
 			   bool (*is_wanted)(struct wb_writeback *,
 					     const struct wb_mapping *));
+
+/* writeback_sweep.c: the next portion of a sweep, ascending; it may be empty, and is
+ * the last one when pass.is_complete is set. */
+void wb_batch_sweep(struct wb_writeback *writeback);
+
+/* writeback_commit.c: what the portion has brought to the backing is on the list, and
+ * the portion is empty. */
+void wb_batch_end_portion(struct wb_writeback *writeback);
 void wb_batch_unpin_all(struct wb_writeback *writeback);
+/* Everything is written: flushes the backing, and then all of it is clean. */
+void wb_batch_begin_flush(struct wb_writeback *writeback);
+bool wb_batch_flush_step(struct wb_writeback *writeback);
+void wb_batch_commit(struct wb_writeback *writeback);
 
 /* A new batch: nothing has happened to it yet. */
 void wb_batch_reset(struct wb_writeback *writeback);
 
 /* The stages: TRUE when something was done. */
 bool wb_batch_zero_step(struct wb_writeback *writeback);	/* writeback_zero.c */
+/* Blocks of the portion that a discard holds back. */
+void wb_batch_leave_out_held(struct wb_writeback *writeback);
 bool wb_batch_read_step(struct wb_writeback *writeback);	/* writeback_read.c */
 bool wb_batch_merge_step(struct wb_writeback *writeback);
 bool wb_batch_write_step(struct wb_writeback *writeback);	/* writeback_write.c */

@@ -89,12 +89,10 @@ bool wb_writeback_begin_carry(struct wb_writeback *writeback, const struct wb_ca
 	if (tally.blocks == 0)
 		return false;
 	wb_batch_reset(writeback);
-	writeback->block_count = 0;
-	writeback->buffer_used = 0;
 	writeback->has_bad = false;
 	writeback->is_carrying = true;
-	writeback->room->pinned[writeback->pinned_count++] = wb_segment_of_id(segments, id);
-	wb_segment_pin(writeback->room->pinned[0]);
+	writeback->pass.pick = WB_PICK_OLDEST;
+	writeback->pass.block_limit = writeback->room->block_count;
 	wb_batch_take_segment(writeback, id, writeback->deps.geometry.segment_blocks, is_held);
 	writeback->stage = WB_BATCH_READ;
 	return true;

@@ -10,11 +10,17 @@
 struct wb_batch_block {
 	uint64_t address;
 	uint32_t slot;
-	uint32_t buffer_block;	/* where its data is in the batch's memory */
+	uint32_t buffer_block;	/* where its data is in the portion's memory */
 	uint8_t mask;
 	uint8_t full_mask;	/* of this block of the image */
 	bool was_bad;		/* could not be read, when it was selected */
 	bool is_left_out;	/* of this batch: bad, refused, or held by a discard */
+};
+
+/* What was written and waits for the flush of the backing. */
+struct wb_written_block {
+	uint64_t address;
+	uint32_t slot;
 };
 
 /* By address; addresses are unique in a batch. */

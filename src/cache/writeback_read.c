@@ -16,7 +16,7 @@ static void mark_bad(struct wb_writeback *writeback, struct wb_batch_block *bloc
 	unsigned tries = writeback->bad_tries;
 
 	block->is_left_out = true;
-	wb_batch_set_state(writeback, block, WB_SLOT_BAD);
+	wb_batch_set_state(writeback, block->address, block->slot, WB_SLOT_BAD);
 	writeback->bad_retry_at_ns = wb_clock_now_ns(writeback->deps.clock) +
 		MIN(WB_RETRY_FIRST_NS << MIN(tries, 10u), WB_RETRY_LAST_NS);
 	writeback->found_bad = true;
@@ -26,7 +26,7 @@ static void mark_bad(struct wb_writeback *writeback, struct wb_batch_block *bloc
 /* Also when the backing refuses it: it is not lost. */
 static void mark_readable(struct wb_writeback *writeback, struct wb_batch_block *block)
 {
-	wb_batch_set_state(writeback, block, WB_SLOT_DIRTY);
+	wb_batch_set_state(writeback, block->address, block->slot, WB_SLOT_DIRTY);
 	block->is_left_out |= wb_refused_is_held(writeback->refused, block->address, NULL);
 }
 
@@ -86,6 +86,34 @@ static bool copy_from_ram(struct wb_writeback *writeback, size_t from, size_t co
 	return true;
 }
 
+/* One read of neighbouring slots; what lies between them is thrown away. */
+static void prepare_read(struct wb_writeback *writeback, struct wb_batch_io *io, uint32_t span)
+{
+	const struct wb_batch_block *block = &writeback->room->blocks[io->first_block];
+	struct iovec *iov = io->iov;
+	unsigned pieces = 0;
+
+	for (uint32_t i = 0, slot = block->slot; i < span; i++, slot++) {
+		char *memory = io->scratch;
+
+		if (slot == block->slot) {
+			memory = wb_batch_memory(writeback, block->buffer_block);
+			block++;
+		}
+		if (pieces > 0 && memory != io->scratch &&
+		    (char *)iov[pieces - 1].iov_base + iov[pieces - 1].iov_len == memory)
+			iov[pieces - 1].iov_len += BLOCK;
+		else
+			iov[pieces++] = (struct iovec){ memory, BLOCK };
+	}
+	block = &writeback->room->blocks[io->first_block];
+	wb_io_prepare(&io->io, WB_IO_READ, WB_IO_CLASS_WRITEBACK,
+		      wb_geometry_slot_offset(&writeback->deps.geometry, block->slot), NULL,
+		      (uint64_t)span * BLOCK, wb_batch_io_done);
+	io->io.iov = iov;
+	io->io.iov_count = pieces;
+}
+
 bool wb_batch_read_step(struct wb_writeback *writeback)
 {
 	const struct wb_geometry *g = &writeback->deps.geometry;
@@ -94,7 +122,6 @@ bool wb_batch_read_step(struct wb_writeback *writeback)
 
 	while (writeback->next < writeback->block_count &&
 	       (io = wb_batch_take_io(writeback))) {
-		const struct wb_batch_block *block = &writeback->room->blocks[writeback->next];
 		uint32_t span;
 		/* After a failure one by one, to tell the bad ones. */
 		size_t most = writeback->has_bad ? writeback->next + 1 :
@@ -109,10 +136,7 @@ bool wb_batch_read_step(struct wb_writeback *writeback)
 		if (copy_from_ram(writeback, writeback->next, count)) {
 			io->is_used = false;
 		} else {
-			wb_io_prepare(&io->io, WB_IO_READ, WB_IO_CLASS_WRITEBACK,
-				      wb_geometry_slot_offset(g, block->slot),
-				      wb_batch_memory(writeback, block->buffer_block),
-				      (uint64_t)span * BLOCK, wb_batch_io_done);
+			prepare_read(writeback, io, span);
 			WB_STAT_ADD(writeback->deps.stats, WB_STAT_SSD_READ_BYTES,
 				    io->io.length_bytes);
 			wb_store_submit(writeback->deps.cache_store, &io->io);
@@ -120,7 +144,9 @@ bool wb_batch_read_step(struct wb_writeback *writeback)
 		writeback->next += count;
 	}
 	if (!wb_batch_has_io(writeback) && writeback->next == writeback->block_count) {
-		wb_writeback_plan_sort(writeback->room->blocks, writeback->block_count);
+		/* Those of a sweep come in order. */
+		if (writeback->pass.pick == WB_PICK_OLDEST)
+			wb_writeback_plan_sort(writeback->room->blocks, writeback->block_count);
 		writeback->stage = writeback->is_carrying ? WB_BATCH_CARRY : WB_BATCH_MERGE;
 		writeback->next = 0;
 		return true;

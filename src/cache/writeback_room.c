@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The memory in which a batch is made: its data, its list, the segments that it
- * pins. Taken by whoever opens the cache or sets the size, as a whole and present
+ * The memory in which a batch is made: data and list of the portion under way, and
+ * the list of what was written. Taken by whoever opens the cache or sets the size, as a whole and present
  * from then on; the worker only changes from one to the next between batches.
  */
 #include "cache/writeback_batch.h"
@@ -20,21 +20,16 @@ static uint32_t blocks_of(const struct wb_geometry *geometry, uint64_t bytes)
 	return (uint32_t)MIN(MAX(bytes / BLOCK, geometry->segment_blocks), geometry->slot_count);
 }
 
-/* Twice as many as full ones would need. */
-static uint32_t segments_of(const struct wb_geometry *geometry, uint32_t blocks)
-{
-	return MAX(2 * blocks / geometry->segment_blocks, WB_SEGMENTS_PER_BATCH_MIN);
-}
-
 struct wb_batch_room *wb_batch_room_new(const struct wb_geometry *geometry, uint64_t bytes,
 					GError **error)
 {
 	uint32_t blocks = blocks_of(geometry, bytes);
-	uint32_t segments = segments_of(geometry, blocks);
+	/* A portion is begun while there is room for all of it. */
+	uint32_t written = MIN(WB_BATCH_WRITTEN_BLOCKS, geometry->slot_count) + blocks;
 	struct wb_batch_room *room = g_new0(struct wb_batch_room, 1);
 
 	room->bytes = (size_t)blocks * (BLOCK + sizeof(struct wb_batch_block)) +
-		      segments * sizeof(struct wb_segment *);
+		      written * sizeof(struct wb_written_block);
 	room->data = mmap(NULL, room->bytes, PROT_READ | PROT_WRITE,
 			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
 	if (room->data == MAP_FAILED) {
@@ -45,9 +40,9 @@ struct wb_batch_room *wb_batch_room_new(const struct wb_geometry *geometry, uint
 		return NULL;
 	}
 	room->block_count = blocks;
-	room->segment_count = segments;
+	room->written_count = written;
 	room->blocks = (struct wb_batch_block *)(room->data + (size_t)blocks * BLOCK);
-	room->pinned = (struct wb_segment **)(room->blocks + blocks);
+	room->written = (struct wb_written_block *)(room->blocks + blocks);
 	return room;
 }
 
@@ -76,7 +71,8 @@ void wb_batch_take_room(struct wb_writeback *writeback)
 
 	if (!room)
 		return;
-	g_assert(writeback->pinned_count == 0 && !wb_batch_has_io(writeback));
+	g_assert(writeback->block_count == 0 && writeback->written_count == 0 &&
+		 !wb_batch_has_io(writeback));
 	wb_batch_room_free(writeback->room);
 	writeback->room = room;
 }

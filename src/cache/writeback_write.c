@@ -129,29 +129,52 @@ static void leave_out_rest(struct wb_writeback *writeback)
 		writeback->room->blocks[writeback->next].is_left_out = true;
 }
 
-static void flush_done(struct wb_backing_waiter *waiter, int error)
+/* There is something to write, and it may be written now. */
+static bool has_turn(const struct wb_writeback *writeback)
 {
-	struct wb_batch_io *io = (struct wb_batch_io *)((char *)waiter -
-				 offsetof(struct wb_batch_io, flush_waiter));
-
-	wb_batch_io_done(&io->io, error);
+	return writeback->next < writeback->block_count &&
+	       wb_batch_in_flight(writeback) < wb_batch_depth(writeback);
 }
 
-static void begin_flush(struct wb_writeback *writeback)
+/* Whether others have waited long enough for the room that this batch will give. */
+static bool is_out_of_time(const struct wb_writeback *writeback)
 {
-	struct wb_batch_io *io;
+	return writeback->written_until_ns > 0 && writeback->order == WB_ORDER_SWEEP &&
+	       wb_clock_now_ns(writeback->deps.clock) > writeback->written_until_ns;
+}
 
-	writeback->stage = WB_BATCH_COMMIT;
-	if (!writeback->has_written)
+/* The rest stays dirty, and is where the next sweep begins. */
+static void cut_short(struct wb_writeback *writeback)
+{
+	if (writeback->next >= writeback->block_count)
 		return;
-	writeback->stage = WB_BATCH_FLUSH;
-	io = wb_batch_take_io(writeback);
-	io->is_at_backing = true;
-	io->io.op = WB_IO_FLUSH;
-	wb_busy_meter_begin(&writeback->meter);
-	io->flush_waiter.purpose = WB_FLUSH_FOR_BATCH;
-	io->flush_waiter.done = flush_done;
-	wb_backing_flush_batch(writeback->deps.backing_flush, &io->flush_waiter);
+	writeback->is_cut_short = true;
+	if (writeback->pass.pick == WB_PICK_SWEEP)
+		writeback->sweep_at = writeback->room->blocks[writeback->next].address;
+	/* What was read for nothing shall be less next time. */
+	writeback->portion_blocks = MAX((uint32_t)writeback->next, WB_PORTION_BLOCKS_MIN);
+	leave_out_rest(writeback);
+}
+
+/* The next portion of the batch, or its end. */
+static void end_writes(struct wb_writeback *writeback)
+{
+	const struct wb_batch_room *room = writeback->room;
+	bool is_over = writeback->is_cut_short || is_hopeless(writeback) ||
+		       is_out_of_time(writeback);
+
+	wb_batch_end_portion(writeback);
+	if (!is_over)
+		writeback->portion_blocks = (uint32_t)MIN((uint64_t)writeback->portion_blocks * 2,
+							  room->block_count);
+	if (is_over || writeback->written_count + room->block_count > room->written_count ||
+	    !wb_batch_select_more(writeback)) {
+		wb_batch_begin_flush(writeback);
+		return;
+	}
+	wb_batch_leave_out_held(writeback);
+	writeback->stage = WB_BATCH_READ;
+	writeback->next = 0;
 }
 
 bool wb_batch_write_step(struct wb_writeback *writeback)
@@ -160,17 +183,19 @@ bool wb_batch_write_step(struct wb_writeback *writeback)
 	struct wb_write_extent extent;
 	struct wb_batch_io *io;
 
-	if (is_hopeless(writeback) || writeback->is_cut_short)
-		leave_out_rest(writeback);
-	while (writeback->next < writeback->block_count &&
-	       wb_batch_in_flight(writeback) < wb_batch_depth(writeback) &&
-	       (io = wb_batch_take_io(writeback))) {
+	if (is_hopeless(writeback) || writeback->is_cut_short ||
+	    (has_turn(writeback) && is_out_of_time(writeback)))
+		cut_short(writeback);
+	while (has_turn(writeback) && (io = wb_batch_take_io(writeback))) {
 		if (!wb_writeback_plan_write(writeback->room->blocks, writeback->block_count,
 					     &writeback->next, &writeback->next_sector,
 					     wb_batch_join_blocks(writeback), &extent)) {
 			io->is_used = false;
 			break;
 		}
+		if (writeback->written_until_ns == 0)
+			writeback->written_until_ns = wb_clock_now_ns(writeback->deps.clock) +
+						      WB_BATCH_TIME_NS;
 		io->first_block = extent.first;
 		io->first_sector = extent.first_sector;
 		io->sector_count = extent.sector_count;
@@ -180,7 +205,7 @@ bool wb_batch_write_step(struct wb_writeback *writeback)
 		any = true;
 	}
 	if (!wb_batch_has_io(writeback) && writeback->next >= writeback->block_count) {
-		begin_flush(writeback);
+		end_writes(writeback);
 		return true;
 	}
 	return any;

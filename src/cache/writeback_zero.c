@@ -77,7 +77,7 @@ static void zero_ended(struct wb_writeback *writeback, struct wb_batch_io *io)
 bool wb_batch_next_zero(struct wb_writeback *writeback, uint64_t from,
 			struct wb_extent *extent)
 {
-	while (wb_extent_table_next_zero(writeback->deps.extents, from, writeback->durable,
+	while (wb_extent_table_next_zero(writeback->deps.extents, from, writeback->pass.durable,
 					 extent)) {
 		uint64_t end = extent->first + extent->count, until;
 
@@ -115,8 +115,9 @@ static bool zero_piece(struct wb_writeback *writeback, const struct wb_extent *e
 }
 
 /* Blocks under a discard that is not punched yet, or refused to be, stay dirty:
- * the punch must never come after them. */
-static void leave_out_held(struct wb_writeback *writeback)
+ * the punch must never come after them. In a later portion too: what is selected is
+ * as old as the discards that were punched, and later discards are newer. */
+void wb_batch_leave_out_held(struct wb_writeback *writeback)
 {
 	if (WB_MUTANT(punch_after_writes))
 		return;
@@ -155,7 +156,7 @@ bool wb_batch_zero_step(struct wb_writeback *writeback)
 	}
 	if (!wb_batch_has_io(writeback) && !writeback->has_zeros) {
 		writeback->next_zero = MIN(writeback->next_zero, writeback->unknown_zero);
-		leave_out_held(writeback);
+		wb_batch_leave_out_held(writeback);
 		writeback->stage = WB_BATCH_READ;
 		writeback->next = 0;
 		return true;

@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The end of a batch: what was written is flushed on the backing, and is clean then. */
+#include "cache/writeback_batch.h"
+
+#include <errno.h>
+
+#include "base/mutant.h"
+
+/* --- what was written -------------------------------------------------------------- */
+
+static void unpin(struct wb_writeback *writeback, uint32_t slot)
+{
+	wb_segment_unpin(writeback->deps.segments,
+			 wb_segment_of_slot(writeback->deps.segments, slot));
+}
+
+void wb_batch_end_portion(struct wb_writeback *writeback)
+{
+	struct wb_batch_room *room = writeback->room;
+
+	for (size_t i = 0; i < writeback->block_count; i++) {
+		const struct wb_batch_block *block = &room->blocks[i];
+
+		if (block->is_left_out)
+			unpin(writeback, block->slot);
+		else
+			room->written[writeback->written_count++] = (struct wb_written_block){
+				.address = block->address, .slot = block->slot };
+	}
+	writeback->block_count = 0;
+}
+
+/* Only now: a place that was reused meanwhile could hold a newer version of the same
+ * block in the same slot, and that would become clean. */
+void wb_batch_unpin_all(struct wb_writeback *writeback)
+{
+	for (size_t i = 0; i < writeback->block_count; i++)
+		unpin(writeback, writeback->room->blocks[i].slot);
+	for (size_t i = 0; i < writeback->written_count; i++)
+		unpin(writeback, writeback->room->written[i].slot);
+	writeback->block_count = 0;
+	writeback->written_count = 0;
+}
+
+/* --- FLUSH --------------------------------------------------------------------------- */
+
+static void flush_done(struct wb_backing_waiter *waiter, int error)
+{
+	struct wb_batch_io *io = (struct wb_batch_io *)((char *)waiter -
+				 offsetof(struct wb_batch_io, flush_waiter));
+
+	wb_batch_io_done(&io->io, error);
+}
+
+void wb_batch_begin_flush(struct wb_writeback *writeback)
+{
+	struct wb_batch_io *io;
+
+	writeback->stage = WB_BATCH_COMMIT;
+	if (!writeback->has_written)
+		return;
+	writeback->stage = WB_BATCH_FLUSH;
+	io = wb_batch_take_io(writeback);
+	io->is_at_backing = true;
+	io->io.op = WB_IO_FLUSH;
+	wb_busy_meter_begin(&writeback->meter);
+	io->flush_waiter.purpose = WB_FLUSH_FOR_BATCH;
+	io->flush_waiter.done = flush_done;
+	wb_backing_flush_batch(writeback->deps.backing_flush, &io->flush_waiter);
+}
+
+static void flush_ended(struct wb_writeback *writeback, struct wb_batch_io *io)
+{
+	if (io->error)
+		writeback->error = io->error;
+}
+
+/* A flush for somebody else that failed since the first write may have been told
+ * what concerns this batch. */
+bool wb_batch_flush_step(struct wb_writeback *writeback)
+{
+	if (!wb_batch_collect(writeback, flush_ended))
+		return false;
+	if (wb_backing_flush_failures(writeback->deps.backing_flush) !=
+	    writeback->flush_failures && !WB_MUTANT(foreign_flush_ignored))
+		writeback->error = -EIO;
+	writeback->stage = WB_BATCH_COMMIT;
+	return true;
+}
+
+/* Its discard was punched, but had to stay in a full table as a whole, and will be
+ * punched again. */
+static bool is_under_zeros(struct wb_writeback *writeback, const struct wb_written_block *block)
+{
+	uint64_t until;
+
+	return !WB_MUTANT(punch_after_writes) &&
+	       wb_extent_table_lookup(writeback->deps.extents, block->address, &until) ==
+		       WB_EXTENT_ZERO;
+}
+
+static size_t mark_clean(struct wb_writeback *writeback)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < writeback->written_count; i++) {
+		const struct wb_written_block *block = &writeback->room->written[i];
+
+		/* A newer version may have taken the map's place: that one is
+		 * dirty and keeps its state. */
+		if (!is_under_zeros(writeback, block)) {
+			wb_batch_set_state(writeback, block->address, block->slot,
+					   WB_SLOT_CLEAN);
+			count++;
+		}
+	}
+	WB_STAT_ADD(writeback->deps.stats, WB_STAT_WRITEBACK_BLOCKS, count);
+	WB_STAT_ADD(writeback->deps.stats, WB_STAT_WRITEBACK_BATCHES, 1);
+	return count;
+}
+
+/* All discards before next_zero, but for what refused to be punched. */
+static void finish_zeros(struct wb_writeback *writeback)
+{
+	struct wb_extent left;
+	uint64_t from = 0, until;
+	size_t gone = 0;
+
+	while (from < writeback->next_zero) {
+		bool is_refused = wb_refused_is_held(writeback->refused, from, &until);
+
+		until = MIN(until, writeback->next_zero);
+		if (!is_refused)
+			gone += wb_extent_table_finish_zeros(writeback->deps.extents, from,
+							     until, writeback->pass.durable);
+		/* For want of room in the table: not again at once. */
+		if (!is_refused && wb_extent_table_next_zero(writeback->deps.extents, from,
+							     writeback->pass.durable, &left) &&
+		    left.first < until)
+			writeback->was_refused_unknown = true;
+		from = until;
+	}
+	if (gone > 0 && writeback->zeros_done)
+		writeback->zeros_done(writeback->arg);
+}
+
+static void pause_all(struct wb_writeback *writeback)
+{
+	unsigned failures = writeback->failures;
+
+	writeback->retry_at_ns = wb_clock_now_ns(writeback->deps.clock) +
+		MIN(WB_RETRY_FIRST_NS << MIN(failures, 10u), WB_RETRY_LAST_NS);
+	writeback->failures = failures + 1;
+}
+
+/* A new one gets all its tries: the count is one for all. */
+static void count_bad_tries(struct wb_writeback *writeback)
+{
+	if (writeback->found_new_bad ||
+	    (writeback->has_bad && writeback->found_bad_then != writeback->found_bad_known))
+		writeback->bad_tries = writeback->found_bad;
+	else if (writeback->found_bad)
+		writeback->bad_tries++;
+	else if (writeback->has_bad)
+		writeback->bad_tries = 0;
+	if (writeback->has_bad)
+		writeback->found_bad_known = writeback->found_bad_then;
+}
+
+/*
+ * The backing's flush has ended. If it failed nothing of the batch counts: it
+ * may have dropped writes that had succeeded. Otherwise blocks that were refused
+ * wait by themselves, and the others go on; only if none could be written, or
+ * not all the refused ones can be remembered, everything waits.
+ */
+void wb_batch_commit(struct wb_writeback *writeback)
+{
+	size_t count = 0;
+
+	if (!writeback->error || WB_MUTANT(backing_error_ignored)) {
+		finish_zeros(writeback);
+		count = mark_clean(writeback);
+		/* Of a batch that was cut short nobody knows which were tried: they
+		 * are due again. */
+		if (!writeback->is_cut_short)
+			wb_refused_taken_are_done(writeback->refused);
+		count_bad_tries(writeback);
+	} else if (writeback->found_new_bad) {
+		writeback->bad_tries = 1;
+	}
+	if (writeback->error || writeback->was_refused_unknown ||
+	    (writeback->was_refused_new && !writeback->has_written))
+		pause_all(writeback);
+	else if (count > 0 || writeback->has_written)
+		writeback->failures = 0;
+	wb_batch_unpin_all(writeback);
+	writeback->stage = WB_BATCH_IDLE;
+}
