@@ -242,7 +242,7 @@ static void write_done(struct wb_io *io, int error)
 	struct wb_request *request =
 		(struct wb_request *)((char *)io - offsetof(struct wb_request, bypass.io));
 
-	wb_request_left_backing(request);
+	wb_request_left_backing(request, io);
 	request->bypass.error = error;
 	request->bypass.stage = WB_BYPASS_WRITTEN;
 	/* Not here: the log may have to take the data, and it is copied for that. */

@@ -316,6 +316,7 @@ bool wb_cache_writeback_step(void *arg)
 			      wb_pressure_is_on(&cache->pressure) ? WB_URGENT : WB_CALM);
 	any |= wb_reclaim_record_step(cache->reclaim);
 	any |= wb_grow_step(cache->grow);
+	wb_cache_look_at_reads(cache);
 	any |= wb_writeback_step(cache->writeback, wb_cache_writeback_wish(cache));
 	if ((wb_cache_needs_room(cache) || is_low(cache)) &&
 	    wb_writeback_is_idle(cache->writeback))
@@ -329,6 +330,7 @@ bool wb_cache_writeback_step(void *arg)
 	any |= look_after_scrub(cache);
 	any |= wb_place_discard_step(cache->place_discard);
 	wb_cache_look_at_progress(cache);
+	wb_cache_wait_for_reads(cache);
 	return any;
 }
 

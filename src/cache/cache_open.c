@@ -326,6 +326,7 @@ static gboolean make_engines(struct wb_cache *cache, const struct wb_log_start *
 		.tail = &cache->tail, .cache_store = path->cache_store,
 		.backing_store = path->backing_store, .clock = cache->config.clock,
 		.stats = &cache->stats, .message = &cache->message,
+		.read_first = &cache->read_first,
 		.batch_bytes = (uint64_t)cache->config.tunables.writeback_batch << 20,
 	};
 
@@ -508,6 +509,8 @@ struct wb_cache *wb_cache_new(const struct wb_cache_config *config)
 	wb_lock_init(&cache->path.streams_lock, WB_RANK_STREAMS);
 	wb_message_init(&cache->message, config->clock);
 	wb_busy_meter_init(&cache->backing_meter, config->clock);
+	cache->writeback_depth = WB_WRITEBACK_DEPTH;
+	cache->writeback_io_blocks = WB_WRITEBACK_JOIN_BLOCKS;
 	return cache;
 }
 

@@ -55,6 +55,7 @@ struct wb_cache {
 	struct wb_busy_meter backing_meter;
 	uint64_t carried_segment;	/* writeback worker only; see wb_carry */
 	struct wb_room_look last_look;	/* writeback worker only */
+	struct wb_read_first read_first;	/* likewise */
 	struct wb_scrub *scrub;
 	struct wb_place_discard *place_discard;
 	struct wb_executor *executor;
@@ -98,6 +99,7 @@ struct wb_cache {
 	/* atomic */
 	atomic_bool allow_writeback, uses_modulator;
 	_Atomic uint32_t writeback_threshold, slow_writes_percent, batch_mib;
+	_Atomic uint32_t writeback_depth, writeback_io_blocks;	/* as read_first last said */
 	_Atomic uint64_t looked_head;	/* the log's, of which the gate was told */
 	_Atomic enum wb_modulator_verdict modulator_verdict;	/* a copy */
 	_Atomic uint32_t sync_interval_s, superblock_interval_s;
@@ -131,6 +133,11 @@ void wb_cache_look_at_progress(struct wb_cache *cache);
 /* Lets those go on whose turn it is; TRUE when there were some. `wait_ns`: until the
  * next one's; 0: nobody waits. */
 bool wb_cache_release_writers(struct wb_cache *cache, uint64_t *wait_ns);
+
+/* cache_reads.c: how much writeback may do for the sake of reads, before a step of it,
+ * and when it may go on, after. Its worker. */
+void wb_cache_look_at_reads(struct wb_cache *cache);
+void wb_cache_wait_for_reads(struct wb_cache *cache);
 
 /* cache_problems.c: what is wrong with the data, into the snapshot. */
 void wb_cache_list_problems(struct wb_cache *cache, struct wb_stats_snapshot *snapshot);

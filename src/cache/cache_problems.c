@@ -132,6 +132,9 @@ void wb_cache_list_problems(struct wb_cache *cache, struct wb_stats_snapshot *sn
 	snapshot->waiting_requests = wb_park_count(&cache->space) +
 				     wb_park_count(&cache->extent_room);
 	look_at_pressure(cache, snapshot);
+	snapshot->writeback_depth = cache->writeback_depth;
+	snapshot->reads_go_first = cache->writeback_depth < WB_WRITEBACK_DEPTH;
+	snapshot->writeback_io_bytes = (uint64_t)cache->writeback_io_blocks * BLOCK;
 	snapshot->writeback_state = WB_WRITEBACK_IDLE;
 	if (!wb_writeback_is_idle(cache->writeback))
 		snapshot->writeback_state = WB_WRITEBACK_RUNNING;

@@ -18,6 +18,8 @@ static void apply_locked(struct wb_cache *cache)
 	atomic_store(&cache->uses_modulator, cache->tunables.writeback_modulator);
 	atomic_store(&cache->writeback_threshold, cache->tunables.writeback_threshold);
 	atomic_store(&cache->slow_writes_percent, cache->tunables.slow_writes_percent);
+	atomic_store(&cache->path.reads.target_ns,
+		     cache->tunables.read_latency_target_ms * UINT64_C(1000000));
 	atomic_store(&cache->batch_mib, cache->tunables.writeback_batch);
 	atomic_store(&cache->sync_interval_s, cache->tunables.sync_interval_s);
 	if (cache->path.flush)

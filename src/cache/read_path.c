@@ -234,7 +234,7 @@ static void run_done(struct wb_io *io, int error)
 	struct wb_request *request = run->request;
 
 	if (run->source == WB_SOURCE_BACKING)
-		wb_request_left_backing(request);
+		wb_request_left_backing(request, io);
 	if (!error && run->source == WB_SOURCE_CACHE && !crcs_are_right(request, run))
 		error = -EILSEQ;
 	run->error = error;

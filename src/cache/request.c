@@ -302,13 +302,26 @@ void wb_request_submit_to_backing(struct wb_request *request, struct wb_io *io)
 {
 	if (request->path->backing_meter)
 		wb_busy_meter_begin(request->path->backing_meter);
+	if (io->op == WB_IO_READ) {
+		wb_reads_begin(&request->path->reads);
+		io->begun_ns = wb_reads_are_timed(&request->path->reads) ?
+			       wb_clock_now_ns(request->path->clock) : 0;
+	}
 	wb_store_submit(request->path->backing_store, io);
 }
 
-void wb_request_left_backing(struct wb_request *request)
+void wb_request_left_backing(struct wb_request *request, const struct wb_io *io)
 {
-	if (request->path->backing_meter)
-		wb_busy_meter_end(request->path->backing_meter);
+	struct wb_data_path *path = request->path;
+	uint64_t took_ns;
+
+	if (path->backing_meter)
+		wb_busy_meter_end(path->backing_meter);
+	if (io->op != WB_IO_READ)
+		return;
+	took_ns = io->begun_ns ? wb_clock_now_ns(path->clock) - io->begun_ns : 0;
+	if (wb_reads_end(&path->reads, took_ns))
+		WB_STAT_ADD(path->stats, WB_STAT_LATE_READS, 1);
 }
 
 bool wb_request_io_ended(struct wb_request *request)

@@ -25,6 +25,7 @@
 #include "cache/limits.h"
 #include "cache/mark_gate.h"
 #include "cache/park.h"
+#include "cache/read_first.h"
 #include "cache/streams.h"
 #include "cache/pressure.h"
 #include "cache/sync_guess.h"
@@ -65,6 +66,7 @@ struct wb_data_path {
 
 	/* atomic */
 	struct wb_sync_guess sync_guess;
+	struct wb_reads reads;		/* of users, at the backing */
 	_Atomic uint32_t cache_mode;	/* enum wb_cache_mode; for requests that begin */
 	_Atomic uint64_t bypass_threshold_bytes;	/* 0: streams go through the log too */
 
@@ -267,7 +269,7 @@ unsigned wb_request_hit_bits(const struct wb_segment *segment);
 
 /* I/O of users at the backing: its submit, and first thing in its done(). */
 void wb_request_submit_to_backing(struct wb_request *request, struct wb_io *io);
-void wb_request_left_backing(struct wb_request *request);
+void wb_request_left_backing(struct wb_request *request, const struct wb_io *io);
 
 /* Own I/O: begin with 1 in io_count, add one per I/O; each completion and the
  * starter call this; the last one continues. TRUE for the last one. */

@@ -31,6 +31,7 @@ static const char *const stat_names[WB_STAT_COUNT] = {
 	[WB_STAT_PARKED_REQUESTS] = "parked_requests",
 	[WB_STAT_SLOWED_REQUESTS] = "slowed_requests",
 	[WB_STAT_SLOWED_NS] = "slowed_ns",
+	[WB_STAT_LATE_READS] = "late_reads",
 	[WB_STAT_WRITEBACK_BATCHES] = "writeback_batches",
 	[WB_STAT_WRITEBACK_BLOCKS] = "writeback_blocks",
 	[WB_STAT_CARRIED_BLOCKS] = "carried_blocks",

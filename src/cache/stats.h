@@ -44,6 +44,7 @@ enum wb_stat {
 	WB_STAT_BYPASSED_STREAMS,	/* recognised, for bypass_threshold */
 	WB_STAT_RECORDS, WB_STAT_MERGED_BLOCKS, WB_STAT_PARKED_REQUESTS,
 	WB_STAT_SLOWED_REQUESTS, WB_STAT_SLOWED_NS,	/* ... and how long, in all */
+	WB_STAT_LATE_READS,		/* of the backing, by read_latency_target_ms */
 	WB_STAT_WRITEBACK_BATCHES, WB_STAT_WRITEBACK_BLOCKS, WB_STAT_CARRIED_BLOCKS,
 	WB_STAT_CHECKSUM_ERRORS, WB_STAT_CHECKSUM_REPAIRED,
 	WB_STAT_CACHE_ERRORS, WB_STAT_BACKING_ERRORS, WB_STAT_RELOCATIONS,
@@ -247,6 +248,9 @@ struct wb_stats_snapshot {
 	enum wb_discard_state discard_state;
 	uint64_t retry_in_ms;		/* of writeback, after errors */
 	uint64_t waiting_requests;	/* for room, now */
+	bool reads_go_first;		/* writeback may not do all it could */
+	/* What it may have at the backing at a time, of so many bytes each at most. */
+	uint64_t writeback_depth, writeback_io_bytes;
 	uint64_t slowed_writers;	/* requests that wait for their turn, now */
 	uint64_t write_limit_bytes_per_s;	/* what writers may write; 0: no limit */
 	struct wb_backing_space backing_space;

@@ -44,6 +44,7 @@ struct wb_tunables {
 	uint32_t writeback_batch;	/* MiB, in RAM */
 	uint32_t writeback_order;	/* enum wb_writeback_order */
 	uint32_t bypass_threshold;	/* KiB, of a stream; 0 = none goes around the cache */
+	uint32_t read_latency_target_ms;	/* of the backing; 0 = writeback does not care */
 	uint32_t slow_writes_percent;	/* of the cache not written back; 0 = never */
 	uint32_t sync_interval_s;	/* age of unsynced data; 0 = no limit */
 	uint32_t barrier_deadline_ms;	/* of a write that has to be durable; 0 = none */
@@ -55,7 +56,7 @@ struct wb_tunables {
 
 #define WB_TUNABLES_DEFAULT \
 	{ .allow_writeback = true, .writeback_modulator = true, .writeback_threshold = 70, \
-	  .writeback_batch = 8, .slow_writes_percent = 85, \
+	  .writeback_batch = 8, .slow_writes_percent = 85, .read_latency_target_ms = 50, \
 	  .sync_interval_s = 5, .superblock_interval_s = 60, .scrub_rate_mib_s = 64, \
 	  .discard_rate_mib_s = 64 }
 

@@ -191,7 +191,7 @@ static void backing_read_done(struct wb_io *io, int error)
 	struct wb_edge *edge = (struct wb_edge *)((char *)io - offsetof(struct wb_edge, io));
 	struct wb_request *request = edge->request;
 
-	wb_request_left_backing(request);
+	wb_request_left_backing(request, io);
 	edge->error = error;
 	edge->has_backing = !error;
 	if (wb_request_io_ended(request))

@@ -136,9 +136,11 @@ void wb_batch_io_done(struct wb_io *io, int error)
 		if (io->op == WB_IO_READ)
 			wb_busy_meter_end(&writeback->reads_meter);
 	}
-	if (io->op == WB_IO_WRITE || io->op == WB_IO_ZERO)
+	if (io->op == WB_IO_WRITE || io->op == WB_IO_ZERO) {
+		batch_io->ended_ns = wb_clock_now_ns(writeback->deps.clock);
 		wb_stats_add_latency(writeback->deps.stats, WB_LATENCY_WRITEBACK,
-				     wb_clock_now_ns(writeback->deps.clock) - batch_io->begun_ns);
+				     batch_io->ended_ns - batch_io->begun_ns);
+	}
 	batch_io->error = error;
 	atomic_store(&batch_io->has_ended, true);
 	/* From here on the worker may use it again. */
@@ -147,15 +149,23 @@ void wb_batch_io_done(struct wb_io *io, int error)
 	atomic_fetch_sub(&writeback->completions, 1);
 }
 
+/* The clock is not asked while nobody reads. */
+static struct wb_read_first_limit limit_now(const struct wb_writeback *writeback)
+{
+	const struct wb_read_first *first = writeback->deps.read_first;
+
+	return wb_read_first_limit(first, first->level > 0 ?
+				   wb_clock_now_ns(writeback->deps.clock) : 0);
+}
+
 unsigned wb_batch_depth(const struct wb_writeback *writeback)
 {
-	(void)writeback;
-	return WB_WRITEBACK_DEPTH;
+	return limit_now(writeback).depth;
 }
 
 size_t wb_batch_join_blocks(const struct wb_writeback *writeback)
 {
-	return writeback->order == WB_ORDER_SEGMENTS ? 1 : WB_WRITEBACK_JOIN_BLOCKS;
+	return writeback->order == WB_ORDER_SEGMENTS ? 1 : limit_now(writeback).blocks;
 }
 
 struct wb_batch_io *wb_batch_take_io(struct wb_writeback *writeback)
@@ -217,6 +227,9 @@ bool wb_batch_collect(struct wb_writeback *writeback,
 		if (!io->is_used || !atomic_load(&io->has_ended))
 			continue;
 		io->is_used = false;
+		if (io->io.op == WB_IO_WRITE)
+			wb_read_first_wrote(writeback->deps.read_first, io->ended_ns,
+					    io->ended_ns - io->begun_ns);
 		ended(writeback, io);
 		any = true;
 	}

@@ -36,6 +36,7 @@
 #include "cache/extent_table.h"
 #include "cache/flush.h"
 #include "cache/image.h"
+#include "cache/read_first.h"
 #include "cache/tunables.h"
 
 struct wb_writeback_deps {
@@ -50,6 +51,7 @@ struct wb_writeback_deps {
 	struct wb_flush *flush;
 	struct wb_backing_flush *backing_flush;
 	struct wb_store *cache_store, *backing_store;
+	struct wb_read_first *read_first;	/* what it may do for the sake of reads */
 	uint64_t batch_bytes;		/* at first: see wb_writeback_set_batch() */
 	struct wb_clock *clock;
 	struct wb_stats *stats;

@@ -31,7 +31,7 @@ struct wb_batch_io {
 	uint64_t first_address;		/* of a punch */
 	unsigned first_sector, sector_count;	/* of a write; see wb_write_extent */
 	struct wb_isolation isolation;	/* of a write or punch; blocks */
-	uint64_t begun_ns;		/* of a write or punch */
+	uint64_t begun_ns, ended_ns;	/* of a write or punch */
 	char *scratch;			/* one block, for MERGE */
 	struct iovec *iov;		/* WB_WRITEBACK_JOIN_BLOCKS entries */
 	struct wb_io io;

@@ -356,6 +356,16 @@ static void writeback_row(struct output *out, JsonNode *stats)
 		    wb_client_text(stats, "writeback_reason"));
 }
 
+static void reads_row(struct output *out, JsonNode *stats)
+{
+	char size[WB_SIZE_TEXT_BYTES];
+
+	if (is_known(stats, "reads_go_first") && wb_client_bool(stats, "reads_go_first"))
+		row(out, PLAIN, "reads", "go first: writeback has at most %" PRIu64
+		    " writes of %s at the disk", wb_client_number(stats, "writeback_depth"),
+		    wb_size_format(wb_client_number(stats, "writeback_io_bytes"), size));
+}
+
 /* While there is room enough there is nothing to say. */
 static void writers_row(struct output *out, JsonNode *stats)
 {
@@ -401,6 +411,7 @@ void wb_status_text_append(GString *text, const char *mount_point, JsonNode *sta
 		dirty_rows(&out, stats);
 	}
 	writeback_row(&out, stats);
+	reads_row(&out, stats);
 	writers_row(&out, stats);
 	read_rows(&out, stats);
 	written_rows(&out, stats);

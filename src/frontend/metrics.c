@@ -115,6 +115,8 @@ static const struct counter counters[] = {
 	{ WB_STAT_SLOWED_REQUESTS, "slowed_requests", NULL,
 	  "Writes that had to wait for their turn, because the ring was nearly full." },
 	{ WB_STAT_SLOWED_NS, "slowed_seconds", "seconds", "How long they waited, all together." },
+	{ WB_STAT_LATE_READS, "late_reads", NULL,
+	  "Reads of the backing that took longer than read_latency_target_ms." },
 	{ WB_STAT_WRITEBACK_BATCHES, "writeback_batches", NULL, "Batches written back." },
 	{ WB_STAT_WRITEBACK_BLOCKS, "writeback_blocks", "blocks", "Blocks written back." },
 	{ WB_STAT_CARRIED_BLOCKS, "carried_blocks", "blocks",
@@ -280,6 +282,11 @@ static void add_levels(struct output *output, const struct wb_stats_snapshot *s)
 	gauge(output, "free_ram_buffers", "buffers", "Free RAM buffers.", s->ram_buffers_free);
 	gauge(output, "waiting_requests", "requests", "Requests that wait for room in the cache.",
 	      s->waiting_requests);
+	gauge(output, "writeback_depth", NULL,
+	      "Transfers that writeback may have at the backing at a time.",
+	      s->writeback_depth);
+	gauge(output, "writeback_io_bytes", "bytes",
+	      "The longest transfer that writeback may have there.", s->writeback_io_bytes);
 	gauge(output, "slowed_writers", NULL,
 	      "Writes that wait for their turn, because the ring is nearly full.",
 	      s->slowed_writers);

@@ -200,6 +200,9 @@ static void add_problems(JsonObject *root, const struct wb_stats_snapshot *s)
 	json_object_set_array_member(root, "writeback_error_ranges",
 				     ranges_array(&s->refused_ranges));
 	set_number(root, "waiting_requests", s->waiting_requests);
+	json_object_set_boolean_member(root, "reads_go_first", s->reads_go_first);
+	set_number(root, "writeback_depth", s->writeback_depth);
+	set_number(root, "writeback_io_bytes", s->writeback_io_bytes);
 	set_number(root, "slowed_writers", s->slowed_writers);
 	set_number(root, "write_limit_bytes_per_s", s->write_limit_bytes_per_s);
 	json_object_set_string_member(space, "state", wb_backing_space_name(&s->backing_space));

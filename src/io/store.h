@@ -68,6 +68,7 @@ struct wb_io {
 	unsigned iov_count;
 	struct iovec one;
 	void (*done)(struct wb_io *io, int error);
+	uint64_t begun_ns;		/* of whoever wants to know how long it took */
 
 	/* of the store that has it */
 	struct wb_io *next;

@@ -114,8 +114,11 @@ void crash_settings_before_open(struct crash_settings *settings)
 					wb_prng_below(&settings->discard_prng, 5) > 0;
 	if (settings->streams)
 		choose_threshold(settings);
-	if (settings->slows_writes)
+	if (settings->slows_writes) {
 		settings->sim->slow_writes_percent = choose_slowness(settings);
+		settings->sim->read_latency_target_ms =
+			(unsigned)wb_prng_below(&settings->slow_prng, 3) * 20;
+	}
 }
 
 static void switch_discards(struct crash_settings *settings)
@@ -146,6 +149,8 @@ static void change_slowness(struct crash_settings *settings)
 
 	wb_cache_get_tunables(settings->sim->cache, &tunables);
 	tunables.slow_writes_percent = choose_slowness(settings);
+	tunables.read_latency_target_ms =
+		(uint32_t)wb_prng_below(&settings->slow_prng, 3) * 20;
 	wb_cache_set_tunables(settings->sim->cache, &tunables);
 	settings->count++;
 }

@@ -167,6 +167,7 @@ bool wb_sim_open(struct wb_sim *sim, GError **error)
 	config.tunables.bypass_threshold = sim->bypass_threshold;
 	config.tunables.discard_rate_mib_s = 0;
 	config.tunables.slow_writes_percent = sim->slow_writes_percent;
+	config.tunables.read_latency_target_ms = sim->read_latency_target_ms;
 	sim->cache = wb_cache_open(&config, error);
 	return sim->cache != NULL;
 }

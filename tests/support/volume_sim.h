@@ -104,6 +104,7 @@ struct wb_sim {
 	bool discards_cache;		/* likewise, as fast as it can */
 	uint32_t bypass_threshold;	/* likewise */
 	unsigned slow_writes_percent;	/* likewise; 0: writers are not slowed */
+	unsigned read_latency_target_ms;	/* likewise; 0: writeback does not care */
 };
 
 /* A new, formatted volume; not opened. */

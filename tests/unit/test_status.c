@@ -80,6 +80,18 @@ Test(status, that_writers_are_slowed_is_said_while_they_are)
 	cr_expect_null(strstr(fast, "\nwriters "));
 }
 
+Test(status, that_reads_go_before_writeback_is_said_while_they_do)
+{
+	g_autofree char *first = status(VOLUME ",\"reads_go_first\":true,\"writeback_depth\":2,"
+					"\"writeback_io_bytes\":262144", WB_STATUS_PLAIN);
+	g_autofree char *none = status(VOLUME ",\"reads_go_first\":false,"
+				       "\"writeback_depth\":32", WB_STATUS_PLAIN);
+
+	expect(first, "\nreads              go first: writeback has at most 2 writes of 256 KiB at "
+		      "the disk\n");
+	cr_expect_null(strstr(none, "go first"));
+}
+
 Test(status, discards_are_told_of_where_they_were_asked_for)
 {
 	g_autofree char *off = status(VOLUME ",\"discard_cache_state\":\"off\"",
