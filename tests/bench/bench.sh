@@ -7,8 +7,10 @@
 #	SUITE=hdd WBFS=PATH HDD_FUSE=PATH bench.sh [full|quick] [ROW...]
 #
 # SUITE=hdd	on the simulated hard disk, the rows of rows_hdd.json: `make bench-hdd`
+# SUITE=peers	there too, against other programs, the rows of rows_peers.json: `make bench-peers`
 # BASE=PATH	another wbfs, measured in the same pairs: the last column is new / old.
 #		It has to understand the same format
+# PEERS="loop qemu"  of the peers only these
 # PAIRS=N	runs of each side (11, quick 3)
 # RESULTS=DIR	bench.json and bench.svg (hdd.json ...); rows that are not measured now stay there
 # TMPDIR=DIR	on the disk that plays the SSD (/var/tmp)
@@ -24,8 +26,8 @@ profile "$wanted"
 . "$bench_dir/groups.sh"
 case $SUITE in
 bench) . "$bench_dir/groups_start.sh" ;;
-hdd) . "$bench_dir/groups_hdd.sh" ;;
-*) fail "SUITE=$SUITE: bench or hdd" ;;
+hdd | peers) . "$bench_dir/groups_$SUITE.sh" ;;
+*) fail "SUITE=$SUITE: bench, hdd or peers" ;;
 esac
 
 suite_needs

@@ -35,7 +35,7 @@ def row_lines($i): (top + 20 + $i * step) as $y
   + "<line x1=\"\(left)\" x2=\"\(left + track)\" y1=\"\($y)\" y2=\"\($y)\" stroke=\"#e4e4e4\"/>"
   + (if (.at_least // .at_most) and .median then mark($y) else "" end)
   + "<text x=\"\(left + track + 22)\" y=\"\($y + 4)\" fill=\"\(if .met == false then "#b3372f" else "#222" end)\">"
-  + ("\(.median | figure)" + (if (.limits | length) == 0 then " " + (.metric | unit) else "" end)
+  + ("\(.median | figure)" + (if (.limits | length) == 0 then " " + ((.unit // .metric) | unit) else "" end)
      + (if .at_least or .at_most then " (\(target))" else "" end)
      + (if .profile != "full" then ", \(.profile)" else "" end) | text_escaped)
   + "</text>";

@@ -18,7 +18,7 @@ profile() {
 	tiny) percent=1 default_pairs=2 image_mib=192 cache_mib=256 big_mib=512 log_mib=32 lone_mib=4 ;;
 	*) fail "profile $1?" ;;
 	esac
-	[ "${SUITE:-}" != hdd ] || profile_hdd
+	case ${SUITE:-} in hdd | peers) "profile_$SUITE" ;; esac
 	PAIRS=${PAIRS:-$default_pairs}
 	stream_part=2
 	[ "$1" != tiny ] || stream_part=16
@@ -34,6 +34,16 @@ profile_hdd() {
 	quick) hdd_image_mib=2048 rival_part=4 read_s=20 endless_s=20 ;;
 	tiny) hdd_image_mib=256 rival_part=2 read_s=2 endless_s=1 ;;
 	esac
+}
+
+profile_peers() {
+	default_pairs=3
+	case $PROFILE in
+	full) peer_image_mib=2048 peer_s=8 ;;
+	quick) default_pairs=1 peer_image_mib=2048 peer_s=3 ;;
+	tiny) default_pairs=1 peer_image_mib=128 peer_s=1 ;;
+	esac
+	peer_cache_mib=$((peer_image_mib / 2))
 }
 
 amount() {	# MiB at full length: for --io_size

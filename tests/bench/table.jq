@@ -30,8 +30,8 @@ def against: if .limit then .limit else "-" end;
 def notes: (if .note then "; \(.note)" else "" end)
   + (if .serial_ratio then "; transport, then disk: \(.serial_ratio | figure)" else "" end);
 
-def sides: notes as $note | .metric as $metric
-  | [.sides | to_entries[] | "\(.key) \(.value | short)"] | join(", ") + " " + ($metric | unit) + $note;
+def sides: notes as $note | (.unit // .metric) as $unit
+  | [.sides | to_entries[] | "\(.key) \(.value | short)"] | join(", ") + " " + ($unit | unit) + $note;
 
 def base: if .against_base then "x \(.against_base.median | figure) [\(.against_base.interval.low | figure) .. \(.against_base.interval.high | figure)]" else "" end;
 

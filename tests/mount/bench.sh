@@ -178,6 +178,13 @@ jq -e '(.rows | map(.name)) == ["honest", "drain_64"] and all(.rows[]; .median >
 	fail "no SVG"
 [ "$(grep -c 'stroke="#2e5c8a"' "$W/out/head_drain_64.svg")" -eq 2 ] || fail "not two sides"
 
+case_is "the list for the peers runs on wbfs and on the bare disk"
+says 0 "sync_loop" -- env HDD_FUSE="$(dirname "$WBFS")/tests/bench/hdd_fuse" SUITE=peers PEERS=loop \
+	"$bench/bench.sh" tiny
+nothing_is_left
+jq -e '(.rows | length) == 6 and all(.rows[]; .median > 0 and .sides.loop > 0 and .sides.wbfs > 0)' \
+	<"$W/out/peers.json"
+
 case_is "an interrupted one leaves nothing either"
 PAIRS=100000 run_in_background "$bench/bench.sh" tiny rw_loop
 until [ -s "$(echo "$TMPDIR"/*/samples)" ]; do
@@ -193,8 +200,11 @@ nothing_is_left
 
 case_is "what it cannot measure is refused"
 says 1 "there is no row rw_qd2; there are: rw_qd1" -- "$bench/bench.sh" tiny rw_qd2
-SUITE=ssd says 1 "SUITE=ssd: bench or hdd" -- "$bench/bench.sh" tiny
+SUITE=ssd says 1 "SUITE=ssd: bench, hdd or peers" -- "$bench/bench.sh" tiny
 HDD_FUSE=/none SUITE=hdd says 1 "make bench-hdd builds it" -- "$bench/bench.sh" tiny
+BASE=$WBFS SUITE=peers says 1 "BASE is not for the peers" -- "$bench/bench.sh" tiny
+HDD_FUSE=/none SUITE=peers says 1 "make bench-peers builds it" -- "$bench/bench.sh" tiny
+HDD_FUSE=$(dirname "$WBFS")/tests/bench/hdd_fuse SUITE=peers PEERS=bcache says 1 "PEERS: there is no peer bcache" -- "$bench/bench.sh" tiny
 BASE=$WBFS SUITE=hdd says 1 "BASE is not for the hard disk" -- "$bench/bench.sh" tiny
 NULL_FUSE='' says 1 "make bench builds it" -- "$bench/bench.sh" tiny
 BASE=/none says 1 "BASE: /none is no program" -- "$bench/bench.sh" tiny
