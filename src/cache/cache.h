@@ -232,6 +232,8 @@ void wb_cache_add_event(struct wb_cache *cache, enum wb_event_kind kind,
 			const char *format, ...) G_GNUC_PRINTF(3, 4);
 /* For the statistics only: whoever knows the backing's filesystem tells. */
 void wb_cache_set_backing_space(struct wb_cache *cache, const struct wb_backing_space *space);
+/* Likewise, for a backing behind a line. */
+void wb_cache_set_backing_line(struct wb_cache *cache, const struct wb_backing_line *line);
 
 /*
  * For the modulator: what the disk under the backing did since the last call, to

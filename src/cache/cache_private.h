@@ -82,6 +82,7 @@ struct wb_cache {
 	uint64_t last_sync_ns;		/* asked for by the clock */
 	uint64_t last_recording_ns;	/* likewise */
 	struct wb_backing_space backing_space;
+	struct wb_backing_line backing_line;
 	uint64_t cleared[WB_STAT_COUNT];	/* counters when they were cleared */
 	struct wb_modulator modulator;
 	struct wb_backing_load backing_load;	/* of its last sample */

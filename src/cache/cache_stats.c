@@ -166,6 +166,7 @@ void wb_cache_get_stats(struct wb_cache *cache, struct wb_stats_snapshot *snapsh
 	snapshot->resizes_done = cache->resize.done;
 	snapshot->resizes_failed = cache->resize.failed;
 	snapshot->backing_space = cache->backing_space;
+	snapshot->backing_line = cache->backing_line;
 	wb_lock_release(&cache->lock);
 }
 
@@ -182,6 +183,20 @@ void wb_cache_set_backing_space(struct wb_cache *cache, const struct wb_backing_
 				G_GUINT64_FORMAT " bytes free, dirty data may need %"
 				G_GUINT64_FORMAT, wb_backing_space_name(space),
 				space->free_bytes, space->needed_bytes);
+}
+
+void wb_cache_set_backing_line(struct wb_cache *cache, const struct wb_backing_line *line)
+{
+	int before;
+
+	wb_lock_acquire(&cache->lock);
+	before = (int)cache->backing_line.state;
+	cache->backing_line = *line;
+	wb_lock_release(&cache->lock);
+	if (line->state == WB_LINE_AWAY && before != WB_LINE_AWAY)
+		wb_message_note(&cache->message, "the backing is unreachable; writeback waits");
+	else if (line->state == WB_LINE_UP && before == WB_LINE_AWAY)
+		wb_message_note(&cache->message, "the backing can be reached again");
 }
 
 static bool is_filling(const struct wb_segment *segment, const struct wb_log_head *head)

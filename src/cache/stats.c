@@ -215,3 +215,13 @@ const char *wb_backing_space_name(const struct wb_backing_space *space)
 	}
 	g_assert_not_reached();
 }
+
+const char *wb_backing_line_name(const struct wb_backing_line *line)
+{
+	switch (line->state) {
+	case WB_LINE_NONE: return "none";
+	case WB_LINE_UP: return "up";
+	case WB_LINE_AWAY: return "unreachable";
+	}
+	g_assert_not_reached();
+}

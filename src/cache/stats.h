@@ -188,6 +188,17 @@ struct wb_backing_space {
 };
 const char *wb_backing_space_name(const struct wb_backing_space *space);
 
+/* To the server of a remote backing; told by wb_cache_set_backing_line(). */
+struct wb_backing_line {
+	enum { WB_LINE_NONE,		/* a disk of this machine */
+	       WB_LINE_UP, WB_LINE_AWAY } state;
+	uint64_t away_since_s;		/* since 1970 */
+	uint64_t breaks;		/* connections that broke */
+	unsigned connections;
+	char problem[160];		/* why it cannot be reached; "" */
+};
+const char *wb_backing_line_name(const struct wb_backing_line *line);
+
 /* What the superblocks keep over all mounts: format/superblock_codec.h says where. */
 enum wb_lifetime {
 	WB_LIFETIME_SSD_WRITTEN_BYTES,	/* by formatting too */
@@ -254,6 +265,7 @@ struct wb_stats_snapshot {
 	uint64_t slowed_writers;	/* requests that wait for their turn, now */
 	uint64_t write_limit_bytes_per_s;	/* what writers may write; 0: no limit */
 	struct wb_backing_space backing_space;
+	struct wb_backing_line backing_line;
 	char last_error[256];		/* "" when there was none */
 };
 

@@ -51,6 +51,9 @@ const struct wb_tunable wb_tunables_table[] = {
 	{ FIELD(discard_rate_mib_s), .type = WB_TUNABLE_NUMBER, .argument = "MIB",
 	  .unit = "MiB a second", .maximum = 1u << 20,
 	  .summary = "MiB a second that are discarded at most; 0 = no limit" },
+	{ FIELD(backing_timeout_s), .type = WB_TUNABLE_NUMBER, .argument = "SECONDS",
+	  .unit = "seconds", .minimum = 1, .maximum = 86400,
+	  .summary = "reads wait so long for a remote backing that cannot be reached" },
 };
 const unsigned wb_tunables_count = G_N_ELEMENTS(wb_tunables_table);
 

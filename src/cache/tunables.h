@@ -52,13 +52,14 @@ struct wb_tunables {
 	uint32_t scrub_rate_mib_s;	/* MiB a second; 0 = no limit */
 	bool discard_cache;
 	uint32_t discard_rate_mib_s;	/* MiB a second; 0 = no limit */
+	uint32_t backing_timeout_s;	/* for a remote backing that is away */
 };
 
 #define WB_TUNABLES_DEFAULT \
 	{ .allow_writeback = true, .writeback_modulator = true, .writeback_threshold = 70, \
 	  .writeback_batch = 8, .slow_writes_percent = 85, .read_latency_target_ms = 50, \
 	  .sync_interval_s = 5, .superblock_interval_s = 60, .scrub_rate_mib_s = 64, \
-	  .discard_rate_mib_s = 64 }
+	  .discard_rate_mib_s = 64, .backing_timeout_s = 30 }
 
 enum wb_tunable_type {
 	WB_TUNABLE_ON_OFF,		/* bool */

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "cmd/size_parse.h"
+#include "io/store_nbd.h"
 #include "io/store_uring.h"
 
 /* --- the work ----------------------------------------------------------------------- */
@@ -77,6 +78,20 @@ char *wb_backing_make_larger(int fd, bool is_block_device, uint64_t bytes,
 				 make_file_larger(fd, bytes, size_bytes);
 }
 
+/* Only its server can make it larger. */
+static char *look_at_export(struct wb_store *store, uint64_t bytes)
+{
+	g_autoptr(GError) error = NULL;
+	char has[WB_SIZE_TEXT_BYTES];
+
+	if (!wb_store_nbd_look_again(store, &error))
+		return g_strdup_printf("its size cannot be asked for: %s", error->message);
+	if (store->size_bytes >= bytes)
+		return NULL;
+	return g_strdup_printf("the export has %s; its server has to make it larger first",
+			       wb_size_format(store->size_bytes, has));
+}
+
 /* --- who does it ---------------------------------------------------------------------- */
 
 void wb_backing_growth_want(void *arg, uint64_t bytes)
@@ -90,11 +105,16 @@ void wb_backing_growth_want(void *arg, uint64_t bytes)
 static void work(struct wb_backing_growth *growth, uint64_t bytes)
 {
 	uint64_t size_bytes = 0;
-	g_autofree char *problem = wb_backing_make_larger(growth->fd, growth->is_block_device,
-							  bytes, &size_bytes);
+	g_autofree char *problem = NULL;
 
-	if (!problem)
-		wb_store_uring_set_size(growth->store, size_bytes);
+	if (wb_store_nbd_is(growth->store)) {
+		problem = look_at_export(growth->store, bytes);
+	} else {
+		problem = wb_backing_make_larger(growth->fd, growth->is_block_device, bytes,
+						 &size_bytes);
+		if (!problem)
+			wb_store_uring_set_size(growth->store, size_bytes);
+	}
 	wb_cache_backing_grown(growth->cache, problem);
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Makes the backing of a mounted volume larger when its image is to grow: a file
- * by truncation, and with space of its own where it has no holes; a device cannot be
- * made larger from here, its new size is looked up.
+ * by truncation, and with space of its own where it has no holes; a device or an export
+ * cannot be made larger from here, its new size is looked up.
  *
  * What is asked comes on any thread; the work is done on a thread of its own, since
  * a file system may take its time, and the main loop begins and ends that.

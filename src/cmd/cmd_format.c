@@ -18,6 +18,7 @@
 #include "cmd/report.h"
 #include "cmd/size_parse.h"
 #include "cmd/volume.h"
+#include "io/nbd_uri.h"
 #include "frontend/stats_json.h"
 
 /* A format under way, and what a failure has to undo. */
@@ -60,11 +61,12 @@ static bool check_size(const struct wb_disk *disk, const char *role, const char 
 static bool open_disk(struct wb_disk *disk, const char *role, const char *path,
 		      const char *option, uint64_t bytes, bool *is_new, GError **error)
 {
+	bool is_remote = wb_nbd_uri_is(path);
 	struct stat st;
 
-	if (bytes && stat(path, &st) && errno == ENOENT)
+	if (!is_remote && bytes && stat(path, &st) && errno == ENOENT)
 		return create_file(disk, role, path, bytes, is_new, error);
-	if (!bytes && stat(path, &st) && errno == ENOENT)
+	if (!is_remote && !bytes && stat(path, &st) && errno == ENOENT)
 		return wb_fail(error, "%s %s does not exist; %s SIZE creates it", role, path,
 			       option);
 	return wb_disk_open(disk, role, path, WB_DISK_READ_WRITE, error) &&
@@ -259,7 +261,9 @@ static int format_and_save(const struct wb_options *options)
 	g_autofree char *path = wb_configuration_save_path(options->config_path, &error);
 	g_autofree char *mount_point = g_canonicalize_filename(options->save_mount_point, NULL);
 	g_autofree char *cache = g_canonicalize_filename(options->cache_path, NULL);
-	g_autofree char *backing = g_canonicalize_filename(options->backing_path, NULL);
+	g_autofree char *backing = wb_nbd_uri_is(options->backing_path) ?
+		g_strdup(options->backing_path) :
+		g_canonicalize_filename(options->backing_path, NULL);
 	struct wb_configuration_entry entry = { mount_point, cache, backing, options->force };
 	int status;
 

@@ -181,7 +181,7 @@ static bool was_written_to(const struct rescue *r)
 	uint64_t mtime_ns;
 	struct stat st;
 
-	if (backing->is_block_device || fstat(backing->fd, &st) || st.st_mtim.tv_sec <= 0)
+	if (!wb_disk_is_file(backing) || fstat(backing->fd, &st) || st.st_mtim.tv_sec <= 0)
 		return false;
 	if (mark->epoch && !mark->is_dirty)
 		return st.st_mtim.tv_sec > mark->complete_time_s;
@@ -300,9 +300,15 @@ static bool copy_backing(struct rescue *r, GError **error)
 	};
 	bool ok;
 
+	if (r->volume.backing.is_remote) {
+		copy.from_store = wb_disk_open_store(&r->volume.backing, error);
+		if (!copy.from_store)
+			return false;
+	}
 	r->is_begun = true;
 	wb_progress_begin(&progress, "copying the backing");
 	ok = wb_image_copy(&copy, error);
+	wb_store_close(copy.from_store);
 	wb_progress_end(&progress);
 	return ok;
 }

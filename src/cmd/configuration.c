@@ -8,6 +8,7 @@
 #include "cmd/mount_options.h"
 #include "cmd/report.h"
 #include "cmd/usage.h"
+#include "io/nbd_uri.h"
 
 #define USER_FILE "wbfs.conf"
 
@@ -242,7 +243,8 @@ static bool apply_key(struct wb_options *options, const char *key, const char *v
 {
 	return set_key(options, key, value, error) &&
 	       check_absolute(options->cache_path, error) &&
-	       check_absolute(options->backing_path, error);
+	       (!options->backing_path || wb_nbd_uri_is(options->backing_path) ||
+		check_absolute(options->backing_path, error));
 }
 
 static bool apply_one(const struct file *file, const char *group, const char *key,

@@ -13,6 +13,7 @@
 #include "cmd/commands.h"
 #include "cmd/disk_load.h"
 #include "cmd/kept.h"
+#include "cmd/line_watch.h"
 #include "cmd/mark_keeper.h"
 #include "cmd/process.h"
 #include "cmd/report.h"
@@ -36,6 +37,7 @@ struct wb_daemon {
 	struct wb_cache *cache;
 	struct wb_mark_keeper keeper;
 	struct wb_space_watch space_watch;
+	struct wb_line_watch line_watch;
 	struct wb_backing_growth growth;
 	struct wb_disk_load disk_load;
 	bool is_in_background;
@@ -55,16 +57,20 @@ struct wb_daemon {
 static void note_disk(struct wb_disk_facts *facts, const struct wb_disk *disk,
 		      const struct wb_store *store)
 {
-	const struct wb_store_uring_info *info = wb_store_uring_get_info(store);
-
 	*facts = (struct wb_disk_facts){
 		.path = disk->path,
-		.is_block_device = info->is_block_device,
-		.is_direct = info->is_direct,
-		.buffered_reason = info->buffered_reason,
+		.is_block_device = disk->is_block_device,
+		.is_remote = disk->is_remote,
+		.is_direct = true,
 		.size_bytes = store->size_bytes,
 		.alignment_bytes = store->alignment_bytes,
 	};
+	if (!disk->is_remote) {
+		const struct wb_store_uring_info *info = wb_store_uring_get_info(store);
+
+		facts->is_direct = info->is_direct;
+		facts->buffered_reason = info->buffered_reason;
+	}
 }
 
 static bool open_stores(struct wb_daemon *daemon, GError **error)
@@ -110,6 +116,8 @@ static bool open_volume(struct wb_daemon *daemon, const struct wb_options *optio
 	daemon->backing_store = wb_disk_open_store(&daemon->volume.backing, error);
 	if (!daemon->backing_store)
 		return false;
+	if (daemon->volume.backing.is_remote)
+		daemon->keeper.store = daemon->backing_store;
 	note_disk(&daemon->facts.backing, &daemon->volume.backing, daemon->backing_store);
 	return true;
 }
@@ -147,7 +155,7 @@ static bool open_cache(struct wb_daemon *daemon, const struct wb_options *option
 		.growth = { .wanted = growth_wanted, .shown = image_shown, .arg = daemon },
 	};
 
-	wb_disk_load_find(&daemon->disk_load, NULL, &daemon->volume.backing.st,
+	wb_disk_load_find(&daemon->disk_load, NULL, wb_disk_local_stat(&daemon->volume.backing),
 			  &daemon->volume.cache.st);
 	config.meters_backing = !wb_disk_load_is_known(&daemon->disk_load);
 	wb_mark_keeper_fill_watch(&daemon->keeper, &config.watch);
@@ -155,6 +163,8 @@ static bool open_cache(struct wb_daemon *daemon, const struct wb_options *option
 	daemon->cache = wb_cache_open(&config, error);
 	if (!daemon->cache)
 		return false;
+	daemon->line_watch = (struct wb_line_watch){ .cache = daemon->cache,
+						     .store = daemon->backing_store };
 	if (wb_cache_opening_note(daemon->cache))
 		g_warning("%s", wb_cache_opening_note(daemon->cache));
 	if (options->read_only) {
@@ -164,7 +174,7 @@ static bool open_cache(struct wb_daemon *daemon, const struct wb_options *option
 	}
 	daemon->space_watch = (struct wb_space_watch){
 		.cache = daemon->cache, .path = daemon->keeper.backing.path,
-		.fd = daemon->keeper.backing.fd,
+		.fd = wb_disk_is_file(&daemon->keeper.backing) ? daemon->keeper.backing.fd : -1,
 	};
 	daemon->growth = (struct wb_backing_growth){
 		.cache = daemon->cache, .store = daemon->backing_store,
@@ -202,6 +212,8 @@ static bool open_alone(struct wb_daemon *daemon, const struct wb_options *option
 	daemon->facts.is_read_only = !options->force;
 	daemon->cache = wb_cache_open_bare(&config, options->force ? WB_BARE_READ_WRITE :
 					   WB_BARE_READ_ONLY, uuid, error);
+	daemon->line_watch = (struct wb_line_watch){ .cache = daemon->cache,
+						     .store = daemon->backing_store };
 	return daemon->cache != NULL;
 }
 
@@ -342,6 +354,7 @@ static gboolean on_tick(gpointer arg)
 	wb_cache_tick(daemon->cache);
 	wb_mark_keeper_tick(&daemon->keeper);
 	wb_space_watch_tick(&daemon->space_watch);
+	wb_line_watch_tick(&daemon->line_watch);
 	wb_disk_load_tick(&daemon->disk_load, daemon->cache);
 	return G_SOURCE_CONTINUE;
 }
@@ -469,6 +482,7 @@ static bool finish(struct wb_daemon *daemon, GError **error)
 	int result;
 
 	tell_manager(daemon, "STOPPING=1\nSTATUS=Stopping");
+	wb_line_watch_hurry(&daemon->line_watch);
 	wb_mark_keeper_end(&daemon->keeper);
 	wb_fuse_finish(daemon->fuse);
 	wb_backing_growth_end(&daemon->growth);

@@ -9,9 +9,11 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "cmd/disk_remote.h"
 #include "cmd/lock_holder.h"
 #include "cmd/report.h"
 #include "cmd/size_parse.h"
+#include "io/nbd_uri.h"
 #include "io/store_uring.h"
 #include "keeper/guard.h"
 
@@ -30,6 +32,8 @@ void wb_disk_trust_keeper(enum wb_disk_trust how)
 
 bool wb_disk_refresh(struct wb_disk *disk, GError **error)
 {
+	if (disk->is_remote)
+		return true;
 	if (fstat(disk->fd, &disk->st) < 0)
 		return wb_fail_errno(error, "%s: cannot look at it", disk->path);
 	disk->is_block_device = S_ISBLK(disk->st.st_mode);
@@ -180,7 +184,7 @@ static bool check_name(const struct wb_disk *disk, const char *role, GError **er
 {
 	struct stat st;
 
-	if (disk->is_block_device || stat(disk->path, &st) ||
+	if (!wb_disk_is_file(disk) || stat(disk->path, &st) ||
 	    (st.st_dev == disk->st.st_dev && st.st_ino == disk->st.st_ino))
 		return true;
 	return wb_fail(error, "%s %s was replaced by another file just now; try again", role,
@@ -200,12 +204,22 @@ bool wb_disk_adopt(struct wb_disk *disk, const char *role, const char *path, int
 	return wb_disk_refresh(disk, error) && lock(disk, role, error);
 }
 
+static bool open_remote(struct wb_disk *disk, const char *role, GError **error)
+{
+	if (!wb_disk_remote_open(disk, role, error) || !lock(disk, role, error))
+		return false;
+	wb_disk_remote_locked(disk);
+	return true;
+}
+
 bool wb_disk_open(struct wb_disk *disk, const char *role, const char *path,
 		  enum wb_disk_access access, GError **error)
 {
 	g_autofree char *resolved = realpath(path, NULL);
 
 	*disk = (struct wb_disk){ .path = g_strdup(path), .fd = -1, .access = access };
+	if (wb_nbd_uri_is(path))
+		return open_remote(disk, role, error);
 	if (!resolved || stat(resolved, &disk->st) < 0)
 		return open_failed(disk, role, error);
 	g_free(disk->path);
@@ -217,8 +231,24 @@ bool wb_disk_open(struct wb_disk *disk, const char *role, const char *path,
 	       lock(disk, role, error) && check_name(disk, role, error);
 }
 
+bool wb_disk_duplicate(const struct wb_disk *disk, struct wb_disk *copy, GError **error)
+{
+	int fd = fcntl(disk->fd, F_DUPFD_CLOEXEC, 3);
+
+	if (fd < 0)
+		return wb_fail_errno(error, "cannot duplicate the descriptor of %s", disk->path);
+	*copy = *disk;
+	copy->path = g_strdup(disk->path);
+	copy->remote_name = g_strdup(disk->remote_name);
+	copy->peer = NULL;
+	copy->is_noted = false;
+	copy->fd = fd;
+	return true;
+}
+
 void wb_disk_close(struct wb_disk *disk)
 {
+	wb_disk_remote_close(disk);
 	if (disk->fd >= 0)
 		close(disk->fd);
 	disk->fd = -1;
@@ -235,8 +265,11 @@ struct wb_store *wb_disk_open_store(struct wb_disk *disk, GError **error)
 							      WB_STORE_READ_WRITE,
 		.caching = WB_STORE_DIRECT_IF_POSSIBLE,
 	};
-	struct wb_store *store = wb_store_uring_open(&options, error);
+	struct wb_store *store;
 
+	if (disk->is_remote)
+		return wb_disk_remote_open_store(disk, error);
+	store = wb_store_uring_open(&options, error);
 	if (store)
 		disk->fd = -1;
 	return store;

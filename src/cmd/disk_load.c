@@ -132,7 +132,8 @@ static void find(struct wb_disk_load *load, const char *root, const struct stat 
 		.root = g_strdup(root ? root : "/sys/dev/block"),
 		.disks = g_array_new(FALSE, TRUE, sizeof(struct disk)),
 	};
-	add_under(load, device_of(st), 0);
+	if (st)
+		add_under(load, device_of(st), 0);
 }
 
 static bool meets(const struct wb_disk_load *a, const struct wb_disk_load *b)

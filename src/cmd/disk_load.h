@@ -30,7 +30,8 @@ struct wb_disk_load {
 #define WB_DISK_LOAD_NONE { NULL }
 
 /* The disks under `backing`. None when the cache lies on one of them too: what the
- * log does there cannot be told from what others do. `root`: NULL = the kernel's. */
+ * log does there cannot be told from what others do. `root`: NULL = the kernel's;
+ * `backing` NULL: it is on no disk of this machine. */
 void wb_disk_load_find(struct wb_disk_load *load, const char *root,
 		       const struct stat *backing, const struct stat *cache);
 bool wb_disk_load_is_known(const struct wb_disk_load *load);

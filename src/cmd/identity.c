@@ -13,6 +13,7 @@
 
 #include "cmd/file_replace.h"
 #include "cmd/report.h"
+#include "cmd/state_directory.h"
 #include "frontend/stats_json.h"
 
 #define XATTR_UUID "user.wbfs.uuid"
@@ -111,13 +112,6 @@ bool wb_identity_parse(const char *text, struct wb_identity *identity)
 	return true;
 }
 
-char *wb_identity_file_name(const char *path)
-{
-	while (*path == '/')
-		path++;
-	return g_strdelimit(g_strdup(path), "/", '-');
-}
-
 const char *wb_identity_kind_text(enum wb_mark_kind kind)
 {
 	switch (kind) {
@@ -176,19 +170,15 @@ static char *by_id_name(const struct wb_disk *disk)
 
 static char *state_file(const struct wb_disk *disk)
 {
-	g_autofree char *directory = geteuid() ? g_build_filename(g_get_user_state_dir(),
-								  "wbfs", NULL) :
-						 g_strdup("/var/lib/wbfs");
-	g_autofree char *stable = disk->is_block_device ? by_id_name(disk) : NULL;
-	g_autofree char *file = NULL;
+	g_autofree char *stable = disk->is_block_device ? by_id_name(disk) :
+				  g_strdup(disk->remote_name);
 
 	if (!stable && disk->is_block_device) {
 		g_autofree char *loop = loop_file(disk);
 
 		stable = loop ? g_strconcat("loop-", loop, NULL) : NULL;
 	}
-	file = wb_identity_file_name(stable ? stable : disk->path);
-	return g_build_filename(directory, file, NULL);
+	return wb_state_file(stable ? stable : disk->path, "");
 }
 
 static char *sidecar_file(const struct wb_disk *disk)
@@ -267,9 +257,9 @@ bool wb_identity_read(const struct wb_disk *backing, struct wb_identity *identit
 	int found = 0;
 
 	*identity = (struct wb_identity){ 0 };
-	if (!backing->is_block_device)
+	if (wb_disk_is_file(backing))
 		found = read_xattr(backing, identity, error);
-	if (!found && !backing->is_block_device)
+	if (!found && wb_disk_is_file(backing))
 		found = read_file(sidecar, WB_MARK_SIDECAR, identity, error);
 	if (!found)
 		found = read_file(state, WB_MARK_STATE_DIRECTORY, identity, error);
@@ -360,9 +350,9 @@ static bool remove_others(const struct wb_disk *disk, enum wb_mark_kind keep)
 	g_autofree char *state = state_file(disk);
 	bool ok = true;
 
-	if (!disk->is_block_device && keep != WB_MARK_XATTR)
+	if (wb_disk_is_file(disk) && keep != WB_MARK_XATTR)
 		ok = remove_xattrs(disk);
-	if (!disk->is_block_device && keep != WB_MARK_SIDECAR)
+	if (wb_disk_is_file(disk) && keep != WB_MARK_SIDECAR)
 		ok = remove_file(sidecar) && ok;
 	if (keep != WB_MARK_STATE_DIRECTORY)
 		ok = remove_file(state) && ok;
@@ -378,7 +368,7 @@ static bool write_somewhere(const struct wb_disk *backing, struct wb_identity *i
 
 	/* A mark never moves because of a disk that fails: it would be missing
 	 * when the backing is moved. */
-	if (!backing->is_block_device) {
+	if (wb_disk_is_file(backing)) {
 		identity->kind = WB_MARK_XATTR;
 		switch (write_xattr(backing, identity)) {
 		case XATTR_WRITTEN:
@@ -391,7 +381,7 @@ static bool write_somewhere(const struct wb_disk *backing, struct wb_identity *i
 		}
 	}
 	identity->kind = WB_MARK_SIDECAR;
-	if (!backing->is_block_device && write_file(sidecar, identity, NULL))
+	if (wb_disk_is_file(backing) && write_file(sidecar, identity, NULL))
 		return true;
 	identity->kind = WB_MARK_STATE_DIRECTORY;
 	if (g_mkdir_with_parents(directory, 0755) < 0)
@@ -413,7 +403,7 @@ enum wb_mark_kind wb_identity_probe(const struct wb_disk *backing)
 {
 	static const char probe[] = "user.wbfs.probe";
 
-	if (backing->is_block_device)
+	if (!wb_disk_is_file(backing))
 		return WB_MARK_STATE_DIRECTORY;
 	if (fsetxattr(backing->fd, probe, "1", 1, 0))
 		return WB_MARK_SIDECAR;

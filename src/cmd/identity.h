@@ -3,8 +3,8 @@
  * The mark on a backing: the UUID of the volume it belongs to, where its cache
  * was, and whether that cache holds data which the backing lacks. Kept, in this
  * order, in extended attributes (user.wbfs.uuid, user.wbfs.cache,
- * user.wbfs.state), in a file beside it (PATH.wbfs-id), or, for devices and
- * where neither can be made, in the state directory: /var/lib/wbfs for root,
+ * user.wbfs.state), in a file beside it (PATH.wbfs-id), or, for devices, exports of an
+ * NBD server and where neither can be made, in the state directory: /var/lib/wbfs for root,
  * $XDG_STATE_HOME/wbfs for others.
  *
  * The state changes with every mount and drain, the rest only with a format.
@@ -58,8 +58,6 @@ bool wb_identity_parse(const char *text, struct wb_identity *identity);
 char *wb_identity_format_state(const struct wb_identity *identity);
 bool wb_identity_parse_state(const char *text, struct wb_identity *identity);
 bool wb_uuid_parse(const char *text, uint8_t uuid[16]);
-/* "/dev/mapper/a b" -> "dev-mapper-a b". Pure. */
-char *wb_identity_file_name(const char *path);
 
 /* How the place is called in messages: "in extended attributes". */
 const char *wb_identity_kind_text(enum wb_mark_kind kind);

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "cmd/report.h"
+#include "io/store_nbd.h"
 
 #define PIECE_BYTES (UINT64_C(8) << 20)
 #define UNIT_BYTES 4096u
@@ -64,9 +65,21 @@ static bool write_sparse(const struct copying *c, const char *data, uint64_t len
 	return write_all(c, data + from, length - from, offset + from, error);
 }
 
+/* `data` has room for a whole block at its end: the image may end in the middle of one. */
+static bool read_store(struct wb_store *store, char *data, uint64_t length, uint64_t offset)
+{
+	uint64_t rest = length % store->alignment_bytes;
+
+	if (rest)
+		length += store->alignment_bytes - rest;
+	return !wb_store_read_sync(store, offset, data, length);
+}
+
 /* FALSE: an I/O error, or the end of the source. */
 static bool read_all(const struct copying *c, char *data, uint64_t length, uint64_t offset)
 {
+	if (c->copy->from_store)
+		return read_store(c->copy->from_store, data, length, offset);
 	while (length > 0) {
 		ssize_t n = pread(c->copy->from, data, length, (off_t)offset);
 
@@ -100,6 +113,8 @@ static bool hand_over(struct copying *c, uint64_t start, uint64_t end)
 {
 	off_t from = (off_t)start, to = (off_t)start;
 
+	if (c->copy->from_store)
+		return false;
 	while (!c->cannot_hand_over && (uint64_t)from < end) {
 		ssize_t n = copy_file_range(c->copy->from, &from, c->copy->to, &to,
 					    end - (uint64_t)from, 0);
@@ -124,15 +139,32 @@ static bool copy_piece(struct copying *c, uint64_t start, uint64_t end, GError *
 	return copy_by_units(c, start, end, error);
 }
 
+static void find_data_of_export(const struct copying *c, uint64_t *start, uint64_t *end)
+{
+	struct wb_store *store = c->copy->from_store;
+	uint64_t bytes = c->copy->bytes, found;
+
+	if (!wb_store_nbd_find(store, WB_STORE_NBD_DATA, *start, &found))
+		return;
+	/* Whole blocks: who reads them reads nothing unaligned. */
+	*start = MIN(MAX(*start, found - found % UNIT_BYTES), bytes);
+	if (*start < bytes && wb_store_nbd_find(store, WB_STORE_NBD_HOLE, found, &found))
+		*end = MIN((found + UNIT_BYTES - 1) / UNIT_BYTES * UNIT_BYTES, bytes);
+}
+
 /* The next stretch with data; all of it where holes cannot be told, as on
  * devices. */
 static void find_data(const struct copying *c, uint64_t *start, uint64_t *end)
 {
 	uint64_t bytes = c->copy->bytes;
-	off_t data = lseek(c->copy->from, (off_t)*start, SEEK_DATA);
-	off_t hole;
+	off_t data, hole;
 
 	*end = bytes;
+	if (c->copy->from_store) {
+		find_data_of_export(c, start, end);
+		return;
+	}
+	data = lseek(c->copy->from, (off_t)*start, SEEK_DATA);
 	if (data < 0) {
 		if (errno == ENXIO)
 			*start = bytes;
@@ -165,15 +197,15 @@ static bool copy_data(struct copying *c, GError **error)
 bool wb_image_copy(const struct wb_image_copy *copy, GError **error)
 {
 	struct copying c = { .copy = copy };
-	bool is_cloned = !ioctl(copy->to, FICLONE, copy->from);
+	bool is_cloned = !copy->from_store && !ioctl(copy->to, FICLONE, copy->from);
 	bool ok;
 
 	if (ftruncate(copy->to, (off_t)copy->bytes) < 0)
 		return write_failed(&c, error);
 	if (is_cloned)
 		return true;
-	c.data = g_malloc(PIECE_BYTES);
+	c.data = g_aligned_alloc(1, PIECE_BYTES, UNIT_BYTES);
 	ok = copy_data(&c, error);
-	g_free(c.data);
+	g_aligned_free(c.data);
 	return ok;
 }

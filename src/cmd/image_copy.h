@@ -8,9 +8,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "io/store.h"
+
 struct wb_image_copy {
 	const char *from_path, *to_path;	/* for messages */
 	int from, to;		/* regular file or device; regular file, empty */
+	struct wb_store *from_store;	/* instead of `from`: an NBD server has it */
 	uint64_t bytes;
 	/* A range that the source gives I/O errors for; it is left as a hole. */
 	void (*unreadable)(void *arg, uint64_t offset_bytes, uint64_t length_bytes);

@@ -13,7 +13,7 @@ int64_t wb_mark_complete_time(const struct wb_disk *backing)
 	int64_t now = g_get_real_time() / G_USEC_PER_SEC;
 	struct stat st;
 
-	if (backing->is_block_device || fstat(backing->fd, &st))
+	if (!wb_disk_is_file(backing) || fstat(backing->fd, &st))
 		return now;
 	return MAX(now, (int64_t)st.st_mtim.tv_sec);
 }
@@ -21,14 +21,8 @@ int64_t wb_mark_complete_time(const struct wb_disk *backing)
 bool wb_mark_keeper_init(struct wb_mark_keeper *keeper, const struct wb_disk *backing,
 			 struct wb_identity *mark, GError **error)
 {
-	int fd = fcntl(backing->fd, F_DUPFD_CLOEXEC, 3);
-
-	if (fd < 0)
-		return wb_fail_errno(error, "cannot duplicate the descriptor of %s",
-				     backing->path);
-	keeper->backing = *backing;
-	keeper->backing.path = g_strdup(backing->path);
-	keeper->backing.fd = fd;
+	if (!wb_disk_duplicate(backing, &keeper->backing, error))
+		return false;
 	keeper->mark = *mark;
 	*mark = (struct wb_identity){ 0 };
 	return true;
@@ -53,7 +47,9 @@ static bool describe(void *arg, struct wb_backing_facts *facts)
 	if (keeper->backing.is_block_device && !wb_disk_refresh(&keeper->backing, NULL))
 		return false;
 	*facts = (struct wb_backing_facts){ .size_bytes = keeper->backing.size_bytes };
-	if (keeper->backing.is_block_device)
+	if (keeper->store)
+		facts->size_bytes = keeper->store->size_bytes;
+	if (!wb_disk_is_file(&keeper->backing))
 		return true;
 	if ((keeper->backing.access == WB_DISK_READ_WRITE && fsync(keeper->backing.fd)) ||
 	    fstat(keeper->backing.fd, &st))

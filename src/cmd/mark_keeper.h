@@ -16,6 +16,7 @@
 
 struct wb_mark_keeper {
 	struct wb_disk backing;		/* a descriptor of its own on the same lock */
+	const struct wb_store *store;	/* of a remote backing, or NULL: how large it is now */
 	struct wb_identity mark;	/* as it is on the backing, or is to be */
 	struct wb_cache *cache;		/* while it is open */
 	bool is_complete;		/* the cache was stopped with nothing dirty */

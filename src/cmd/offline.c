@@ -2,6 +2,7 @@
 #include "cmd/offline.h"
 
 #include "cmd/report.h"
+#include "io/store_nbd.h"
 
 #define TICK_MS 100u
 
@@ -70,6 +71,8 @@ bool wb_offline_start(struct wb_offline *offline, GError **error)
 	if (!offline->backing_store)
 		return false;
 	config.backing_store = offline->backing_store;
+	if (offline->volume.backing.is_remote)
+		offline->keeper.store = offline->backing_store;
 	wb_mark_keeper_fill_watch(&offline->keeper, &config.watch);
 	offline->cache = wb_cache_open(&config, error);
 	if (!offline->cache)
@@ -94,6 +97,7 @@ int wb_offline_stop(struct wb_offline *offline, enum wb_close_mode mode)
 	if (offline->tick)
 		g_source_remove(offline->tick);
 	offline->tick = 0;
+	wb_store_nbd_hurry(offline->backing_store);
 	wb_mark_keeper_end(&offline->keeper);
 	result = wb_cache_close(offline->cache, mode);
 	offline->cache = NULL;

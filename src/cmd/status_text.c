@@ -393,6 +393,21 @@ static void space_row(struct output *out, JsonNode *stats)
 	    wb_size_format(wb_client_number_in(stats, "backing_space", "needed_bytes"), needed));
 }
 
+static void line_row(struct output *out, JsonNode *stats)
+{
+	const char *problem = wb_client_text_in(stats, "backing_line", "problem");
+	uint64_t since = wb_client_number_in(stats, "backing_line", "unreachable_since");
+	g_autoptr(GDateTime) time = NULL;
+	g_autofree char *text = NULL;
+
+	if (strcmp(wb_client_text_in(stats, "backing_line", "state"), "unreachable"))
+		return;
+	time = g_date_time_new_from_unix_local((gint64)since);
+	text = time ? g_date_time_format(time, "%F %T") : NULL;
+	row(out, BAD, "backing", "unreachable since %s%s%s", text ? text : "?",
+	    *problem ? ": " : "", problem);
+}
+
 void wb_status_text_append(GString *text, const char *mount_point, JsonNode *stats,
 			   enum wb_status_style style)
 {
@@ -406,6 +421,7 @@ void wb_status_text_append(GString *text, const char *mount_point, JsonNode *sta
 	else
 		row(&out, WARNING, "cache", "none: what it held that the backing lacks is missing");
 	disk_row(&out, stats, "backing");
+	line_row(&out, stats);
 	if (has_cache(stats)) {
 		mode_row(&out, stats);
 		dirty_rows(&out, stats);

@@ -109,10 +109,22 @@ static void put_bar(int y, int x, int width, double share, int pair)
 
 /* --- lines ------------------------------------------------------------------------- */
 
+static char *describe_away(JsonNode *stats)
+{
+	uint64_t since = wb_client_number_in(stats, "backing_line", "unreachable_since");
+	g_autoptr(GDateTime) time = g_date_time_new_from_unix_local((gint64)since);
+	g_autofree char *text = time ? g_date_time_format(time, "%T") : g_strdup("?");
+
+	return g_strdup_printf("backing unreachable since %s", text);
+}
+
 static int draw_title(const struct wb_top_view *view, int y)
 {
 	const char *state = view->stats ? wb_client_text(view->stats, "state") : "gone";
-	bool is_fine = !strcmp(state, "running") || !strcmp(state, "read-only");
+	bool is_away = view->stats && !strcmp(wb_client_text_in(view->stats, "backing_line", "state"),
+					      "unreachable");
+	bool is_fine = !is_away && (!strcmp(state, "running") || !strcmp(state, "read-only"));
+	g_autofree char *shown = is_away ? describe_away(view->stats) : g_strdup(state);
 	const char *error = view->stats ? wb_client_text(view->stats, "last_error") : "";
 	const char *mode = view->stats ? wb_client_text(view->stats, "cache_mode") : "";
 
@@ -121,7 +133,7 @@ static int draw_title(const struct wb_top_view *view, int y)
 	attroff(A_BOLD);
 	if (view->count > 1)
 		putf(y, COLS - 30, PAIR_DIM, "%u of %u, Tab: next", view->index + 1, view->count);
-	put(y, COLS - 2 - (int)strlen(state), is_fine ? PAIR_GOOD : PAIR_BAD, state);
+	put(y, COLS - 2 - (int)strlen(shown), is_fine ? PAIR_GOOD : PAIR_BAD, shown);
 	if (*error)
 		putf(y + 1, 0, PAIR_BAD, "last error: %s", error);
 	return y + 2;

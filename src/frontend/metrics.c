@@ -259,6 +259,16 @@ static void add_states(struct output *output, const struct wb_stats_view *view)
 	       discard, wb_discard_state_name(s->discard_state));
 }
 
+static void add_line(struct output *output, const struct wb_backing_line *line)
+{
+	gauge(output, "backing_unreachable", NULL,
+	      "1 while the server of a remote backing cannot be reached.",
+	      line->state == WB_LINE_AWAY);
+	begin(output, "backing_connection_breaks", "counter", NULL,
+	      "Connections to the server of a remote backing that broke.");
+	sample(output, "backing_connection_breaks", "_total", "", line->breaks);
+}
+
 static void add_levels(struct output *output, const struct wb_stats_snapshot *s)
 {
 	gauge(output, "image_bytes", "bytes", "Size of the image.", s->image_bytes);
@@ -352,6 +362,7 @@ void wb_metrics_append(GString *text, const struct wb_stats_view *view,
 
 	add_states(&output, view);
 	add_levels(&output, s);
+	add_line(&output, &s->backing_line);
 	add_counters(&output, s);
 	add_blocks(&output, s);
 	add_lifetime(&output, s);

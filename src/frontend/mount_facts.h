@@ -10,6 +10,7 @@
 struct wb_disk_facts {
 	const char *path;		/* "": there is none */
 	bool is_block_device;
+	bool is_remote;			/* the export of an NBD server */
 	bool is_direct;			/* O_DIRECT; else through the page cache */
 	const char *buffered_reason;	/* NULL when is_direct */
 	uint64_t size_bytes;

@@ -35,7 +35,7 @@ static void set_text(JsonObject *object, const char *key, const char *text)
 static JsonObject *disk_object(const struct wb_disk_facts *disk, uint64_t size_bytes)
 {
 	JsonObject *object = json_object_new();
-	const char *kind = disk->is_block_device ? "device" : "file";
+	const char *kind = disk->is_remote ? "nbd" : disk->is_block_device ? "device" : "file";
 	const char *io = disk->is_direct ? "direct" : "buffered";
 	bool is_there = *disk->path;
 
@@ -186,6 +186,18 @@ static JsonObject *load_object(const struct wb_backing_load *load)
 	return object;
 }
 
+static JsonObject *line_object(const struct wb_backing_line *line)
+{
+	JsonObject *object = json_object_new();
+
+	json_object_set_string_member(object, "state", wb_backing_line_name(line));
+	set_number(object, "unreachable_since", line->away_since_s);
+	set_number(object, "breaks", line->breaks);
+	set_number(object, "connections", line->connections);
+	set_text(object, "problem", line->problem);
+	return object;
+}
+
 static void add_problems(JsonObject *root, const struct wb_stats_snapshot *s)
 {
 	JsonObject *space = json_object_new();
@@ -209,6 +221,7 @@ static void add_problems(JsonObject *root, const struct wb_stats_snapshot *s)
 	set_number(space, "free_bytes", s->backing_space.free_bytes);
 	set_number(space, "needed_bytes", s->backing_space.needed_bytes);
 	json_object_set_object_member(root, "backing_space", space);
+	json_object_set_object_member(root, "backing_line", line_object(&s->backing_line));
 	json_object_set_object_member(root, "backing_load", load_object(&s->backing_load));
 	json_object_set_string_member(root, "discard_cache_state",
 				      wb_discard_state_name(s->discard_state));

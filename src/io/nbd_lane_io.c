@@ -228,16 +228,21 @@ void wb_nbd_lane_serve(struct wb_nbd_lane *lane, struct wb_nbd_session *session,
 
 /* --- sending ------------------------------------------------------------------------------------ */
 
+/* The export has grown since; to the server this connection has the old size. */
+static bool is_outgrown(const struct wb_nbd_lane *lane, const struct wb_nbd_session *session)
+{
+	return session->peer.size_bytes < atomic_load(lane->size_bytes);
+}
+
 /* The one with the least to do; the first is left to users where there are others. */
-static struct wb_nbd_session *choose(struct wb_nbd_lane *lane, enum wb_nbd_queue queue,
-				     uint64_t end_bytes)
+static struct wb_nbd_session *choose(struct wb_nbd_lane *lane, enum wb_nbd_queue queue)
 {
 	struct wb_nbd_session *best = NULL;
 
 	for (unsigned i = 0; i < WB_NBD_SESSIONS_MAX; i++) {
 		struct wb_nbd_session *s = &lane->sessions[i];
 
-		if (!s->is_open || s->sent_count >= SENT_MAX || end_bytes > s->peer.size_bytes)
+		if (!s->is_open || s->sent_count >= SENT_MAX || is_outgrown(lane, s))
 			continue;
 		if (queue == WB_NBD_BACKGROUND && (s->sent_bytes >= BACKGROUND_BYTES_MAX ||
 					    (i == 0 && lane->open_count > 1)))
@@ -276,17 +281,12 @@ static bool may_send(const struct wb_nbd_lane *lane, enum wb_io_op op)
 	       g_get_monotonic_time() >= lane->writes_from_us;
 }
 
-static uint64_t end_of(const struct wb_io *io)
-{
-	return io->op == WB_IO_FLUSH ? 0 : io->offset_bytes + io->length_bytes;
-}
-
 static void send_again(struct wb_nbd_lane *lane)
 {
 	struct wb_nbd_piece *piece;
 
 	while ((piece = lane->again) != NULL) {
-		struct wb_nbd_session *session = choose(lane, WB_NBD_USERS, end_of(piece->io));
+		struct wb_nbd_session *session = choose(lane, WB_NBD_USERS);
 
 		if (!session)
 			return;
@@ -301,7 +301,7 @@ static void send_queue(struct wb_nbd_lane *lane, enum wb_nbd_queue queue)
 
 	while (list->first && lane->free_pieces && !lane->again) {
 		struct wb_io *io = list->first;
-		struct wb_nbd_session *session = choose(lane, queue, end_of(io));
+		struct wb_nbd_session *session = choose(lane, queue);
 		struct wb_nbd_piece *piece = lane->free_pieces;
 
 		if (!session || !may_send(lane, io->op))
@@ -316,6 +316,12 @@ static void send_queue(struct wb_nbd_lane *lane, enum wb_nbd_queue queue)
 
 void wb_nbd_lane_send_all(struct wb_nbd_lane *lane)
 {
+	for (unsigned i = 0; i < WB_NBD_SESSIONS_MAX; i++) {
+		struct wb_nbd_session *session = &lane->sessions[i];
+
+		if (session->is_open && session->sent_count == 0 && is_outgrown(lane, session))
+			break_session(lane, session);
+	}
 	send_again(lane);
 	for (enum wb_nbd_queue queue = WB_NBD_USERS; queue < WB_NBD_QUEUE_COUNT; queue++)
 		send_queue(lane, queue);

@@ -189,3 +189,17 @@ bool wb_store_nbd_find(struct wb_store *store, enum wb_store_nbd_find what,
 	wb_lock_release(&self->find_lock);
 	return ok;
 }
+
+bool wb_store_nbd_look_again(struct wb_store *store, GError **error)
+{
+	struct wb_nbd_peer peer;
+
+	g_assert(wb_store_nbd_is(store));
+	if (!wb_nbd_connect(store->label, WB_NBD_CONNECT_MS, &peer, error))
+		return false;
+	/* The lane connects again wherever the old size is the limit. */
+	if (peer.size_bytes > store->size_bytes)
+		store->size_bytes = peer.size_bytes;
+	wb_nbd_disconnect(&peer);
+	return true;
+}

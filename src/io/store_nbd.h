@@ -63,6 +63,10 @@ void wb_store_nbd_set_timeout(struct wb_store *store, unsigned timeout_s);
 /* A stop has begun: from now on writeback does not wait longer than that either. */
 void wb_store_nbd_hurry(struct wb_store *store);
 
+/* Asks the server how large the export is now; a store that was smaller grows. FALSE and an
+ * error when it does not say. Waits. */
+bool wb_store_nbd_look_again(struct wb_store *store, GError **error);
+
 enum wb_store_nbd_find { WB_STORE_NBD_DATA, WB_STORE_NBD_HOLE };
 /* The first byte at or behind `from_bytes` that is in data, or in a hole; size_bytes: there
  * is none. FALSE: the server does not tell. Over a connection of its own; waits. */

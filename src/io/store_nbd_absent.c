@@ -69,3 +69,9 @@ bool wb_store_nbd_find(struct wb_store *store, enum wb_store_nbd_find what,
 	(void)found_bytes;
 	return false;
 }
+
+bool wb_store_nbd_look_again(struct wb_store *store, GError **error)
+{
+	wb_nbd_export_open(store->label, 0, error);
+	return false;
+}

@@ -106,4 +106,30 @@ if tool_case cryptsetup "luks formats the image; its header survives a remount";
 fi
 
 volume_umount
+
+nbd_state() {	# of the example's server, which is no other's
+	rm -f "/var/lib/wbfs/nbd+unix:---?socket=$(tr / - <<<"${W#/}" | sed s/^/-/)"*
+}
+for kind in file memory flaky raw qcow2; do
+	tool=nbdkit
+	case $kind in raw | qcow2) tool=qemu-nbd ;; esac
+	tool_case $tool "nbd: a volume over $kind" || continue
+	rm -rf "$W/nbd-example" "$W/nbd-cache"
+	BACKING=$("$examples/nbd" "$W/nbd-example" $kind 64M) CACHE=$W/nbd-cache
+	at_exit='"$examples/nbd" "$W/nbd-example" stop; nbd_state'
+	until [ -s "$W/nbd-example/pid" ]; do sleep 0.01; done
+	"$WBFS" format --cache "$CACHE" --cache-size 32M --backing "$BACKING"
+	volume_mount
+	random_file "$W/nbd-data" 24M
+	dd if="$W/nbd-data" of="$DISK" bs=1M conv=notrunc,fsync status=none
+	[ $kind = flaky ] || "$WBFS" drain "$MNT"
+	same_bytes "$DISK" "$W/nbd-data" 25165824
+	"$WBFS" umount "$MNT"
+	"$examples/nbd" "$W/nbd-example" stop
+	nbd_state
+	at_exit=
+done
+if tool_case nbdkit "nbd: what is asked for wrongly is answered with the usage"; then
+	says 2 'usage: ' -- "$examples/nbd" "$W" nothing 1M
+fi
 finish

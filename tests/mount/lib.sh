@@ -14,6 +14,7 @@
 # (only those started here, by their ids), the work directory.
 # KEEP=1 leaves the work directory; WBFS=PATH names the program under test;
 # WBFS_TEST_MOUNT_OPTIONS=io_uring mounts every volume that a test only uses with it.
+# WBFS_TEST_BACKING=nbdkit|qemu-nbd puts every backing that is a file behind that server.
 set -euE -o pipefail
 
 mount_tests=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -112,6 +113,7 @@ find_wbfs() {
 	for candidate in "${WBFS:-}" ./wbfs "$top_srcdir/build/wbfs" "$top_srcdir/wbfs"; do
 		[ -n "$candidate" ] && [ -x "$candidate" ] || continue
 		WBFS=$(realpath "$candidate")
+		build_dir=$(dirname "$WBFS")
 		return 0
 	done
 	skip_all "the program wbfs is not built (set WBFS)"
@@ -120,7 +122,7 @@ find_wbfs() {
 # The path of a helper program of tests/mount: built by make, or here by hand.
 helper() {
 	local name=$1 built
-	built=$(dirname "$WBFS")/tests/mount/$name
+	built=$build_dir/tests/mount/$name
 	if [ ! -x "$built" ]; then
 		built=$W/$name
 		[ -x "$built" ] || "${CC:-cc}" -std=gnu11 -O2 -g -Wall -pthread -D_GNU_SOURCE \
@@ -137,7 +139,7 @@ find_promtool() {
 	promtool=${PROMTOOL:-$(command -v promtool || :)}
 	prometheus=$(command -v prometheus || :)
 	[ -z "$promtool" ] || return 0
-	build=$(dirname "$WBFS")/prometheus
+	build=$build_dir/prometheus
 	"$top_srcdir/tests/support/get-prometheus" "$build" || return 1
 	promtool=$build/promtool prometheus=$build/prometheus
 }
@@ -150,11 +152,38 @@ own_filesystems=() own_loops=() own_mounts=() own_workers=() own_jobs=()
 start() {
 	find_wbfs
 	W=$(mktemp -d "${TMPDIR:-/var/tmp}/wbfs-$test_name.XXXXXX")
+	[ -z "${WBFS_TEST_BACKING:-}" ] || put_behind_nbd
 	trap 'echo "at line $LINENO of $0: $BASH_COMMAND"' ERR
 	trap 'clean_up $?' EXIT
 	trap 'exit 129' HUP
 	trap 'exit 130' INT
 	trap 'exit 143' TERM
+}
+
+# --- NBD ----------------------------------------------------------------------------
+
+nbd_serve=$top_srcdir/tests/support/nbd-serve
+
+# nbd_start NAME FILE [argument of nbdkit]...: sets NBD_URI. NBD_KIND chooses another server.
+nbd_start() {
+	NBD_URI=$("$nbd_serve" "${NBD_KIND:-nbdkit}" "$W/nbd/$1" "$2" "${@:3}")
+}
+
+nbd_kill() {	# NAME
+	"$nbd_serve" kill "$W/nbd/$1"
+}
+
+nbd_forget_all() {
+	local folder
+	for folder in "$W"/nbd/*/; do
+		[ ! -d "$folder" ] || "$nbd_serve" forget "${folder%/}"
+	done
+}
+
+put_behind_nbd() {
+	needs "${WBFS_TEST_BACKING%%-qcow2}"
+	export WBFS_OVER_NBD=$WBFS NBD_FOLDER=$W/nbd WBFS_TEST_BACKING
+	WBFS=$top_srcdir/tests/support/wbfs-over-nbd
 }
 
 is_mounted() {	# mountinfo writes a space as \040
@@ -202,6 +231,7 @@ clean_up() {
 	done
 	# Loop devices that stand on files of ours (cache or backing).
 	for item in "${own_loops[@]}"; do losetup -d "$item" 2>/dev/null; done
+	[ ! -d "$W/nbd" ] || nbd_forget_all
 	if [ -n "${KEEP:-}" ]; then
 		echo "kept: $W"
 	else
@@ -357,7 +387,7 @@ disks_stop() {
 # as a hard disk, and HDD, its directory. It reads as zeros.
 hdd_start() {
 	local store program
-	program=${HDD_FUSE:-$(dirname "$WBFS")/tests/bench/hdd_fuse}
+	program=${HDD_FUSE:-$build_dir/tests/bench/hdd_fuse}
 	[ -x "$program" ] || skip_all "hdd_fuse is not built (make check TESTS=)"
 	HDD=$W/hdd BACKING=$W/hdd/disk
 	mkdir -p "$HDD"

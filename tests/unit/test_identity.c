@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "cmd/identity.h"
+#include "cmd/state_directory.h"
 
 static const uint8_t uuid[16] = { 0x12, 0x34, 0x56, 0x78, 0x9a, 0xbc, 0x4e, 0xf0,
 				  0x81, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef };
@@ -98,7 +99,7 @@ Test(identity, that_does_not_begin_with_a_uuid_is_refused)
 
 Test(identity, of_a_device_has_a_file_name_without_slashes)
 {
-	char *name = wb_identity_file_name("/dev/mapper/a b");
+	char *name = wb_state_file_name("/dev/mapper/a b");
 
 	cr_assert_str_eq(name, "dev-mapper-a b");
 	g_free(name);

@@ -454,7 +454,14 @@ Test(store_nbd, what_was_in_flight_is_done_again_and_held_back, .timeout = 60)
 	end(store);
 }
 
-Test(store_nbd, a_flush_after_a_break_fails_once_if_it_had_to_cover_anything, .timeout = 60)
+/* One that was submitted before done() of the failure returned fails too. */
+static void flush_well(struct wb_store *store)
+{
+	while (wb_store_flush_sync(store))
+		;
+}
+
+Test(store_nbd, a_flush_after_a_break_fails_if_it_had_to_cover_anything, .timeout = 60)
 {
 	struct wb_store *store = start("");
 	char *data = random_bytes(BLOCK, 11);
@@ -464,7 +471,7 @@ Test(store_nbd, a_flush_after_a_break_fails_once_if_it_had_to_cover_anything, .t
 	wait_until_away(store, true);
 	nbd_server_restart(&server);
 	cr_assert_eq(wb_store_flush_sync(store), -EIO);
-	cr_assert_eq(wb_store_flush_sync(store), 0);
+	flush_well(store);
 	/* covered */
 	nbd_server_kill(&server);
 	wait_until_away(store, true);
@@ -493,7 +500,7 @@ Test(store_nbd, a_flush_that_waits_for_the_server_fails_too, .timeout = 60)
 	nbd_server_restart(&server);
 	for (unsigned i = 0; i < 2; i++)
 		cr_assert_eq(wait_for(&flushes[i]), -EIO);
-	cr_assert_eq(wb_store_flush_sync(store), 0);
+	flush_well(store);
 	free(data);
 	end(store);
 }

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "cmd/disk_remote.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cmd/report.h"
+#include "cmd/state_directory.h"
+#include "io/nbd_uri.h"
+#include "io/store_nbd.h"
+
+#define LOCK_SUFFIX ".lock"
+
+static const char note[] = "in use, or left in a hurry\n";
+
+static bool open_lock_file(struct wb_disk *disk, GError **error)
+{
+	g_autofree char *path = wb_state_file(disk->remote_name, LOCK_SUFFIX);
+	g_autofree char *directory = g_path_get_dirname(path);
+
+	if (g_mkdir_with_parents(directory, 0755) < 0)
+		return wb_fail_errno(error, "cannot create %s", directory);
+	disk->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (disk->fd < 0 || fstat(disk->fd, &disk->st))
+		return wb_fail_errno(error, "cannot open %s, which is locked for %s", path,
+				     disk->path);
+	return true;
+}
+
+static bool check_facts(struct wb_disk *disk, const char *role, GError **error)
+{
+	struct wb_nbd_export_facts facts;
+
+	wb_nbd_export_get_facts(disk->peer, &facts);
+	disk->size_bytes = facts.size_bytes;
+	if (disk->access == WB_DISK_READ_WRITE && facts.is_read_only)
+		return wb_fail(error, "%s %s is read-only: the server does not let us write",
+			       role, disk->path);
+	if (disk->access == WB_DISK_READ_WRITE && !facts.can_flush)
+		g_warning("the server of %s %s cannot flush: what it has in its memory is lost "
+			  "when it dies, and nobody will know", role, disk->path);
+	return true;
+}
+
+bool wb_disk_remote_open(struct wb_disk *disk, const char *role, GError **error)
+{
+	if (strcmp(role, "backing"))
+		return wb_fail(error, "%s %s: only a backing may be behind an NBD server; the cache "
+			       "is to be a file or device of this machine", role, disk->path);
+	disk->is_remote = true;
+	disk->remote_name = wb_nbd_uri_name(disk->path, error);
+	if (!disk->remote_name || !open_lock_file(disk, error))
+		return false;
+	disk->peer = wb_nbd_export_open(disk->path, WB_NBD_CONNECT_MS, error);
+	if (!disk->peer) {
+		g_prefix_error(error, "%s ", role);
+		return false;
+	}
+	return check_facts(disk, role, error);
+}
+
+void wb_disk_remote_locked(struct wb_disk *disk)
+{
+	struct stat st;
+
+	disk->was_killed = !fstat(disk->fd, &st) && st.st_size > 0;
+}
+
+struct wb_store *wb_disk_remote_open_store(struct wb_disk *disk, GError **error)
+{
+	struct wb_nbd_export *peer = g_steal_pointer(&disk->peer);
+
+	/* Before anything can be sent. */
+	if (disk->access == WB_DISK_READ_WRITE) {
+		disk->is_noted = pwrite(disk->fd, note, sizeof note - 1, 0) > 0;
+		if (!disk->is_noted)
+			g_warning("the lock file of %s cannot be written: %s", disk->path,
+				  g_strerror(errno));
+	}
+	return wb_store_nbd_open(peer, disk->path, disk->was_killed ? WB_NBD_WAS_KILLED :
+				 WB_NBD_SAID_GOODBYE, error);
+}
+
+void wb_disk_remote_close(struct wb_disk *disk)
+{
+	wb_nbd_export_close(g_steal_pointer(&disk->peer));
+	if (disk->is_noted && ftruncate(disk->fd, 0))
+		g_debug("the next one waits a moment for nothing");
+	disk->is_noted = false;
+	g_clear_pointer(&disk->remote_name, g_free);
+}

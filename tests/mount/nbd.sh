@@ -1,0 +1,281 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# A backing behind an NBD server: its whole life, the server killed and started again,
+# connections cut, the daemon killed, both; what users see meanwhile, and that in the
+# end every byte is on the server.
+# CUTS and ROUNDS choose how often, SEED when.
+. "$(dirname "$0")/lib.sh"
+needs fuse root nbdkit fio socat
+start
+
+CUTS=${CUTS:-8} ROUNDS=${ROUNDS:-3}
+RANDOM=${SEED:-$RANDOM}
+echo "SEED=$RANDOM"
+CACHE=$W/cache MNT=$W/mnt image=$W/image
+
+volume_is_stopped() {
+	! is_mounted "$MNT" || fail "$MNT is still mounted"
+	! is_alive "$WORKER" || fail "the daemon $WORKER is still there"
+	flock -n "$CACHE" true || fail "the cache is still locked"
+}
+
+make_remote() {	# cache size, image size, argument of nbdkit...
+	rm -f "$CACHE" "$image"
+	nbd_forget_all
+	truncate -s "$2" "$image"
+	nbd_start server "$image" "${@:3}"
+	BACKING=$NBD_URI
+	"$WBFS" format --cache "$CACHE" --cache-size "$1" --backing "$BACKING"
+}
+
+line_is() {	# up|unreachable; the limit turns a hang into a failure
+	local i
+	for ((i = 0; i < 3000; i++)); do
+		[ "$(stat_of backing_line.state)" != "$1" ] || return 0
+		sleep 0.02
+	done
+	fail "the line is not $1"
+}
+
+drained_equals_the_image() {
+	dd if="$MNT/disk" of="$W/copy" bs=1M status=none
+	"$WBFS" drain "$MNT"
+	volume_umount
+	cmp "$W/copy" "$image"
+}
+
+load() {	# seconds
+	fio --name=load --filename="$MNT/disk" --ioengine=libaio --direct=1 --rw=randrw \
+		--bsrange=4k-64k --iodepth=16 --time_based --runtime="$1" --size=100% \
+		--verify=crc32c --verify_backlog=512 --verify_fatal=1 --fsync=64 \
+		--randseed="$RANDOM" --output="$W/fio"
+}
+
+case_is "format, mount, status, drain and umount over a Unix socket"
+make_remote 32M 96M
+volume_mount
+[ "$(stat_of backing.kind)" = nbd ]
+[ "$(stat_of backing.path)" = "$BACKING" ]
+[ "$(stat_of backing_line.state)" = up ]
+random_file "$W/data" 8M
+dd if="$W/data" of="$MNT/disk" bs=64k seek=16 conv=notrunc,fsync status=none
+says 0 "(nbd, 96 MiB" -- "$WBFS" status "$MNT"
+drained_equals_the_image
+cmp -n 8388608 -i 1048576:0 "$image" "$W/data"
+
+case_is "the mark is in the state directory, and a second user is refused"
+ls "/var/lib/wbfs/$(tr / - <<<"$BACKING")"
+volume_mount
+says 1 "is in use by wbfs" -- "$WBFS" format --cache "$W/other" --cache-size 32M \
+	--backing "$BACKING"
+volume_umount
+
+case_is "another image in its place is noticed"
+mv "$image" "$W/aside"
+random_file "$image" 96M
+nbd_kill server
+nbd_start server "$image"
+volume_mount 2>"$W/said"
+grep "was changed without cache" "$W/said"
+volume_umount
+mv "$W/aside" "$image"
+nbd_kill server
+nbd_start server "$image"
+
+case_is "a cache cannot be behind a server, and what is read-only is not mounted to be written"
+says 1 "only a backing may be behind an NBD server" -- "$WBFS" format --cache "$BACKING" \
+	--backing "$image"
+nbd_kill server
+nbd_start server "$image" -r
+says 1 "is read-only: the server does not let us write" -- "$WBFS" mount --cache "$CACHE" \
+	--backing "$BACKING" "$MNT"
+nbd_kill server
+says 1 "the NBD server cannot be used" -- "$WBFS" mount --cache "$CACHE" \
+	--backing "$BACKING" "$MNT"
+nbd_start server "$image"
+
+case_is "while the server is away writes and cached reads go on, other reads get EIO in time"
+make_remote 32M 96M
+volume_mount -o backing_timeout_s=1
+dd if="$W/data" of="$MNT/disk" bs=64k conv=notrunc,fsync status=none
+nbd_kill server
+line_is unreachable
+says 0 "unreachable since" -- "$WBFS" status "$MNT"
+grep -x 'wbfs_backing_unreachable.* 1' "$MNT/.wbfs/metrics"
+grep "the backing is unreachable; writeback waits" "$MNT/.wbfs/events"
+dd if="$W/data" of="$MNT/disk" bs=64k seek=128 conv=notrunc,fsync status=none
+dd if="$MNT/disk" bs=1M skip=8 count=8 status=none | cmp - "$W/data"
+! dd if="$MNT/disk" of=/dev/null bs=4k skip=20000 count=1 iflag=direct status=none
+nbd_start server "$image"
+line_is up
+grep "the backing can be reached again" "$MNT/.wbfs/events"
+dd if="$MNT/disk" of=/dev/null bs=4k skip=20000 count=1 iflag=direct status=none
+drained_equals_the_image
+
+case_is "a stop without the server ends, and nothing is lost"
+volume_mount -o backing_timeout_s=1
+nbd_kill server
+line_is unreachable
+dd if="$W/data" of="$MNT/disk" bs=64k seek=300 conv=notrunc,fsync status=none
+"$WBFS" umount "$MNT"
+volume_is_stopped
+nbd_start server "$image"
+volume_mount
+dd if="$MNT/disk" bs=64k skip=300 count=128 status=none | cmp - "$W/data"
+drained_equals_the_image
+
+case_is "the connection is cut $CUTS times under load: no error, and all data is right"
+make_remote 64M 96M
+socat "UNIX-LISTEN:$W/proxy,fork" "UNIX-CONNECT:$W/nbd/server/socket" &
+proxy=$!
+own_jobs+=("$proxy")
+until [ -S "$W/proxy" ]; do sleep 0.01; done
+through="nbd+unix:///?socket=$W/proxy"
+"$WBFS" format --cache "$CACHE" --backing "$through" --force
+BACKING=$through volume_mount
+load $((CUTS * 3 / 2 + 2)) &
+fio=$!
+for ((cut = 0; cut < CUTS; cut++)); do
+	sleep "1.$((RANDOM % 10))"
+	line_is up
+	# shellcheck disable=SC2046
+	kill -9 $(cat "/proc/$proxy/task/$proxy/children") || :
+	# (nbdkit 1.32 may fail an assertion of its own when it is cut off in mid-sentence)
+	nbd_start server "$image"
+done
+wait "$fio"
+[ "$(stat_of backing_line.breaks)" -ge "$CUTS" ]
+drained_equals_the_image
+kill "$proxy"
+rm -f /var/lib/wbfs/nbd+unix*"$(tr / - <<<"$W/proxy")"*
+
+case_is "the server is killed and started again $ROUNDS times under load"
+make_remote 64M 96M
+volume_mount
+load $((ROUNDS * 2 + 2)) &
+fio=$!
+for ((round = 0; round < ROUNDS; round++)); do
+	sleep "0.$((RANDOM % 10))"
+	nbd_kill server
+	sleep "0.$((RANDOM % 10))"
+	nbd_start server "$image"
+done
+wait "$fio"
+drained_equals_the_image
+
+case_is "the daemon is killed $ROUNDS times, and the server with it or not: what was synced is there"
+writer=$(helper synced_writer)
+"$writer" 2>&1 | head -3 || :
+for ((round = 0; round < ROUNDS; round++)); do
+	volume_mount
+	fio --name=w --filename="$MNT/disk" --ioengine=psync --rw=randwrite --bs=4k --fsync=1 \
+		--size=16M --offset=32M --time_based --runtime=60 --randseed=$round \
+		--output="$W/fio" &
+	fio=$!
+	own_jobs+=("$fio")
+	sleep "1.$((RANDOM % 10))"
+	dd if="$W/data" of="$MNT/disk" bs=64k seek=$((round * 128)) conv=notrunc,fsync status=none
+	[ $((RANDOM % 2)) = 0 ] || nbd_kill server
+	daemon_kill
+	wait "$fio" || :
+	umount -l "$MNT"
+	nbd_start server "$image"
+	volume_mount
+	dd if="$MNT/disk" bs=64k skip=$((round * 128)) count=128 status=none | cmp - "$W/data"
+	drained_equals_the_image
+done
+
+case_is "detach and rescue reach the server too"
+volume_mount
+dd if="$W/data" of="$MNT/disk" bs=64k conv=notrunc,fsync status=none
+dd if="$MNT/disk" of="$W/copy" bs=1M status=none
+daemon_kill
+umount -l "$MNT"
+"$WBFS" rescue "$CACHE" --output "$W/rescued"
+cmp "$W/copy" "$W/rescued"
+"$WBFS" detach "$CACHE"
+cmp "$W/copy" "$image"
+
+case_is "an image grows when its export has grown"
+make_remote 32M 96M
+volume_mount
+says 1 "its server has to make it larger first" -- "$WBFS" resize "$MNT" --size 128M
+truncate -s 128M "$image"
+nbd_kill server
+nbd_start server "$image"
+"$WBFS" resize "$MNT" --size 128M
+dd if="$W/data" of="$MNT/disk" bs=1M seek=120 conv=notrunc,fsync status=none
+drained_equals_the_image
+
+case_is "blocks of 4 KiB, and no zeroing"
+make_remote 32M 96M --filter=nozero --filter=blocksize-policy blocksize-minimum=4096 \
+	blocksize-preferred=4096 blocksize-maximum=64K blocksize-error-policy=error
+volume_mount
+[ "$(stat_of backing.alignment_bytes)" = 4096 ]
+fio --name=x --filename="$MNT/disk" --rw=randwrite --bsrange=512-20k --bs_unaligned \
+	--size=96M --io_size=40M --ioengine=psync --verify=crc32c --output="$W/fio"
+fallocate -p -o 1M -l 8M "$MNT/disk"
+drained_equals_the_image
+
+for kind in qemu-nbd qemu-nbd-qcow2; do
+	if ! command -v qemu-nbd >/dev/null; then
+		case_skip "$kind" "qemu-nbd is not installed"
+		continue
+	fi
+	case_is "$kind over TCP, killed once"
+	rm -f "$CACHE" "$image"
+	nbd_forget_all
+	rm -rf "$W/nbd/server"
+	truncate -s 96M "$image"
+	[ $kind = qemu-nbd ] || qemu-img create -q -f qcow2 "$image" 96M
+	NBD_KIND=$kind nbd_start server "$image"
+	BACKING=$NBD_URI
+	"$WBFS" format --cache "$CACHE" --cache-size 64M --backing "$BACKING"
+	volume_mount
+	load 4 &
+	fio=$!
+	sleep 1
+	nbd_kill server
+	NBD_KIND=$kind nbd_start server "$image"
+	wait "$fio"
+	dd if="$MNT/disk" of="$W/copy" bs=1M status=none
+	"$WBFS" drain "$MNT"
+	volume_umount
+	nbd_kill server
+	[ $kind = qemu-nbd ] || { qemu-img convert -O raw "$image" "$W/raw" && mv "$W/raw" "$image"; }
+	cmp "$W/copy" "$image"
+done
+nbd_forget_all
+rm -rf "$W/nbd/server"
+
+if command -v certtool >/dev/null && nbdkit --dump-config | grep -q '^tls=yes'; then
+	case_is "nbds with certificates"
+	mkdir "$W/pki"
+	(
+		cd "$W/pki"
+		printf 'cn = test\nca\ncert_signing_key\n' >ca.info
+		printf 'cn = localhost\ndns_name = localhost\ntls_www_server\nencryption_key\nsigning_key\n' >server.info
+		certtool --generate-privkey >ca-key.pem
+		certtool --generate-self-signed --load-privkey ca-key.pem --template ca.info \
+			--outfile ca-cert.pem
+		certtool --generate-privkey >server-key.pem
+		certtool --generate-certificate --load-ca-certificate ca-cert.pem \
+			--load-ca-privkey ca-key.pem --load-privkey server-key.pem \
+			--template server.info --outfile server-cert.pem
+	)
+	truncate -s 96M "$image"
+	rm -f "$CACHE"
+	nbd_start server "$image" --tls=require --tls-certificates="$W/pki"
+	BACKING="nbds+unix://localhost/?socket=$W/nbd/server/socket&tls-certificates=$W/pki"
+	"$WBFS" format --cache "$CACHE" --cache-size 32M --backing "$BACKING" --force
+	volume_mount
+	dd if="$W/data" of="$MNT/disk" bs=64k conv=notrunc,fsync status=none
+	nbd_kill server
+	nbd_start server "$image" --tls=require --tls-certificates="$W/pki"
+	line_is up
+	drained_equals_the_image
+else
+	case_skip "nbds with certificates" "certtool is not installed, or nbdkit has no TLS"
+fi
+
+finish
