@@ -171,6 +171,7 @@ cannot sync %s	the directory in which a file was just made
 cannot sync the directory of %s	the directory in which a file was just made
 cannot lock %s %s	all that flock can say but EWOULDBLOCK, which is tested
 : cannot look at it	fstat of an open file does not fail
+the lock file of %s cannot be written	a file that was just made for that
 cannot make an event descriptor	the process has descriptors left
 cannot read the size of the device	nor does this of an open device
 cannot read backing %s	a backing that fails at its first byte; opening it has said more
