@@ -80,18 +80,14 @@ blocks_random() {	# how many, of how many
 	}'
 }
 
-# fio writes those blocks, 32 at once, in the order of the list; adds the time until they
-# are durable to `took`. Starting fio is not counted.
+# fio writes those blocks, 32 at once, in the order of the list, and syncs. (The sync goes
+# with the last 31 writes and need not cover them: in a replay fio obeys no end_fsync.)
 blocks_write() {	# file list
 	awk -v file="$1" 'BEGIN { print "fio version 2 iolog"; print file " add"; print file " open" }
-		{ printf "%s write %d 4096\n", file, $1 * 4096 } END { print file " close" }' <"$2" >"$W/iolog"
-	fio_to_json --read_iolog="$W/iolog" --replay_no_stall=1 --iodepth=32 --end_fsync=1
-	took=$(jq "$took + .jobs[0].write.runtime / 1000" <"$W/fio.json")
-}
-
-fio_to_json() {
-	fio --name=bench --direct=1 --ioengine=io_uring --allow_file_create=0 --output-format=json "$@" >"$W/fio.out"
-	sed -n '/^{/,$p' "$W/fio.out" >"$W/fio.json"
+		{ printf "%s write %d 4096\n", file, $1 * 4096 }
+		END { print file " datasync 0 0"; print file " close" }' <"$2" >"$W/iolog"
+	fio --name=bench --direct=1 --ioengine=io_uring --allow_file_create=0 --output=/dev/null \
+		--read_iolog="$W/iolog" --replay_no_stall=1 --iodepth=32
 }
 
 write_in_order() {	# file MiB: sets `took`, until they are durable
@@ -127,16 +123,18 @@ sample_of_drain() {	# side MiB seconds
 }
 
 # The same blocks, in the batches of the rival, written by fio: each is sorted, and on the
-# platters before the next one begins.
+# platters before the next one begins. Counted is from the first request to the last answer
+# of each, so that starting fio is not.
 batches_by_fio() {	# side list
 	local batch
 	took=0
 	rm -f "$W"/batch.*
 	split -l $((32 * 255)) "$2" "$W/batch."
-	hdd_begin
 	for batch in "$W"/batch.*; do
 		sort -n "$batch" >"$W/sorted"
+		hdd_begin
 		blocks_write "$BACKING" "$W/sorted"
+		took=$(jq "$took + .span_ms / 1000" <"$HDD/stats.json")
 	done
 	sample_of_drain "$1" "$(($(wc -l <"$2") / 256))" "$took"
 }
@@ -148,7 +146,6 @@ drain_of_list() {	# side
 		return
 	fi
 	volume_fresh "$1" allow_writeback=off
-	took=0
 	blocks_write "$DISK" "$blocks"
 	drain_timed "$1" "$(($(wc -l <"$blocks") / 256))" "$([[ $1 = rival* ]] && echo "$drain_part" || echo 1)"
 }
@@ -295,7 +292,6 @@ group_read_p99() {
 	world_remove
 }
 read_during() {	# side
-	took=0
 	volume_fresh "$1" allow_writeback=off
 	blocks_write "$DISK" "$W/blocks"
 	hdd_begin

@@ -12,7 +12,7 @@
  * Returns when MOUNTPOINT/disk can be used, after printing the id of the process that
  * serves it; that one ends when it is unmounted. The size is that of STORE, which may be
  * sparse: the disk shows no holes and cannot discard. MOUNTPOINT/stats.json has counters
- * and MOUNTPOINT/control takes
+ * (span_ms: from the first request to the last answer) and MOUNTPOINT/control takes
  *
  *	clear		all counters begin at zero
  *	settle		what is in the write cache is on the platters, in no time
@@ -221,14 +221,14 @@ static int stats_text(char *text, size_t size)
 		"\"media_written_bytes\": %lu,\n"
 		" \"buffer_hits\": %lu, \"write_cache_hits\": %lu, \"seeks\": %lu,\n"
 		" \"seek_ms\": %.3f, \"turn_ms\": %.3f, \"transfer_ms\": %.3f, \"busy_ms\": %.3f,\n"
-		" \"flush_ms\": %.3f, \"flush_most_ms\": %.3f,\n"
+		" \"flush_ms\": %.3f, \"flush_most_ms\": %.3f, \"span_ms\": %.3f,\n"
 		" \"unwritten_bytes\": %lu, \"elapsed_ms\": %.3f, \"idle_ms\": %.3f}\n",
 		c.reads, c.writes, c.fua_writes, c.flushes, c.read_bytes, c.written_bytes,
 		c.most_queued, c.media_reads, c.media_writes, c.media_read_bytes,
 		c.media_written_bytes, c.buffer_hits, c.write_cache_hits, c.seeks,
 		c.seek_ns / 1e6, c.turn_ns / 1e6, c.transfer_ns / 1e6,
 		(c.seek_ns + c.turn_ns + c.transfer_ns) / 1e6, c.flush_ns / 1e6,
-		c.flush_most_ns / 1e6, unwritten, now / 1e6, (now - fmax(last, 0)) / 1e6);
+		c.flush_most_ns / 1e6, fmax(c.last_answered_ns - c.first_asked_ns, 0) / 1e6, unwritten, now / 1e6, (now - fmax(last, 0)) / 1e6);
 }
 
 static void read_stats(fuse_req_t req, size_t size, off_t offset)

@@ -384,6 +384,7 @@ static void advance(struct wb_hdd *hdd, double now_ns)
 		if (hdd->is_working && hdd->work_ends_ns <= next_ns)
 			end_work(hdd);
 		while (hdd->answered.first && hdd->answered.first->answered_ns <= next_ns) {
+			hdd->counts.last_answered_ns = hdd->answered.first->answered_ns;
 			queue_put(&hdd->taken, queue_take(&hdd->answered, &hdd->answered.first));
 			hdd->in_drive--;
 		}
@@ -397,6 +398,8 @@ void wb_hdd_submit(struct wb_hdd *hdd, struct wb_hdd_request *request, double no
 
 	advance(hdd, now_ns);
 	request->arrived_ns = now_ns;
+	if (hdd->counts.first_asked_ns == 0)
+		hdd->counts.first_asked_ns = now_ns;
 	queue_put(&hdd->host, request);
 	queued = hdd->host.count + hdd->in_drive;
 	if (queued > hdd->counts.most_queued)

@@ -68,6 +68,7 @@ struct wb_hdd_counts {
 	uint64_t media_reads, media_writes, media_read_bytes, media_written_bytes, seeks;
 	uint64_t buffer_hits, write_cache_hits;		/* reads without it */
 	double seek_ns, turn_ns, transfer_ns;
+	double first_asked_ns, last_answered_ns;	/* 0: none */
 	/* what the whole flushes took, and the longest */
 	double flush_ns, flush_most_ns;
 	unsigned most_queued;
