@@ -261,7 +261,8 @@ endless() {	# side
 
 group_copy() {
 	world_make "$((hdd_image_mib * 2))" "$(part 256)"
-	alternate copy hdd wbfs
+	options_of[wbfs:bypass]=bypass_threshold=1024
+	alternate copy hdd wbfs wbfs:bypass
 	world_remove
 }
 copy() {	# side
@@ -310,7 +311,7 @@ read_during() {	# side
 		most_ms: (.lat_ns.max / 1000000), media_writes: $hdd[0].media_writes, flushes: $hdd[0].flushes}
 		| . + {note: "\(.reads) reads, longest \(.most_ms | round) ms"}' <"$W/fio.json")"
 	if [ -n "$drain" ]; then
-		kill -INT "$drain" 2>/dev/null || :
+		kill "$drain" 2>/dev/null || :
 		wait "$drain" || :
 	fi
 	own_jobs=()

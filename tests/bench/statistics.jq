@@ -62,7 +62,7 @@ def result($row; $samples):
   ($samples | values($row.side; $row.metric)) as $own
   | limit_of($row; $samples) as $limit
   | ($row.side | sub("^wbfs"; "base")) as $base_side
-  | ($samples | values($base_side; $row.metric)) as $base
+  | (if $base_side == $row.side then {} else $samples | values($base_side; $row.metric) end) as $base
   | (if ($row.limits | length) == 0 then [$own[]]
      else ratios($own; $samples | values($limit.side; $row.metric)) end) as $figures
   | $row

@@ -393,7 +393,8 @@ hdd_start() {
 	mkdir -p "$HDD"
 	# Without a name it is gone when its daemon is.
 	store=$(mktemp "$([ -w /dev/shm ] && echo /dev/shm || echo "$W")/wbfs-hdd.XXXXXX")
-	truncate -s "$1" "$store"
+	# Taken at once: a page that is taken in the middle of a write is no part of the disk.
+	fallocate -l "$1" "$store" 2>/dev/null || truncate -s "$1" "$store"
 	HDD_SERVER=$("$program" "${@:2}" "$store" "$HDD") || { rm -f "$store"; fail "hdd_fuse"; }
 	rm "$store"
 	own_mounts+=("$HDD")
