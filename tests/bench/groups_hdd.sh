@@ -97,27 +97,29 @@ write_in_order() {	# file MiB: sets `took`, until they are durable
 
 # --- drains -------------------------------------------------------------------------------
 
-# Everything that is dirty, of so many MiB; or until that part of it is clean.
+# Everything that is dirty, of so many MiB: from the first request at the disk to its last
+# answer, without the start and the end of commands, as for the bare disk. Or, as the
+# volume tells it, until that part of it is clean.
 drain_timed() {	# side MiB part
-	local before took_ns blocks=$(($2 * 256 / $3))
+	local before took blocks=$(($2 * 256 / $3))
 	hdd_begin
 	hdd_control trace "$W/trace_${group}_${1%%:*}"
 	before=$(date +%s%N)
 	if [ "$3" -eq 1 ]; then
 		drain_now
+		took=$(jq '.span_ms / 1000' <"$HDD/stats.json")
 	else
 		"$WBFS" set "$MNT" allow_writeback=on writeback_modulator=off
 		while [ "$(stat_of writeback_blocks)" -lt $blocks ]; do sleep 0.05; done
-		blocks=$(stat_of writeback_blocks)
+		took=$(jq -n "$(($(date +%s%N) - before)) / 1000000000 * $2 * 256 / $(stat_of writeback_blocks)")
 	fi
-	took_ns=$(($(date +%s%N) - before))
 	hdd_control trace off
-	sample_of_drain "$1" "$2" "$(jq -n "$took_ns * $2 * 256 / $blocks / 1000000000")"
+	sample_of_drain "$1" "$2" "$took" "$(jq -n "$(($(date +%s%N) - before)) / 1000000000")"
 }
 
-sample_of_drain() {	# side MiB seconds
-	sample "$1" "$(jq -c --argjson mib "$2" --argjson seconds "$3" '
-		{seconds: $seconds, mb_s: ($mib * 1.048576 / $seconds), media_writes, media_reads, seeks,
+sample_of_drain() {	# side MiB seconds [seconds with the command]
+	sample "$1" "$(jq -c --argjson mib "$2" --argjson seconds "$3" --argjson command_s "${4:-0}" '
+		{seconds: $seconds, mb_s: ($mib * 1.048576 / $seconds), $command_s, media_writes, media_reads, seeks,
 		 media_mib: ((.media_read_bytes + .media_written_bytes) / 1048576),
 		 arm_s: (.busy_ms / 1000), flushes, flush_most_ms}' <"$HDD/stats.json")"
 }
