@@ -28,7 +28,7 @@ small_drive_mib=4
 drive_mib=$small_drive_mib
 
 rival_options=writeback_order=segments,writeback_batch=32
-declare -A options_of=([wbfs]='' [rival]=$rival_options)
+declare -A options_of=([wbfs]='' [rival]=$rival_options [bypass]=bypass_threshold=4096)
 
 world_make() {	# image MiB, cache MiB: a new disk, and a cache that was written in full
 	mkdir -p "$W/hdd_world"
@@ -263,8 +263,7 @@ endless() {	# side
 
 group_copy() {
 	world_make "$((hdd_image_mib * 2))" "$(part 256)"
-	options_of[wbfs:bypass]=bypass_threshold=1024
-	alternate copy hdd wbfs wbfs:bypass
+	alternate copy hdd wbfs bypass
 	world_remove
 }
 copy() {	# side
@@ -273,7 +272,7 @@ copy() {	# side
 	if [[ $1 = hdd* ]]; then
 		hdd_begin
 	else
-		volume_fresh "$1" "allow_writeback=on${options_of[$1]:+,${options_of[$1]}}"
+		volume_fresh "$1" allow_writeback=on
 	fi
 	write_in_order "$(file_of_side "$1")" "$mib"
 	before=$(date +%s%N)
