@@ -25,9 +25,21 @@ static uint64_t real_wall_ns(struct wb_clock *clock)
 	return read_ns(CLOCK_REALTIME);
 }
 
+/* tzset() looks each time whether the time zone was changed. */
+static int32_t real_utc_offset_s(struct wb_clock *clock, uint64_t wall_ns)
+{
+	time_t t = (time_t)(wall_ns / UINT64_C(1000000000));
+	struct tm local;
+
+	(void)clock;
+	tzset();
+	return localtime_r(&t, &local) ? (int32_t)local.tm_gmtoff : 0;
+}
+
 struct wb_clock *wb_clock_real(void)
 {
-	static struct wb_clock real = { .now_ns = real_now_ns, .wall_ns = real_wall_ns };
+	static struct wb_clock real = { .now_ns = real_now_ns, .wall_ns = real_wall_ns,
+					.utc_offset_s = real_utc_offset_s };
 
 	return &real;
 }

@@ -11,6 +11,9 @@ struct wb_clock {
 	/* Since 1970, as people set it: for what they read, nothing else. NULL: as
 	 * above. */
 	uint64_t (*wall_ns)(struct wb_clock *clock);
+	/* What is to be added to that, in seconds, for the time of the place where
+	 * people are, at that moment. NULL: nothing. */
+	int32_t (*utc_offset_s)(struct wb_clock *clock, uint64_t wall_ns);
 };
 
 static inline uint64_t wb_clock_now_ns(struct wb_clock *clock)
@@ -21,6 +24,16 @@ static inline uint64_t wb_clock_now_ns(struct wb_clock *clock)
 static inline uint64_t wb_clock_wall_ns(struct wb_clock *clock)
 {
 	return clock->wall_ns ? clock->wall_ns(clock) : clock->now_ns(clock);
+}
+
+/* The second of the day there. */
+static inline uint32_t wb_clock_local_second(struct wb_clock *clock)
+{
+	uint64_t wall = wb_clock_wall_ns(clock);
+	int32_t offset = clock->utc_offset_s ? clock->utc_offset_s(clock, wall) : 0;
+
+	/* (an offset is less than a day, and 1970 is over) */
+	return (uint32_t)((wall / UINT64_C(1000000000) + (uint64_t)(86400 + offset)) % 86400);
 }
 
 /* CLOCK_MONOTONIC and CLOCK_REALTIME; one static object. */

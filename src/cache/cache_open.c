@@ -503,6 +503,7 @@ struct wb_cache *wb_cache_new(const struct wb_cache_config *config)
 	cache->path.is_read_only = config->access == WB_CACHE_READ_ONLY;
 	cache->opened_ns = wb_clock_now_ns(config->clock);
 	cache->last_sync_ns = cache->last_recording_ns = cache->opened_ns;
+	cache->last_request_ns = cache->rest.dirty_since_ns = cache->opened_ns;
 	wb_lock_init(&cache->setting_lock, WB_RANK_SETTING);
 	wb_lock_init(&cache->lock, WB_RANK_CACHE);
 	wb_lock_init(&cache->pool_lock, WB_RANK_POOL);

@@ -13,6 +13,7 @@
 #include "cache/reclaim.h"
 #include "cache/relocate.h"
 #include "cache/request.h"
+#include "cache/rest.h"
 #include "cache/scrub.h"
 #include "cache/writeback.h"
 
@@ -88,6 +89,8 @@ struct wb_cache {
 	struct wb_backing_load backing_load;	/* of its last sample */
 	struct wb_busy_times own_busy, own_reads, user_busy;	/* up to that */
 	struct wb_rate writeback_rate;		/* in blocks */
+	struct wb_rest rest;
+	uint64_t seen_requests, last_request_ns;	/* of users */
 	struct wb_tunables tunables;	/* what the atomic ones below come from */
 
 	/* the timer: what the events know of */
@@ -103,6 +106,8 @@ struct wb_cache {
 	_Atomic uint32_t writeback_depth, writeback_io_blocks;	/* as read_first last said */
 	_Atomic uint64_t looked_head;	/* the log's, of which the gate was told */
 	_Atomic enum wb_modulator_verdict modulator_verdict;	/* a copy */
+	_Atomic enum wb_rest_verdict rest_verdict;		/* likewise */
+	_Atomic uint32_t high_water;	/* percent */
 	_Atomic uint32_t sync_interval_s, superblock_interval_s;
 	atomic_bool is_stopping;	/* no new batch */
 	atomic_bool is_draining;	/* a copy of drain.is_running */
@@ -116,11 +121,15 @@ enum wb_writeback_ground {
 	WB_GROUND_STOPPING, WB_GROUND_MARK,	/* no */
 	WB_GROUND_NEED, WB_GROUND_DRAIN, WB_GROUND_SYNC,	/* all there is, now */
 	WB_GROUND_HIGH, WB_GROUND_SLOW,		/* in any case */
-	WB_GROUND_NOT_ALLOWED, WB_GROUND_BUSY, WB_GROUND_LOOK,	/* not now */
+	WB_GROUND_FULL,				/* likewise, all of it */
+	WB_GROUND_NOT_ALLOWED, WB_GROUND_RESTING, WB_GROUND_BUSY, WB_GROUND_LOOK, /* not now */
+	WB_GROUND_DUE,				/* yes, and all of it */
 	WB_GROUND_FREE,				/* yes */
 };
 enum wb_writeback_ground wb_cache_writeback_ground(struct wb_cache *cache);
 enum wb_writeback_wish wb_cache_writeback_wish(struct wb_cache *cache);
+/* From the clock, and when what it goes by was set: does it rest? */
+void wb_cache_update_rest(struct wb_cache *cache);
 /* Something is dirty, and it is not to stay so for longer than it has to. */
 bool wb_cache_is_eager(struct wb_cache *cache);
 /* State, reason and load into the snapshot, of which the rest is there. */

@@ -135,6 +135,7 @@ static void look_at_counters(struct wb_cache *cache, struct wb_stats_snapshot *s
 void wb_cache_get_stats(struct wb_cache *cache, struct wb_stats_snapshot *snapshot)
 {
 	memset(snapshot, 0, sizeof *snapshot);
+	snapshot->writeback_resumes_in_s = WB_STATS_UNKNOWN;
 	look_at_counters(cache, snapshot);
 	snapshot->state = state_of(cache);
 	snapshot->image_bytes = wb_image_bytes(&cache->path.image);

@@ -21,6 +21,9 @@ static void apply_locked(struct wb_cache *cache)
 	atomic_store(&cache->path.reads.target_ns,
 		     cache->tunables.read_latency_target_ms * UINT64_C(1000000));
 	atomic_store(&cache->batch_mib, cache->tunables.writeback_batch);
+	/* (0: whoever sets some of them and knows nothing of this one) */
+	atomic_store(&cache->high_water, cache->tunables.writeback_high_water ?
+		     cache->tunables.writeback_high_water : WB_DIRTY_HIGH_PERCENT);
 	atomic_store(&cache->sync_interval_s, cache->tunables.sync_interval_s);
 	if (cache->path.flush)
 		wb_flush_set_company(cache->path.flush,
@@ -61,6 +64,7 @@ static void take_over(struct wb_cache *cache, const struct wb_tunables *tunables
 	cache->tunables = *tunables;
 	apply_locked(cache);
 	wb_lock_release(&cache->lock);
+	wb_cache_update_rest(cache);
 	tell_workers(cache);
 }
 
@@ -346,6 +350,7 @@ void wb_cache_tick(struct wb_cache *cache)
 			wb_backing_flush_want(cache->path.backing_flush);
 		return;
 	}
+	wb_cache_update_rest(cache);
 	if (sync_is_due)
 		sync_in_background(cache);
 	else

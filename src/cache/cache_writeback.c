@@ -32,6 +32,7 @@ bool wb_cache_is_eager(struct wb_cache *cache)
 enum wb_writeback_ground wb_cache_writeback_ground(struct wb_cache *cache)
 {
 	enum wb_modulator_verdict verdict = WB_MODULATOR_GO;
+	enum wb_rest_verdict rest = cache->rest_verdict;
 
 	if (cache->is_stopping)
 		return WB_GROUND_STOPPING;
@@ -46,14 +47,18 @@ enum wb_writeback_ground wb_cache_writeback_ground(struct wb_cache *cache)
 		return WB_GROUND_SYNC;
 	if (cache->uses_modulator)
 		verdict = cache->modulator_verdict;
-	if (cache->allow_writeback && verdict == WB_MODULATOR_GO)
-		return WB_GROUND_FREE;
-	if (used_percent(cache) > WB_DIRTY_HIGH_PERCENT)
+	if (rest == WB_REST_PASS_FULL)
+		return WB_GROUND_FULL;
+	if (cache->allow_writeback && !wb_rest_is_resting(rest) && verdict == WB_MODULATOR_GO)
+		return rest == WB_REST_PASS_DUE ? WB_GROUND_DUE : WB_GROUND_FREE;
+	if (used_percent(cache) > cache->high_water)
 		return WB_GROUND_HIGH;
 	if (wb_pressure_is_on(&cache->pressure))	/* a very small ring */
 		return WB_GROUND_SLOW;
 	if (!cache->allow_writeback)
 		return WB_GROUND_NOT_ALLOWED;
+	if (wb_rest_is_resting(rest))
+		return WB_GROUND_RESTING;
 	return verdict == WB_MODULATOR_BUSY ? WB_GROUND_BUSY : WB_GROUND_LOOK;
 }
 
@@ -63,6 +68,7 @@ static enum wb_writeback_wish wish_of(enum wb_writeback_ground ground)
 	case WB_GROUND_STOPPING:
 	case WB_GROUND_MARK:
 	case WB_GROUND_NOT_ALLOWED:
+	case WB_GROUND_RESTING:
 	case WB_GROUND_BUSY:
 	case WB_GROUND_LOOK:
 		return WB_WRITEBACK_OFF;
@@ -70,6 +76,9 @@ static enum wb_writeback_wish wish_of(enum wb_writeback_ground ground)
 	case WB_GROUND_DRAIN:
 	case WB_GROUND_SYNC:
 		return WB_WRITEBACK_ALL;
+	case WB_GROUND_FULL:
+	case WB_GROUND_DUE:
+		return WB_WRITEBACK_DURABLE;
 	case WB_GROUND_HIGH:
 	case WB_GROUND_SLOW:
 	case WB_GROUND_FREE:
@@ -133,6 +142,72 @@ void wb_cache_add_disk_sample(struct wb_cache *cache, const struct wb_disk_sampl
 	wb_cache_kick_writeback(cache);
 }
 
+/* --- rest ----------------------------------------------------------------------------- */
+
+/* Of users, ever: who asks that some times a second need not be told of each. */
+static uint64_t count_requests(struct wb_cache *cache)
+{
+	return wb_stats_sum(&cache->stats, WB_STAT_READ_REQUESTS) +
+	       wb_stats_sum(&cache->stats, WB_STAT_WRITE_REQUESTS) +
+	       wb_stats_sum(&cache->stats, WB_STAT_SYNC_REQUESTS) +
+	       wb_stats_sum(&cache->stats, WB_STAT_DISCARD_REQUESTS);
+}
+
+static void take_look(struct wb_cache *cache, struct wb_rest_look *look)
+{
+	struct wb_refused *refused = wb_writeback_refused(cache->writeback);
+	struct wb_log_head head;
+	size_t refused_count;
+	uint64_t refused_blocks;
+
+	wb_refused_copy(refused, NULL, 0, &refused_count, &refused_blocks);
+	wb_log_get_head(cache->path.log, &head);
+	*look = (struct wb_rest_look){
+		.now_ns = wb_clock_now_ns(cache->config.clock),
+		.local_second = wb_clock_local_second(cache->config.clock),
+		/* (writers are slowed: as good as full) */
+		.used_percent = wb_pressure_is_on(&cache->pressure) ? 100 : used_percent(cache),
+		.is_clean = wb_segment_table_dirty(cache->path.segments) == 0,
+		.head_segment = head.segment_id,
+		.tail_segment = wb_tail_current(&cache->tail).segment,
+		.batches = wb_stats_sum(&cache->stats, WB_STAT_WRITEBACK_BATCHES),
+		.blocks = wb_stats_sum(&cache->stats, WB_STAT_WRITEBACK_BLOCKS),
+		.has_trouble = wb_writeback_is_stuck(cache->writeback) || refused_count > 0,
+	};
+}
+
+static void update_rest_locked(struct wb_cache *cache, struct wb_rest_look *look)
+{
+	const struct wb_rest_policy policy = {
+		.schedule = cache->tunables.writeback_schedule,
+		.idle_s = cache->tunables.writeback_idle_s,
+		.high_percent = cache->high_water,
+	};
+	bool was_resting = wb_rest_is_resting(cache->rest.verdict);
+	uint64_t requests = count_requests(cache);
+
+	if (requests != cache->seen_requests)
+		cache->last_request_ns = look->now_ns;
+	cache->seen_requests = requests;
+	look->idle_ns = look->now_ns - MIN(cache->last_request_ns, look->now_ns);
+	wb_rest_update(&cache->rest, &policy, look);
+	atomic_store(&cache->rest_verdict, cache->rest.verdict);
+	if (wb_rest_is_resting(cache->rest.verdict) && !was_resting)
+		WB_STAT_ADD(&cache->stats, WB_STAT_WRITEBACK_RESTS, 1);
+}
+
+void wb_cache_update_rest(struct wb_cache *cache)
+{
+	struct wb_rest_look look;
+
+	if (!cache->writeback)
+		return;		/* nothing is written back */
+	take_look(cache, &look);
+	wb_lock_acquire(&cache->lock);
+	update_rest_locked(cache, &look);
+	wb_lock_release(&cache->lock);
+}
+
 /* --- for people ------------------------------------------------------------------------ */
 
 static const char *idle_reason(const struct wb_stats_snapshot *snapshot)
@@ -156,6 +231,39 @@ static void reason_of_free(struct wb_cache *cache, struct wb_stats_snapshot *sna
 	else
 		snprintf(snapshot->writeback_reason, room, "disk %u %% busy, threshold %u %%",
 			 snapshot->backing_load.others_percent, cache->writeback_threshold);
+}
+
+/* When that is, as the clock on the wall will show it; or how long, if it is not today
+ * or tomorrow. */
+static void describe_time(struct wb_cache *cache, uint32_t in_s, char *text, size_t room)
+{
+	uint32_t at = (wb_clock_local_second(cache->config.clock) + in_s) % WB_DAY_S / 60;
+
+	if (in_s < WB_DAY_S)
+		snprintf(text, room, "until %02u:%02u", at / 60, at % 60);
+	else
+		snprintf(text, room, "for %u days", in_s / WB_DAY_S);
+}
+
+static void describe_rest(struct wb_cache *cache, struct wb_stats_snapshot *snapshot)
+{
+	char *reason = snapshot->writeback_reason, when[64] = "";
+	size_t room = sizeof snapshot->writeback_reason;
+	struct wb_rest rest;
+	uint32_t idle_s;
+
+	wb_lock_acquire(&cache->lock);
+	rest = cache->rest;
+	idle_s = cache->tunables.writeback_idle_s;
+	wb_lock_release(&cache->lock);
+	if (rest.verdict == WB_REST_UNTIL_TIME) {
+		describe_time(cache, rest.resumes_in_s, when, sizeof when);
+		snapshot->writeback_resumes_in_s = rest.resumes_in_s;
+	} else if (rest.verdict == WB_REST_UNTIL_IDLE) {
+		snprintf(when, sizeof when, "until nobody has used it for %u s", idle_s);
+	}
+	snprintf(reason, room, "%s%suntil %u %% of the cache is not written back; now it is %u %%",
+		 when, *when ? ", or " : "", cache->high_water, used_percent(cache));
 }
 
 static void describe_ground(struct wb_cache *cache, enum wb_writeback_ground ground,
@@ -182,7 +290,17 @@ static void describe_ground(struct wb_cache *cache, enum wb_writeback_ground gro
 		break;
 	case WB_GROUND_HIGH:
 		snprintf(reason, room, "%u %% of the cache is not written back, more than %u %%",
-			 used_percent(cache), WB_DIRTY_HIGH_PERCENT);
+			 used_percent(cache), cache->high_water);
+		break;
+	case WB_GROUND_FULL:
+		snprintf(reason, room, "more than %u %% of the cache was not written back; all of "
+			 "it is, before it rests", cache->high_water);
+		break;
+	case WB_GROUND_DUE:
+		g_strlcpy(reason, "all that is dirty, as writeback_schedule says", room);
+		break;
+	case WB_GROUND_RESTING:
+		describe_rest(cache, snapshot);
 		break;
 	case WB_GROUND_SLOW:
 		g_strlcpy(reason, "writers are slowed down: there is little room in the cache",
@@ -209,12 +327,14 @@ void wb_cache_describe_writeback(struct wb_cache *cache, struct wb_stats_snapsho
 	enum wb_writeback_ground ground = wb_cache_writeback_ground(cache);
 	bool has_work = snapshot->dirty_blocks > 0 || snapshot->pending_discards > 0;
 	bool is_held = wish_of(ground) == WB_WRITEBACK_OFF || cache->path.is_read_only;
+	enum wb_writeback_state held = ground == WB_GROUND_RESTING ? WB_WRITEBACK_RESTING :
+								     WB_WRITEBACK_WAITING;
 
 	wb_lock_acquire(&cache->lock);
 	snapshot->backing_load = cache->backing_load;
 	wb_lock_release(&cache->lock);
 	if (snapshot->writeback_state == WB_WRITEBACK_IDLE && has_work && is_held)
-		snapshot->writeback_state = WB_WRITEBACK_WAITING;
+		snapshot->writeback_state = held;
 	if (cache->path.is_read_only)
 		g_strlcpy(snapshot->writeback_reason, "the volume is mounted read-only",
 			  sizeof snapshot->writeback_reason);

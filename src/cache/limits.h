@@ -54,8 +54,9 @@
 #define WB_ORDER_SEGMENTS_MAX 32u	/* of a batch with writeback_order=segments */
 
 /* Above so many percent of the ring that are not written back nobody asks whether
- * writeback is in others' way. */
+ * writeback is in others' way, or whether it is time: writeback_high_water. */
 #define WB_DIRTY_HIGH_PERCENT 80u
+#define WB_DIRTY_HIGH_PERCENT_MAX 90u
 
 /* Writers are slowed while the ring has less room than slow_writes_percent leaves, or
  * than two batches need; and while it has room for less than so many segments. */

@@ -34,6 +34,7 @@ static const char *const stat_names[WB_STAT_COUNT] = {
 	[WB_STAT_LATE_READS] = "late_reads",
 	[WB_STAT_WRITEBACK_BATCHES] = "writeback_batches",
 	[WB_STAT_WRITEBACK_BLOCKS] = "writeback_blocks",
+	[WB_STAT_WRITEBACK_RESTS] = "writeback_rests",
 	[WB_STAT_CARRIED_BLOCKS] = "carried_blocks",
 	[WB_STAT_CHECKSUM_ERRORS] = "checksum_errors",
 	[WB_STAT_CHECKSUM_REPAIRED] = "checksum_repaired",
@@ -181,6 +182,7 @@ const char *wb_writeback_state_name(enum wb_writeback_state state)
 	case WB_WRITEBACK_RUNNING: return "running";
 	case WB_WRITEBACK_PAUSED: return "paused";
 	case WB_WRITEBACK_WAITING: return "waiting";
+	case WB_WRITEBACK_RESTING: return "resting";
 	}
 	g_assert_not_reached();
 }

@@ -46,6 +46,7 @@ enum wb_stat {
 	WB_STAT_SLOWED_REQUESTS, WB_STAT_SLOWED_NS,	/* ... and how long, in all */
 	WB_STAT_LATE_READS,		/* of the backing, by read_latency_target_ms */
 	WB_STAT_WRITEBACK_BATCHES, WB_STAT_WRITEBACK_BLOCKS, WB_STAT_CARRIED_BLOCKS,
+	WB_STAT_WRITEBACK_RESTS,	/* how often it began to rest */
 	WB_STAT_CHECKSUM_ERRORS, WB_STAT_CHECKSUM_REPAIRED,
 	WB_STAT_CACHE_ERRORS, WB_STAT_BACKING_ERRORS, WB_STAT_RELOCATIONS,
 	WB_STAT_CACHE_DISCARDED_BYTES, WB_STAT_CACHE_DISCARDS, WB_STAT_CACHE_DISCARD_FAILURES,
@@ -158,6 +159,7 @@ enum wb_writeback_state {
 	WB_WRITEBACK_IDLE, WB_WRITEBACK_RUNNING,
 	WB_WRITEBACK_PAUSED,		/* after an error, until the next try */
 	WB_WRITEBACK_WAITING,		/* there is something, but it may not yet */
+	WB_WRITEBACK_RESTING,		/* likewise, so that the backing's disk may rest */
 };
 const char *wb_writeback_state_name(enum wb_writeback_state state);
 
@@ -254,7 +256,8 @@ struct wb_stats_snapshot {
 	struct wb_stats_ranges bad_ranges;	/* newest data cannot be read */
 	struct wb_stats_ranges refused_ranges;	/* the backing does not take it */
 	enum wb_writeback_state writeback_state;
-	char writeback_reason[96];	/* for people: why it runs, or waits */
+	char writeback_reason[128];	/* for people: why it runs, or waits */
+	uint64_t writeback_resumes_in_s;	/* resting, by the clock; else WB_STATS_UNKNOWN */
 	struct wb_backing_load backing_load;
 	enum wb_discard_state discard_state;
 	uint64_t retry_in_ms;		/* of writeback, after errors */

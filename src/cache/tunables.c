@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "cache/limits.h"
+
 #define FIELD(name) #name, .offset = offsetof(struct wb_tunables, name)
 
 static const char *const cache_modes[] = { "writeback", "writethrough", "writearound", NULL };
@@ -19,6 +21,14 @@ const struct wb_tunable wb_tunables_table[] = {
 	{ FIELD(writeback_threshold), .type = WB_TUNABLE_NUMBER, .argument = "PERCENT",
 	  .unit = "percent", .maximum = 100,
 	  .summary = "above that, others are busy for writeback_modulator" },
+	{ FIELD(writeback_schedule), .type = WB_TUNABLE_SCHEDULE, .argument = "TIMES",
+	  .summary = "when to write back: always, never, 02:00-05:00, every 4h, or several" },
+	{ FIELD(writeback_idle_s), .type = WB_TUNABLE_NUMBER, .argument = "SECONDS",
+	  .unit = "seconds", .maximum = 86400,
+	  .summary = "write back only when nobody has used the volume for that long" },
+	{ FIELD(writeback_high_water), .type = WB_TUNABLE_NUMBER, .argument = "PERCENT",
+	  .unit = "percent", .minimum = 1, .maximum = WB_DIRTY_HIGH_PERCENT_MAX,
+	  .summary = "of the cache; when more is not written back, it is in any case" },
 	{ FIELD(writeback_batch), .type = WB_TUNABLE_NUMBER, .argument = "MIB",
 	  .unit = "MiB", .minimum = 1, .maximum = 256,
 	  .summary = "data on its way to the backing at a time; it takes that much memory" },
@@ -112,6 +122,13 @@ static bool parse_choice(const struct wb_tunable *tunable, const char *text, uin
 	return bad_value(error, tunable->name, takes, text);
 }
 
+static bool parse_schedule(const struct wb_tunable *tunable, const char *text,
+			   struct wb_schedule *value, GError **error)
+{
+	return wb_schedule_parse(text, value) ||
+	       bad_value(error, tunable->name, wb_schedule_grammar, text);
+}
+
 bool wb_tunable_parse(const struct wb_tunable *tunable, const char *text,
 		      struct wb_tunables *tunables, GError **error)
 {
@@ -121,6 +138,7 @@ bool wb_tunable_parse(const struct wb_tunable *tunable, const char *text,
 	case WB_TUNABLE_ON_OFF: return parse_on_off(tunable, text, field, error);
 	case WB_TUNABLE_NUMBER: return parse_number(tunable, text, field, error);
 	case WB_TUNABLE_CHOICE: return parse_choice(tunable, text, field, error);
+	case WB_TUNABLE_SCHEDULE: return parse_schedule(tunable, text, field, error);
 	}
 	g_assert_not_reached();
 }
@@ -139,6 +157,9 @@ void wb_tunable_append(const struct wb_tunable *tunable, const struct wb_tunable
 		break;
 	case WB_TUNABLE_CHOICE:
 		g_string_append(text, tunable->choices[*(const uint32_t *)field]);
+		break;
+	case WB_TUNABLE_SCHEDULE:
+		wb_schedule_append(field, text);
 		break;
 	}
 }

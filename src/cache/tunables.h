@@ -15,6 +15,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "cache/schedule.h"
+
 /* What the cache does with writes; in the order of the choices of cache_mode. */
 enum wb_cache_mode {
 	/* into the log; a sync makes them durable there */
@@ -41,6 +43,9 @@ struct wb_tunables {
 	bool allow_writeback;
 	bool writeback_modulator;
 	uint32_t writeback_threshold;	/* percent that others may use the disk */
+	struct wb_schedule writeback_schedule;	/* when it may go on */
+	uint32_t writeback_idle_s;	/* only after so long without users; 0 = no matter */
+	uint32_t writeback_high_water;	/* percent of the ring; above it in any case */
 	uint32_t writeback_batch;	/* MiB, in RAM */
 	uint32_t writeback_order;	/* enum wb_writeback_order */
 	uint32_t bypass_threshold;	/* KiB, of a stream; 0 = none goes around the cache */
@@ -57,7 +62,8 @@ struct wb_tunables {
 
 #define WB_TUNABLES_DEFAULT \
 	{ .allow_writeback = true, .writeback_modulator = true, .writeback_threshold = 70, \
-	  .writeback_batch = 8, .slow_writes_percent = 85, .read_latency_target_ms = 50, \
+	  .writeback_high_water = 80, .writeback_batch = 8, .slow_writes_percent = 85, \
+	  .read_latency_target_ms = 50, \
 	  .sync_interval_s = 5, .superblock_interval_s = 60, .scrub_rate_mib_s = 64, \
 	  .discard_rate_mib_s = 64, .backing_timeout_s = 30 }
 
@@ -65,6 +71,7 @@ enum wb_tunable_type {
 	WB_TUNABLE_ON_OFF,		/* bool */
 	WB_TUNABLE_NUMBER,		/* uint32_t */
 	WB_TUNABLE_CHOICE,		/* uint32_t: an index of `choices` */
+	WB_TUNABLE_SCHEDULE,		/* struct wb_schedule */
 };
 
 struct wb_tunable {

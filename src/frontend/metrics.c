@@ -119,6 +119,8 @@ static const struct counter counters[] = {
 	  "Reads of the backing that took longer than read_latency_target_ms." },
 	{ WB_STAT_WRITEBACK_BATCHES, "writeback_batches", NULL, "Batches written back." },
 	{ WB_STAT_WRITEBACK_BLOCKS, "writeback_blocks", "blocks", "Blocks written back." },
+	{ WB_STAT_WRITEBACK_RESTS, "writeback_rests", NULL,
+	  "How often writeback began to rest." },
 	{ WB_STAT_CARRIED_BLOCKS, "carried_blocks", "blocks",
 	  "Blocks that the backing refused and that went to the cache once more." },
 	{ WB_STAT_CHECKSUM_ERRORS, "checksum_errors", NULL,
@@ -235,7 +237,8 @@ static void add_states(struct output *output, const struct wb_stats_view *view)
 		wb_writeback_state_name(WB_WRITEBACK_IDLE),
 		wb_writeback_state_name(WB_WRITEBACK_RUNNING),
 		wb_writeback_state_name(WB_WRITEBACK_PAUSED),
-		wb_writeback_state_name(WB_WRITEBACK_WAITING), NULL,
+		wb_writeback_state_name(WB_WRITEBACK_WAITING),
+		wb_writeback_state_name(WB_WRITEBACK_RESTING), NULL,
 	};
 	const char *const discard[] = {
 		wb_discard_state_name(WB_DISCARD_OFF), wb_discard_state_name(WB_DISCARD_ON),

@@ -207,6 +207,10 @@ static void add_problems(JsonObject *root, const struct wb_stats_snapshot *s)
 	json_object_set_string_member(root, "writeback_state",
 				      wb_writeback_state_name(s->writeback_state));
 	set_text(root, "writeback_reason", s->writeback_reason);
+	if (s->writeback_resumes_in_s == WB_STATS_UNKNOWN)
+		json_object_set_null_member(root, "writeback_resumes_in_s");
+	else
+		set_number(root, "writeback_resumes_in_s", s->writeback_resumes_in_s);
 	set_number(root, "writeback_retry_ms", s->retry_in_ms);
 	set_number(root, "writeback_error_blocks", s->refused_ranges.blocks);
 	json_object_set_array_member(root, "writeback_error_ranges",
@@ -319,6 +323,15 @@ static void add_latencies(JsonObject *root, const struct wb_stats_view *view)
 				     numbers_array(wb_latency_bounds_ns, WB_LATENCY_BOUNDS));
 }
 
+static void set_tunable_text(JsonObject *object, const struct wb_tunable *tunable,
+			     const struct wb_tunables *tunables)
+{
+	g_autoptr(GString) text = g_string_new(NULL);
+
+	wb_tunable_append(tunable, tunables, text);
+	set_text(object, tunable->name, text->str);
+}
+
 static void add_tunables(JsonObject *root, const struct wb_tunables *tunables)
 {
 	JsonObject *object = json_object_new();
@@ -336,8 +349,8 @@ static void add_tunables(JsonObject *root, const struct wb_tunables *tunables)
 			set_number(object, tunable->name, *(const uint32_t *)field);
 			break;
 		case WB_TUNABLE_CHOICE:
-			set_text(object, tunable->name,
-				 tunable->choices[*(const uint32_t *)field]);
+		case WB_TUNABLE_SCHEDULE:
+			set_tunable_text(object, tunable, tunables);
 			break;
 		}
 	}

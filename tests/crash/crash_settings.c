@@ -38,6 +38,8 @@ void crash_settings_init(struct crash_settings *settings, const struct crash_opt
 					     wb_prng_below(&settings->stream_prng, 4) == 0;
 	wb_prng_init(&settings->slow_prng, options->seed * 86028121);
 	settings->slows_writes = wb_prng_below(&settings->slow_prng, 2) == 0;
+	wb_prng_init(&settings->rest_prng, options->seed * 104395301);
+	settings->rests = wb_prng_below(&settings->rest_prng, 4) == 0;
 }
 
 /* --- streams ------------------------------------------------------------------------- */
@@ -168,6 +170,24 @@ static void switch_mode(struct crash_settings *settings)
 
 /* --- pace ---------------------------------------------------------------------------- */
 
+/* The clock goes some seconds or minutes in a history, and stands in the night. */
+static void change_rest(struct crash_settings *settings)
+{
+	static const char *const schedules[] = { "always", "never", "every 1m", "01:00-02:00",
+						 "01:00-01:30 01:47-01:48 every 2m" };
+	static const uint32_t idle_s[] = { 0, 0, 1, 10 }, percent[] = { 1, 30, 60, 80, 90 };
+	struct wb_prng *prng = &settings->rest_prng;
+	struct wb_tunables tunables;
+
+	wb_cache_get_tunables(settings->sim->cache, &tunables);
+	g_assert(wb_schedule_parse(schedules[wb_prng_below(prng, G_N_ELEMENTS(schedules))],
+				   &tunables.writeback_schedule));
+	tunables.writeback_idle_s = idle_s[wb_prng_below(prng, G_N_ELEMENTS(idle_s))];
+	tunables.writeback_high_water = percent[wb_prng_below(prng, G_N_ELEMENTS(percent))];
+	wb_cache_set_tunables(settings->sim->cache, &tunables);
+	settings->count++;
+}
+
 static void change_pace(struct crash_settings *settings)
 {
 	struct wb_tunables tunables;
@@ -220,6 +240,8 @@ void crash_settings_step(struct crash_settings *settings)
 		switch_bypass(settings);
 	if (settings->slows_writes && wb_prng_below(&settings->slow_prng, 60) == 0)
 		change_slowness(settings);
+	if (settings->rests && wb_prng_below(&settings->rest_prng, 40) == 0)
+		change_rest(settings);
 	if (!settings->is_paced)
 		return;
 	if (one_in(settings, 60))

@@ -24,6 +24,8 @@ struct crash_settings {
 	uint64_t stream_at[2];		/* where each of two goes on */
 	bool slows_writes;		/* while the ring is nearly full, in most lives */
 	struct wb_prng slow_prng;
+	bool rests;			/* by a schedule, an idle time, a high water */
+	struct wb_prng rest_prng;
 	uint64_t count;			/* of changes */
 };
 

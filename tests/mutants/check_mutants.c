@@ -88,6 +88,7 @@ static char *run_history(const struct mutant *mutant, uint64_t seed, uint64_t *p
 	case MUTANT_BYPASS: return scenario_bypass(seed);
 	case MUTANT_CHECKPOINT: return scenario_checkpoint(seed);
 	case MUTANT_MOVE: return scenario_move(seed);
+	case MUTANT_REST: return scenario_rest(seed);
 	}
 	g_assert_not_reached();
 }
@@ -266,7 +267,7 @@ static bool try_all(struct trial *trials, unsigned jobs)
 static const char *const scenario_names[] = {
 	[MUTANT_RANDOM] = "random", [MUTANT_ROT] = "rot", [MUTANT_MIRROR] = "mirror",
 	[MUTANT_BYPASS] = "bypass", [MUTANT_CHECKPOINT] = "checkpoint",
-	[MUTANT_MOVE] = "move",
+	[MUTANT_MOVE] = "move", [MUTANT_REST] = "rest",
 };
 
 static char *replay_of(const struct mutant *mutant, uint64_t seed)

@@ -97,6 +97,11 @@ const struct mutant mutants[] = {
 	MUTANT("through_promises_early", "in writethrough a sync waits until all is written back"),
 	MUTANT("through_forgets_superseded",
 	       "what was superseded before it was written back is missing on the backing"),
+	/* rest */
+	MUTANT_IN(MUTANT_REST, "never_rests", "between the times of its schedule writeback leaves "
+		  "the backing alone"),
+	MUTANT_IN(MUTANT_REST, "pass_never_ends", "after all that was dirty it rests again, whoever "
+		  "goes on writing"),
 	/* another cache */
 	MUTANT_IN(MUTANT_MOVE, "moved_before_log", "a moved cache has superblocks when all of its "
 		  "log is durable"),

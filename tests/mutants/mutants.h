@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 enum mutant_scenario { MUTANT_RANDOM, MUTANT_ROT, MUTANT_MIRROR, MUTANT_BYPASS,
-		       MUTANT_CHECKPOINT, MUTANT_MOVE };
+		       MUTANT_CHECKPOINT, MUTANT_MOVE, MUTANT_REST };
 
 struct mutant {
 	const char *name;

@@ -450,3 +450,53 @@ char *scenario_move(uint64_t seed)
 	wb_sim_clear(&sim);
 	return objection;
 }
+
+/* --- rest -------------------------------------------------------------------------------- */
+
+#define MINUTE_NS (UINT64_C(60) * 1000000000)
+
+/* Does something, and lets a minute pass: TRUE when anything came to the backing. */
+static bool is_disturbed(struct wb_sim *sim, struct wb_prng *prng)
+{
+	struct wb_store *backing = sim->backing_disk.counting;
+	uint64_t before = 0, after = 0;
+
+	for (unsigned op = 0; op < WB_IO_OP_COUNT; op++)
+		before += wb_store_counting_ios(backing, (enum wb_io_op)op);
+	if (wb_prng_below(prng, 2))
+		g_assert(wb_sim_fill(sim, wb_prng_below(prng, 12) * BLOCK, 1, BLOCK, 0) == 0);
+	if (wb_prng_below(prng, 5) == 0)
+		g_assert(wb_sim_sync(sim) == 0);
+	for (unsigned i = 0; i < 60; i++) {
+		wb_sim_pass_time(sim, MINUTE_NS / 60);
+		wb_sim_settle(sim);
+	}
+	for (unsigned op = 0; op < WB_IO_OP_COUNT; op++)
+		after += wb_store_counting_ios(backing, (enum wb_io_op)op);
+	return after > before;
+}
+
+/* The simulated clock begins at 01:46 of universal time. */
+char *scenario_rest(uint64_t seed)
+{
+	struct wb_sim_params params = { .seed = seed, .image_bytes = BLOCKS * BLOCK,
+					.segment_count = 32 };
+	bool has_windows = seed % 2;
+	unsigned minutes = 0, disturbed = 0;
+	char *objection = NULL;
+	struct wb_prng prng;
+	struct wb_sim sim;
+
+	wb_prng_init(&prng, seed);
+	wb_sim_init(&sim, &params);
+	sim.schedule = has_windows ? "12:00-13:00" : "every 1h";
+	g_assert(wb_sim_open(&sim, NULL));
+	for (; minutes < 4 * 60; minutes++)
+		disturbed += is_disturbed(&sim, &prng);
+	/* two minutes for each time when it is due */
+	if (disturbed > (has_windows ? 0u : 2 * 4u))
+		objection = g_strdup_printf("the backing was disturbed in %u of %u minutes",
+					    disturbed, minutes);
+	wb_sim_clear(&sim);
+	return objection;
+}

@@ -22,5 +22,7 @@ char *scenario_checkpoint(uint64_t seed);
 /* A cache is moved to one of another size, and the power goes meanwhile: what is left
  * is no cache, or holds all (P2). */
 char *scenario_move(uint64_t seed);
+/* Hours of small writes with a schedule: how often the backing's disk is disturbed. */
+char *scenario_rest(uint64_t seed);
 
 #endif

@@ -26,7 +26,15 @@ static uint64_t wall_ns(struct wb_clock *clock)
 {
 	struct wb_sim *sim = (struct wb_sim *)((char *)clock - offsetof(struct wb_sim, clock));
 
-	return WB_SIM_WALL_NS + sim->clock.now_ns;
+	return WB_SIM_WALL_NS + sim->wall_offset_ns + sim->clock.now_ns;
+}
+
+static int32_t utc_offset_s(struct wb_clock *clock, uint64_t wall)
+{
+	struct wb_sim *sim = (struct wb_sim *)((char *)clock - offsetof(struct wb_sim, clock));
+
+	(void)wall;
+	return sim->utc_offset_s;
 }
 
 /* --- disks -------------------------------------------------------------------- */
@@ -87,7 +95,8 @@ void wb_sim_init(struct wb_sim *sim, const struct wb_sim_params *params)
 		sim->params = *params;
 	set_defaults(&sim->params);
 	wb_prng_init(&sim->prng, sim->params.seed);
-	sim->clock.clock = (struct wb_clock){ .now_ns = now_ns, .wall_ns = wall_ns };
+	sim->clock.clock = (struct wb_clock){ .now_ns = now_ns, .wall_ns = wall_ns,
+						 .utc_offset_s = utc_offset_s };
 	cache = wb_store_memory_new(cache_bytes_for(&sim->params, &sim->geometry),
 				    sim->params.cache_alignment_bytes, 512);
 	backing = wb_store_memory_new(sim->params.backing_bytes,
@@ -165,6 +174,8 @@ bool wb_sim_open(struct wb_sim *sim, GError **error)
 	config.tunables.cache_mode = sim->cache_mode;
 	config.tunables.discard_cache = sim->discards_cache;
 	config.tunables.bypass_threshold = sim->bypass_threshold;
+	g_assert(!sim->schedule || wb_schedule_parse(sim->schedule,
+						     &config.tunables.writeback_schedule));
 	config.tunables.discard_rate_mib_s = 0;
 	config.tunables.slow_writes_percent = sim->slow_writes_percent;
 	config.tunables.read_latency_target_ms = sim->read_latency_target_ms;

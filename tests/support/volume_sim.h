@@ -85,6 +85,8 @@ struct wb_sim {
 	struct wb_sim_disk cache_disk, backing_disk;
 	struct wb_crash_clock crash_clock;
 	struct { struct wb_clock clock; uint64_t now_ns; } clock;
+	uint64_t wall_offset_ns;	/* may be set: how far people's clock is ahead */
+	int32_t utc_offset_s;		/* likewise: of where they are */
 	struct wb_prng prng;
 	struct wb_cache *cache;		/* NULL: closed */
 	struct wb_sim_op *ops;		/* request_count of them */
@@ -105,6 +107,7 @@ struct wb_sim {
 	uint32_t bypass_threshold;	/* likewise */
 	unsigned slow_writes_percent;	/* likewise; 0: writers are not slowed */
 	unsigned read_latency_target_ms;	/* likewise; 0: writeback does not care */
+	const char *schedule;		/* likewise, of writeback; NULL: always */
 };
 
 /* A new, formatted volume; not opened. */

@@ -61,7 +61,7 @@ END
 ${CC:-cc} -std=gnu11 -D_GNU_SOURCE -I"$top/src" -o "$work/print" "$work/print.c" \
 	"$top"/src/cmd/{options,options_help,options_table,mount_options,usage,size_parse}.c \
 	"$top/src/frontend/stats_json.c" \
-	"$top"/src/cache/{stats,histogram,tunables}.c "$top"/src/base/{clock,lines}.c \
+	"$top"/src/cache/{stats,histogram,schedule,tunables}.c "$top"/src/base/{clock,lines}.c \
 	$(pkg-config --cflags --libs glib-2.0 json-glib-1.0)
 "$work/print" options >"$work/options"
 "$work/print" stats >"$work/json"

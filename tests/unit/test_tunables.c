@@ -26,6 +26,15 @@ static void refuse(const char *name, const char *text, const char *words)
 	g_clear_error(&error);
 }
 
+static size_t size_of(const struct wb_tunable *tunable)
+{
+	switch (tunable->type) {
+	case WB_TUNABLE_ON_OFF: return sizeof(bool);
+	case WB_TUNABLE_SCHEDULE: return sizeof(struct wb_schedule);
+	default: return sizeof(uint32_t);
+	}
+}
+
 Test(tunables, what_is_shown_is_taken_back_and_means_the_same)
 {
 	const struct wb_tunables defaults = WB_TUNABLES_DEFAULT;
@@ -40,8 +49,7 @@ Test(tunables, what_is_shown_is_taken_back_and_means_the_same)
 		cr_assert(wb_tunable_parse(&wb_tunables_table[i], text->str, &copy, &error));
 		cr_assert_arr_eq((char *)&copy + wb_tunables_table[i].offset,
 				 (const char *)&defaults + wb_tunables_table[i].offset,
-				 wb_tunables_table[i].type == WB_TUNABLE_ON_OFF ?
-					 sizeof(bool) : sizeof(uint32_t));
+				 size_of(&wb_tunables_table[i]));
 		g_string_free(text, TRUE);
 	}
 }
@@ -62,6 +70,15 @@ Test(tunables, a_number_has_a_range_and_a_unit)
 	refuse("sync_interval_s", "-1", "not '-1'");
 	refuse("sync_interval_s", "5s", "not '5s'");
 	refuse("sync_interval_s", "", "not ''");
+}
+
+Test(tunables, a_schedule_says_what_it_takes)
+{
+	cr_assert(wb_tunable_parse(find("writeback_schedule"), "02:00-05:00", &tunables, &error));
+	cr_assert_eq(tunables.writeback_schedule.window_count, 1);
+	refuse("writeback_schedule", "at night", "'writeback_schedule' takes 'always', 'never', or "
+	       "windows like '02:00-05:00', 'every 4h' (m, h, d), or both with '+' between, not "
+	       "'at night'");
 }
 
 Test(tunables, a_name_that_there_is_not_is_not_found)
