@@ -206,7 +206,9 @@ bool wb_disk_adopt(struct wb_disk *disk, const char *role, const char *path, int
 
 static bool open_remote(struct wb_disk *disk, const char *role, GError **error)
 {
-	if (!wb_disk_remote_open(disk, role, error) || !lock(disk, role, error))
+	if (!wb_disk_remote_open(disk, role, trust == WB_DISK_TAKES_OVER ?
+				 WB_DISK_WHEN_IT_IS_BACK : WB_DISK_NOW, error) ||
+	    !lock(disk, role, error))
 		return false;
 	wb_disk_remote_locked(disk);
 	return true;

@@ -12,17 +12,37 @@
 #include "io/store_nbd.h"
 
 #define LOCK_SUFFIX ".lock"
+#define BACK_WITHIN_US (600 * G_USEC_PER_SEC)
+#define PAUSE_FIRST_US (G_USEC_PER_SEC / 10)
+#define PAUSE_LAST_US (5 * G_USEC_PER_SEC)
 
 static const char note[] = "in use, or left in a hurry\n";
+
+/* -1 and errno */
+static int open_at(const char *path)
+{
+	g_autofree char *directory = g_path_get_dirname(path);
+
+	return g_mkdir_with_parents(directory, 0755) < 0 ? -1 :
+		open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+}
+
+char *wb_disk_remote_lock_file(const char *path)
+{
+	g_autofree char *name = wb_nbd_uri_is(path) ? wb_nbd_uri_name(path, NULL) : NULL;
+	char *file = name ? wb_state_file(name, LOCK_SUFFIX) : NULL;
+	int fd = file ? open_at(file) : -1;
+
+	if (fd >= 0)
+		close(fd);
+	return file;
+}
 
 static bool open_lock_file(struct wb_disk *disk, GError **error)
 {
 	g_autofree char *path = wb_state_file(disk->remote_name, LOCK_SUFFIX);
-	g_autofree char *directory = g_path_get_dirname(path);
 
-	if (g_mkdir_with_parents(directory, 0755) < 0)
-		return wb_fail_errno(error, "cannot create %s", directory);
-	disk->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	disk->fd = open_at(path);
 	if (disk->fd < 0 || fstat(disk->fd, &disk->st))
 		return wb_fail_errno(error, "cannot open %s, which is locked for %s", path,
 				     disk->path);
@@ -44,7 +64,24 @@ static bool check_facts(struct wb_disk *disk, const char *role, GError **error)
 	return true;
 }
 
-bool wb_disk_remote_open(struct wb_disk *disk, const char *role, GError **error)
+static struct wb_nbd_export *connect(const struct wb_disk *disk,
+				     enum wb_disk_patience patience, GError **error)
+{
+	gint64 deadline = g_get_monotonic_time() + BACK_WITHIN_US;
+	gint64 pause = PAUSE_FIRST_US;
+	struct wb_nbd_export *peer;
+
+	while (!(peer = wb_nbd_export_open(disk->path, WB_NBD_CONNECT_MS, error)) &&
+	       patience == WB_DISK_WHEN_IT_IS_BACK && g_get_monotonic_time() < deadline) {
+		g_clear_error(error);
+		g_usleep((gulong)pause);
+		pause = MIN(2 * pause, PAUSE_LAST_US);
+	}
+	return peer;
+}
+
+bool wb_disk_remote_open(struct wb_disk *disk, const char *role,
+			 enum wb_disk_patience patience, GError **error)
 {
 	if (strcmp(role, "backing"))
 		return wb_fail(error, "%s %s: only a backing may be behind an NBD server; the cache "
@@ -53,7 +90,7 @@ bool wb_disk_remote_open(struct wb_disk *disk, const char *role, GError **error)
 	disk->remote_name = wb_nbd_uri_name(disk->path, error);
 	if (!disk->remote_name || !open_lock_file(disk, error))
 		return false;
-	disk->peer = wb_nbd_export_open(disk->path, WB_NBD_CONNECT_MS, error);
+	disk->peer = connect(disk, patience, error);
 	if (!disk->peer) {
 		g_prefix_error(error, "%s ", role);
 		return false;

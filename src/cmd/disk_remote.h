@@ -13,8 +13,18 @@
 
 #include "cmd/disk.h"
 
+enum wb_disk_patience {
+	WB_DISK_NOW,
+	/* A server that is away comes back: users wait for this process already. */
+	WB_DISK_WHEN_IT_IS_BACK,
+};
+
 /* Connects, and opens the file to be locked: disk->fd. */
-bool wb_disk_remote_open(struct wb_disk *disk, const char *role, GError **error);
+bool wb_disk_remote_open(struct wb_disk *disk, const char *role,
+			 enum wb_disk_patience patience, GError **error);
+/* The file that is locked in place of what the URI names, made if there is none, for who
+ * guards it before the disk is opened; NULL for a disk of this machine. */
+char *wb_disk_remote_lock_file(const char *path);
 /* It is locked by us now. */
 void wb_disk_remote_locked(struct wb_disk *disk);
 struct wb_store *wb_disk_remote_open_store(struct wb_disk *disk, GError **error);

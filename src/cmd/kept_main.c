@@ -18,6 +18,7 @@
 #include "cmd/launch.h"
 #include "cmd/mount_options.h"
 #include "cmd/report.h"
+#include "io/nbd_uri.h"
 #include "keeper/program.h"
 
 _Static_assert(sizeof(struct wb_kept_area) <= WB_KEPT_AREA_BYTES, "it has no room");
@@ -26,7 +27,8 @@ _Static_assert(sizeof(struct wb_kept_area) <= WB_KEPT_AREA_BYTES, "it has no roo
 
 static bool append_path(GString *text, const char *name, const char *path)
 {
-	g_autofree char *absolute = g_canonicalize_filename(path, NULL);
+	g_autofree char *absolute = wb_nbd_uri_is(path) ? g_strdup(path) :
+				    g_canonicalize_filename(path, NULL);
 
 	g_string_append_printf(text, "%s=%s", name, absolute);
 	g_string_append_c(text, '\0');

@@ -12,8 +12,10 @@
 #include <unistd.h>
 
 #include "cmd/daemon.h"
+#include "cmd/disk_remote.h"
 #include "cmd/kept.h"
 #include "cmd/report.h"
+#include "io/nbd_uri.h"
 #include "keeper/keeper.h"
 
 /* --- the daemon's side ----------------------------------------------------------------- */
@@ -102,14 +104,17 @@ static struct wb_keeper_state *make_state(const struct wb_options *options, int 
 static int be_keeper(const struct wb_options *options, int report_fd, GError **error)
 {
 	g_autofree char *cache = g_canonicalize_filename(options->cache_path, NULL);
-	g_autofree char *backing = g_canonicalize_filename(options->backing_path, NULL);
+	g_autofree char *backing = wb_nbd_uri_is(options->backing_path) ?
+		g_strdup(options->backing_path) :
+		g_canonicalize_filename(options->backing_path, NULL);
+	g_autofree char *lock_file = wb_disk_remote_lock_file(options->backing_path);
 	char *argv[] = { "wbfs", "mount", "--cache", cache, "--backing", backing,
 			 options->argument, NULL };
 	struct wb_keeper_config config = {
 		.argv = argv,
 		.environment = environ,
 		.mount_point = options->argument,
-		.disk_paths = { cache, backing },
+		.disk_paths = { cache, lock_file ? lock_file : backing },
 		.is_read_only = options->read_only,
 		.report_fd = report_fd,
 		.is_in_background = !options->foreground,

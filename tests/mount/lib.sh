@@ -285,6 +285,7 @@ says_not() {	# WORD...: of what was said last
 volume_make() {
 	CACHE=$W/cache BACKING=$W/backing MNT=$W/mnt
 	rm -f "$CACHE" "$BACKING"
+	[ ! -d "$W/nbd" ] || nbd_forget_all
 	volume_format --cache-size "$1" --size "$2" "${@:3}"
 }
 

@@ -196,6 +196,19 @@ for ((round = 0; round < ROUNDS; round++)); do
 	drained_equals_the_image
 done
 
+case_is "another program takes over, with the line and without a user who notices"
+volume_mount -o keeper
+own_workers+=("$(stat_of keeper.pid)")
+load 4 &
+fio=$!
+sleep 1
+"$WBFS" upgrade "$MNT"
+wait "$fio"
+[ "$(stat_of worker_pid)" != "$WORKER" ] || fail "the daemon is the same"
+WORKER=$(stat_of worker_pid)
+own_workers+=("$WORKER")
+drained_equals_the_image
+
 case_is "detach and rescue reach the server too"
 volume_mount
 dd if="$W/data" of="$MNT/disk" bs=64k conv=notrunc,fsync status=none
