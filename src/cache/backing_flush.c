@@ -20,7 +20,9 @@ struct wb_backing_flush {
 	struct wb_lock lock;
 	/* under lock */
 	bool has_changed;		/* since the last flush was submitted */
+	unsigned changes_under_way;	/* see wb_backing_flush_begin_change() */
 	bool covers_changes;		/* the flush under way */
+	bool is_told;			/* ... but the region still says that it is owed */
 	bool owes_error;		/* to the next sync of everything */
 	bool is_flushing;
 	bool is_abandoned;
@@ -90,6 +92,13 @@ void wb_backing_flush_begin_sync(struct wb_backing_flush *flush)
 	flush->has_changed = wb_store_flush_sync(flush->deps.store) != 0;
 }
 
+void wb_backing_flush_take_over(struct wb_backing_flush *flush)
+{
+	flush->has_changed = wb_region_has_debt(flush->deps.region, WB_OWES_FLUSH) &&
+			     !WB_MUTANT(owed_flush_forgotten);
+	flush->owes_error = wb_region_has_debt(flush->deps.region, WB_OWES_ERROR);
+}
+
 /* --- the flush under way ------------------------------------------------------- */
 
 static void answer(struct waiters *waiters, int error)
@@ -102,6 +111,18 @@ static void answer(struct waiters *waiters, int error)
 	}
 }
 
+static void set_debt(struct wb_backing_flush *flush, enum wb_region_debt debt, bool owes)
+{
+	if (flush->deps.region)
+		wb_region_set_debt(flush->deps.region, debt, owes);
+}
+
+static void owe_error(struct wb_backing_flush *flush)
+{
+	flush->owes_error = true;
+	set_debt(flush, WB_OWES_ERROR, true);
+}
+
 /* Those who wait for the next one are told as well: what they wrote had been
  * answered, and this may have been the flush that was told of its error. Likewise
  * what was noted since: who asked before that is not who has to hear of it. */
@@ -110,7 +131,7 @@ static void fail_locked(struct wb_backing_flush *flush, struct waiters *ended)
 	atomic_fetch_add(&flush->failures, 1);
 	splice(ended, &flush->waiting);
 	if (flush->has_changed || (flush->covers_changes && !has_sync(ended)))
-		flush->owes_error = true;
+		owe_error(flush);
 }
 
 static void tell_failure(struct wb_backing_flush *flush, int error, bool is_loss)
@@ -162,6 +183,8 @@ static void flush_done(struct wb_io *io, int error)
 		fail_locked(flush, &ended);
 	else if (is_abandoned)
 		splice(&ended, &flush->waiting);
+	else if (flush->covers_changes && !flush->has_changed && flush->changes_under_way == 0)
+		set_debt(flush, WB_OWES_FLUSH, false);
 	flush->covers_changes = false;
 	flush->is_flushing = false;
 	again = flush->waiting.first != NULL;
@@ -180,6 +203,30 @@ static void flush_done(struct wb_io *io, int error)
 }
 
 /* --- what others ask for ---------------------------------------------------------- */
+
+/* The debt comes first, and stays while there is one under way: what of it is on the
+ * disk is shown to readers after a death. */
+uint64_t wb_backing_flush_begin_change(struct wb_backing_flush *flush)
+{
+	uint64_t failures;
+
+	wb_lock_acquire(&flush->lock);
+	flush->changes_under_way++;
+	set_debt(flush, WB_OWES_FLUSH, true);
+	failures = atomic_load(&flush->failures);
+	wb_lock_release(&flush->lock);
+	return failures;
+}
+
+bool wb_backing_flush_end_change(struct wb_backing_flush *flush, uint64_t failures)
+{
+	bool ok = wb_backing_flush_note_change(flush, failures);
+
+	wb_lock_acquire(&flush->lock);
+	flush->changes_under_way--;
+	wb_lock_release(&flush->lock);
+	return ok;
+}
 
 bool wb_backing_flush_note_change(struct wb_backing_flush *flush, uint64_t failures)
 {
@@ -204,7 +251,14 @@ int wb_backing_flush_sync(struct wb_backing_flush *flush, struct wb_backing_wait
 	int result = 1;
 
 	wb_lock_acquire(&flush->lock);
+	if (waiter->purpose == WB_FLUSH_FOR_SYNC && !flush->owes_error && flush->is_told) {
+		flush->is_told = false;
+		set_debt(flush, WB_OWES_ERROR, false);
+	}
 	if (is_over_locked(flush) || (waiter->purpose == WB_FLUSH_FOR_SYNC && flush->owes_error)) {
+		/* In the region until the next one: that comes only when this one was
+		 * answered, and before that a death would have it forgotten. */
+		flush->is_told |= flush->owes_error;
 		flush->owes_error = false;
 		result = -EIO;
 	} else if (!flush->has_changed && !flush->covers_changes) {

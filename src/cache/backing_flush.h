@@ -20,6 +20,7 @@
 #include <stdint.h>
 
 #include "cache/message.h"
+#include "cache/region.h"
 #include "cache/stats.h"
 #include "io/store.h"
 
@@ -35,6 +36,8 @@ struct wb_backing_flush_deps {
 	struct wb_stats *stats;
 	struct wb_message *message;
 	enum wb_flush_failure failure;
+	/* NULL, or where it is kept, over a death, what is owed to the next sync */
+	struct wb_region *region;
 	/* NULL, or: one has ended, and who waited for it was told; any thread */
 	void (*flushed)(void *arg);
 	void *arg;
@@ -62,6 +65,16 @@ struct wb_backing_waiter {
  * that fails it counts as a change. */
 void wb_backing_flush_begin_sync(struct wb_backing_flush *flush);
 
+/* Opening, in place of a process that died: what it had written, and what it had to
+ * tell, is ours now. Nothing is flushed: as far as it was acknowledged, no sync had
+ * promised it, and the next one does. */
+void wb_backing_flush_take_over(struct wb_backing_flush *flush);
+
+/* A change that only the disk will have, over which a process may die: before it is
+ * submitted; returns what wb_backing_flush_failures() does. */
+uint64_t wb_backing_flush_begin_change(struct wb_backing_flush *flush);
+/* It has been answered, and is not acknowledged yet; as wb_backing_flush_note_change(). */
+bool wb_backing_flush_end_change(struct wb_backing_flush *flush, uint64_t failures);
 /* A change that only the disk has: it has been answered, and is not acknowledged
  * yet. One that failed too, as a part of it may have been made. `failures`: what
  * wb_backing_flush_failures() said before it was submitted. FALSE: a flush has failed

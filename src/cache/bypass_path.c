@@ -177,8 +177,9 @@ static bool log_entry(struct wb_request *request)
 		work->error = 0;
 		return true;
 	}
-	if (!wb_log_append_extent(path->log, WB_LOG_EXTENT, WB_ENTRY_BYPASS, work->busy.first,
-				  (uint32_t)(work->busy.last - work->busy.first + 1), &record)) {
+	if (!wb_log_append_extent(path->log, WB_LOG_EXTENT, &(struct wb_log_extent){
+			.type = WB_ENTRY_BYPASS, .first = work->busy.first,
+			.count = (uint32_t)(work->busy.last - work->busy.first + 1) }, &record)) {
 		leave(request);
 		return !wb_request_park_for_space(request, generation);
 	}
@@ -265,7 +266,7 @@ static bool write_backing(struct wb_request *request)
 	}
 	if (!is_memory_right(request))
 		memory = memcpy(request->bounce, memory, length);
-	work->flush_failures = wb_backing_flush_failures(path->backing_flush);
+	work->flush_failures = wb_backing_flush_begin_change(path->backing_flush);
 	WB_STAT_ADD(path->stats, WB_STAT_BACKING_WRITES, 1);
 	WB_STAT_ADD(path->stats, WB_STAT_BACKING_WRITTEN_BYTES, length);
 	wb_io_prepare(&work->io, WB_IO_WRITE, WB_IO_CLASS_USER_WRITE, at, memory, length,
@@ -280,9 +281,12 @@ static void after_write(struct wb_request *request)
 	struct wb_data_path *path = request->path;
 
 	/* Before anybody else can change these blocks, or hear that they are changed. */
-	if (!wb_backing_flush_note_change(path->backing_flush, work->flush_failures) &&
+	if (!wb_backing_flush_end_change(path->backing_flush, work->flush_failures) &&
 	    !work->error)
 		work->error = -EIO;
+	/* A death before this has it written once more: nobody else was let in. */
+	if (!work->error)
+		wb_executed_done(request->executed, work->end_bytes);
 	leave(request);
 	if (work->error) {
 		WB_STAT_ADD(path->stats, WB_STAT_BACKING_ERRORS, 1);

@@ -352,6 +352,8 @@ struct wb_request *wb_request_get(struct wb_cache *cache)
 
 void wb_request_put(struct wb_cache *cache, struct wb_request *request)
 {
+	if (request->executed)
+		wb_executed_begin(request->executed, 0, 0);
 	wb_lock_acquire(&cache->pool_lock);
 	request->next_free = cache->free_requests;
 	cache->free_requests = request;

@@ -71,6 +71,42 @@ struct wb_growth {
 	void *arg;
 };
 
+/*
+ * Memory that outlives the process: RAM buffers with their record headers, and how
+ * far each request has come (P4). Somebody else holds it (as a memfd, say) and gives
+ * it to the next process when this one has died. The cache lays it out itself; in it
+ * are no pointers and no locks, so it may lie at another address next time.
+ *
+ * Whoever opens a cache with memory that was left has waited before until all I/O of
+ * the dead process has landed: it takes its data from this memory as it is THEN.
+ *
+ * The content says what it is worth; an opening that fails, or dies, leaves it as it
+ * was, for another try. What it holds of another volume or by a version of the layout
+ * that is not known is refused (WB_CACHE_ERROR_MISMATCH). After a clean stop that
+ * succeeded nothing is in it, and whoever comes next may lay it out anew.
+ */
+struct wb_cache_memory {
+	void *base;		/* aligned to 4096, all of it writable; NULL: the cache
+				 * gets its own, which is gone with the process */
+	size_t bytes;		/* at least wb_cache_memory_bytes(), or as it was left */
+	bool is_left;		/* FALSE: whatever is there is worth nothing */
+};
+
+/* Part of what is said when two versions do not fit: see wb_cache_memory_look(). */
+#define WB_CACHE_MEMORY_VERSION 1u
+
+size_t wb_cache_memory_bytes(uint64_t ram_buffer_bytes, uint32_t segment_bytes,
+			     unsigned request_count);
+
+enum wb_cache_memory_state {
+	WB_CACHE_MEMORY_EMPTY,		/* never used, or stopped cleanly */
+	WB_CACHE_MEMORY_HOLDS,		/* the head of a log, in a layout that we know */
+	WB_CACHE_MEMORY_UNKNOWN,	/* ... in one that we do not */
+};
+/* `version`: that of the layout, where it is not EMPTY. May be NULL. */
+enum wb_cache_memory_state wb_cache_memory_look(const struct wb_cache_memory *memory,
+						uint32_t *version);
+
 enum wb_cache_access {
 	WB_CACHE_READ_WRITE,
 	/* Nothing on either disk is changed, nor flushed: the log is replayed in
@@ -93,6 +129,7 @@ struct wb_cache_config {
 	struct wb_tunables tunables;
 	struct wb_backing_watch watch;
 	struct wb_growth growth;
+	struct wb_cache_memory memory;	/* not for READ_ONLY, nor without a cache */
 };
 
 /*
@@ -157,6 +194,10 @@ enum wb_request_op { WB_READ, WB_WRITE, WB_SYNC, WB_ZERO };
 enum {
 	/* WRITE, ZERO: durable before done() (O_DSYNC) */
 	WB_REQUEST_FUA = 1u << 0,
+	/* WRITE, ZERO with a `unique`: a process that died may have worked on it
+	 * already. What that has done is not done again: not even when it was all of
+	 * it, and others have changed the same place since. */
+	WB_REQUEST_RESENT = 1u << 1,
 };
 
 enum wb_submit_result {
@@ -183,6 +224,11 @@ struct wb_request_public {
 	uint64_t offset_bytes;
 	uint64_t length_bytes;
 	void *buffer;
+	/* WRITE and ZERO: a number that no other request of the volume ever has, and the
+	 * same when it is sent again to the next process; 0, as wb_request_get() gives
+	 * it: none. What is known of it is forgotten at wb_request_put() or when the
+	 * object is submitted anew: not before the answer has gone out. */
+	uint64_t unique;
 	void (*done)(struct wb_request *request, int error);
 	void *user;
 };

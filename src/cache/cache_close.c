@@ -268,6 +268,9 @@ int wb_cache_close(struct wb_cache *cache, enum wb_close_mode mode)
 			poll_store(cache->config.backing_store)))
 			;
 	}
+	/* The superblocks say so already; a death before this is none that matters. */
+	if (mode != WB_CLOSE_ABANDON && (!error || error == -EBUSY) && cache->path.rambuf)
+		wb_region_end(wb_rambuf_region(cache->path.rambuf));
 	wb_cache_free(cache);
 	return error;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Opening: recovery, the memory image of the log, the new epoch, assembly. */
+/* Opening: recovery, the memory image of the log, assembly. */
 #include "cache/cache_private.h"
 
 #include <errno.h>
@@ -9,6 +9,7 @@
 #include "base/mutant.h"
 #include "cache/backing_check.h"
 #include "cache/recovery.h"
+#include "cache/takeover.h"
 
 gboolean wb_cache_is_attached(const char *cache_label, const struct wb_superblock *superblock,
 			      GError **error)
@@ -108,11 +109,20 @@ static void note_backing(struct wb_superblock *superblock,
 static gboolean look_at_backing(struct wb_cache *cache, struct wb_recovery *recovery,
 				GError **error)
 {
+	const struct wb_backing_watch *watch = &cache->config.watch;
 	struct wb_backing_check check = {
 		.config = &cache->config, .recovery = recovery, .map = cache->path.map,
 		.dirty_count = wb_segment_table_dirty(cache->path.segments),
 	};
 
+	/* It was ours until now, and its mark says that it is: nothing is looked at on a
+	 * disk that may be busy, while users wait. */
+	if (cache->is_taken_over) {
+		cache->marked_epoch = watch->mark_epoch;
+		if (watch->mark_epoch == 0 || watch->mark_is_complete)
+			wb_mark_gate_begin(&cache->mark_gate, check.dirty_count > 0);
+		return TRUE;
+	}
 	if (!wb_backing_check(&check, error))
 		return FALSE;
 	cache->opening_note = check.note;
@@ -125,122 +135,21 @@ static gboolean look_at_backing(struct wb_cache *cache, struct wb_recovery *reco
 	return TRUE;
 }
 
-/* --- the new epoch ---------------------------------------------------------------- */
+/* --- assembly ---------------------------------------------------------------------- */
 
-static gboolean io_error(struct wb_cache *cache, const char *what, int error, GError **gerror)
+/* All that counted in it is on the SSD by now. */
+static gboolean adopt_ram_buffers(struct wb_cache *cache, GError **error)
 {
-	g_set_error(gerror, WB_CACHE_ERROR, WB_CACHE_ERROR_IO, "cache %s: %s failed: %s",
-		    cache->config.cache_store->label, what, g_strerror(-error));
+	cache->path.rambuf = wb_rambuf_adopt(&cache->config.memory);
+	if (cache->config.request_count <=
+	    wb_region_get_shape(wb_rambuf_region(cache->path.rambuf)).request_count)
+		return TRUE;
+	g_set_error(error, WB_CACHE_ERROR, WB_CACHE_ERROR_MISMATCH,
+		    "the memory that a former process left is for %u requests, not %u",
+		    wb_region_get_shape(wb_rambuf_region(cache->path.rambuf)).request_count,
+		    cache->config.request_count);
 	return FALSE;
 }
-
-/*
- * The record was read, and cannot be written again: its place has gone bad. It is
- * no worse off than all the others there, so nothing is gained by refusing; the
- * log does not come back to this place, and writeback empties it.
- */
-static bool gives_up_place(struct wb_cache *cache, const struct wb_recovery_record *record,
-			   int error)
-{
-	struct wb_superblock *superblock = wb_recorder_superblock(cache->recorder);
-	uint64_t place = wb_geometry_place(&cache->path.geometry, record->segment_id);
-
-	if (!wb_flush_is_place_error(error))
-		return false;
-	/* Without room for one more the log does come back, and finds out again. */
-	if (!wb_segment_at(cache->path.segments, place)->is_bad &&
-	    wb_relocate_may_give_up_place(cache->path.segments, superblock)) {
-		wb_segment_table_mark_bad(cache->path.segments, place);
-		superblock->bad_places[superblock->bad_count++] = (uint32_t)place;
-	}
-	return true;
-}
-
-/* Records that no claim covers may be there only for readers: a flush may have
- * failed just before the last process was killed, the disk (or the page cache)
- * may have dropped them for good and still give them back, and the next flush
- * would find nothing to do and succeed. Written again, the same bytes to the
- * same place, they are covered by it, as in the flush engine. */
-static int rewrite_unproven(struct wb_cache *cache, const struct wb_recovery *recovery)
-{
-	const struct wb_geometry *g = &cache->path.geometry;
-	void *buffer = g_aligned_alloc(g->segment_blocks, WB_BLOCK_BYTES, WB_BLOCK_BYTES);
-	int error = 0;
-
-	for (size_t i = 0; i < recovery->records->len && !error; i++) {
-		const struct wb_recovery_record *record = &g_array_index(recovery->records,
-				struct wb_recovery_record, i);
-		uint64_t offset = wb_geometry_slot_offset(g, wb_geometry_slot(g,
-				wb_geometry_place(g, record->segment_id), record->block_offset));
-		uint64_t length = WB_BLOCK_BYTES;
-
-		if (!record->is_live || record->sequence <= recovery->durable)
-			continue;
-		for (size_t e = 0; e < record->entry_count; e++)
-			length += wb_entry_has_block(g_array_index(recovery->entries,
-				struct wb_entry_disk, record->first_entry + e).type) ?
-				WB_BLOCK_BYTES : 0;
-		error = wb_store_read_sync(cache->config.cache_store, offset, buffer, length);
-		if (!error)
-			error = wb_store_write_sync(cache->config.cache_store, offset, buffer,
-						    length);
-		else
-			break;
-		if (error && gives_up_place(cache, record, error))
-			error = 0;
-	}
-	g_aligned_free(buffer);
-	return error;
-}
-
-/* What recovery read may have been in a volatile cache, and the next crash
- * could take it back: it is flushed before anything builds on it. Then the
- * superblocks of the new epoch, before its first record: they make all that
- * lies beyond the cut DEAD for every later recovery. */
-static gboolean begin_epoch(struct wb_cache *cache, const struct wb_recovery *recovery,
-			    GError **error)
-{
-	int result = WB_MUTANT(no_rewrite_at_open) ? 0 : rewrite_unproven(cache, recovery);
-
-	if (result)
-		return io_error(cache, "writing the end of the log again", result, error);
-	if (!WB_MUTANT(no_flush_at_open))
-		result = wb_store_flush_sync(cache->config.cache_store);
-	if (result)
-		return io_error(cache, "flushing", result, error);
-	if (WB_MUTANT(checkpoint_outlives_opening) && recovery->was_clean)
-		return TRUE;
-	result = wb_recorder_write_sync(cache->recorder);
-	if (result)
-		return io_error(cache, "writing the superblocks", result, error);
-	if (!recovery->was_clean && !WB_MUTANT(backing_not_flushed_at_open))
-		wb_backing_flush_begin_sync(cache->path.backing_flush);
-	return TRUE;
-}
-
-static void make_recorder(struct wb_cache *cache, const struct wb_recovery *recovery,
-			  const struct wb_log_start *start)
-{
-	struct wb_superblock superblock = recovery->superblock;
-
-	superblock.epoch = start->epoch;
-	superblock.epoch_start = start->epoch_start;
-	superblock.cut_sequence = recovery->cut_sequence;
-	superblock.cut_segment = recovery->last_segment;
-	superblock.cut_crc = recovery->cut_crc;
-	superblock.tail_segment = recovery->tail_segment;
-	superblock.tail_sequence = recovery->tail_sequence;
-	superblock.durable = recovery->cut_sequence;
-	superblock.state_flags = 0;
-	/* From here on it is of an earlier session. */
-	superblock.checkpoint_used = 0;
-	superblock.checkpoint_crc = 0;
-	cache->recorder = wb_recorder_new(cache->config.cache_store, &cache->stats,
-					  &cache->message, &superblock,
-					  wb_recovery_first_copy(recovery));
-}
-
-/* --- assembly ---------------------------------------------------------------------- */
 
 static gboolean make_ram_buffers(struct wb_cache *cache, GError **error)
 {
@@ -250,6 +159,8 @@ static gboolean make_ram_buffers(struct wb_cache *cache, GError **error)
 	uint32_t buffers = (uint32_t)MIN(ram_bytes / path->geometry.segment_bytes,
 					 path->geometry.segment_count);
 
+	if (cache->is_taken_over)
+		return adopt_ram_buffers(cache, error);
 	if (ram_bytes / path->geometry.segment_bytes < WB_RAM_BUFFERS_MIN) {
 		g_set_error(error, WB_CACHE_ERROR, WB_CACHE_ERROR_LIMIT,
 			    "ram_buffer is too small: at least %u segments of %u KiB, %u KiB, "
@@ -257,7 +168,10 @@ static gboolean make_ram_buffers(struct wb_cache *cache, GError **error)
 			    WB_RAM_BUFFERS_MIN * (path->geometry.segment_bytes >> 10));
 		return FALSE;
 	}
-	path->rambuf = wb_rambuf_new(buffers, path->geometry.segment_bytes, error);
+	path->rambuf = wb_rambuf_new(&cache->config.memory, &(struct wb_region_shape){
+			.buffer_count = buffers + WB_RAMBUF_SPARE_COUNT,
+			.segment_bytes = path->geometry.segment_bytes,
+			.request_count = MAX(cache->config.request_count, 1) }, error);
 	return path->rambuf != NULL;
 }
 
@@ -336,11 +250,13 @@ static gboolean make_engines(struct wb_cache *cache, const struct wb_log_start *
 	flush_deps.log = reclaim_deps.log = writeback_deps.log = path->log;
 	path->flush = wb_flush_new(&flush_deps, start->last_segment + 1, start->last_crc);
 	wb_recorder_set_flush(cache->recorder, path->flush);
+	wb_recorder_set_region(cache->recorder, wb_rambuf_region(path->rambuf));
 	reclaim_deps.flush = writeback_deps.flush = path->flush;
 	path->backing_flush = writeback_deps.backing_flush =
 		wb_backing_flush_new(&(struct wb_backing_flush_deps){
 			.store = path->backing_store, .stats = &cache->stats,
-			.message = &cache->message, .flushed = wb_cache_on_backing_flushed,
+			.message = &cache->message,
+			.region = wb_rambuf_region(path->rambuf), .flushed = wb_cache_on_backing_flushed,
 			.arg = cache,
 		});
 	path->through = wb_through_new(&(struct wb_through_deps){
@@ -403,6 +319,9 @@ gboolean wb_cache_make_requests(struct wb_cache *cache, size_t bounce_bytes, GEr
 
 		request->path = &cache->path;
 		request->bounce = cache->bounce_memory + i * bounce_bytes;
+		if (cache->path.rambuf)
+			request->executed = wb_region_request(
+				wb_rambuf_region(cache->path.rambuf), i);
 		request->next_free = cache->free_requests;
 		cache->free_requests = request;
 	}
@@ -452,6 +371,10 @@ static gboolean open_recovered(struct wb_cache *cache, struct wb_recovery *recov
 		.tail_sequence = recovery->tail_sequence,
 	};
 
+	if (cache->is_taken_over) {
+		start.epoch = recovery->superblock.epoch;
+		start.epoch_start = recovery->superblock.epoch_start;
+	}
 	memcpy(start.uuid, recovery->superblock.uuid, sizeof start.uuid);
 	memcpy(cache->uuid, recovery->superblock.uuid, sizeof cache->uuid);
 	memcpy(cache->found_lifetime, recovery->superblock.counters,
@@ -476,8 +399,11 @@ static gboolean open_recovered(struct wb_cache *cache, struct wb_recovery *recov
 		wb_cache_make_read_only(cache, &start);
 		return TRUE;
 	}
-	make_recorder(cache, recovery, &start);
-	return make_engines(cache, &start, error) && begin_epoch(cache, recovery, error);
+	wb_cache_make_recorder(cache, recovery, &start);
+	return make_engines(cache, &start, error) &&
+	       (cache->is_taken_over ? wb_cache_go_on(cache) :
+				       wb_cache_begin_epoch(cache, recovery, error) &&
+				       wb_cache_begin_memory(cache, &start));
 }
 
 static void note_opening(struct wb_cache *cache)
@@ -516,12 +442,19 @@ struct wb_cache *wb_cache_new(const struct wb_cache_config *config)
 }
 
 /* Takes the recovery. NULL and an error, or the checkpoint is odd. */
-static struct wb_cache *open_from(const struct wb_cache_config *config,
-				  struct wb_recovery *recovery, bool *is_odd, GError **error)
+struct wb_cache *wb_cache_open_from(const struct wb_cache_config *config,
+				    const struct wb_takeover *takeover,
+				    struct wb_recovery *recovery, bool *is_odd, GError **error)
 {
 	struct wb_cache *cache = wb_cache_new(config);
-	gboolean ok = open_recovered(cache, recovery, is_odd, error);
+	gboolean ok;
 
+	if (takeover) {
+		cache->is_taken_over = true;
+		cache->left_records = takeover->record_count;
+		cache->left_wrong_blocks = takeover->wrong_blocks;
+	}
+	ok = open_recovered(cache, recovery, is_odd, error);
 	wb_recovery_free(recovery);
 	if (!ok) {
 		wb_cache_free(cache);
@@ -534,19 +467,25 @@ static struct wb_cache *open_from(const struct wb_cache_config *config,
 	return cache;
 }
 
-struct wb_cache *wb_cache_open(const struct wb_cache_config *config, GError **error)
+struct wb_cache *wb_cache_open_alone(const struct wb_cache_config *config, GError **error)
 {
 	struct wb_recovery *recovery = wb_recovery_from_checkpoint(config->cache_store);
 	struct wb_cache *cache = NULL;
 	bool is_odd = recovery == NULL;
 
 	if (recovery)
-		cache = open_from(config, recovery, &is_odd, error);
+		cache = wb_cache_open_from(config, NULL, recovery, &is_odd, error);
 	/* Nothing was changed yet, and the log is complete without it. */
 	if (is_odd) {
 		recovery = wb_recovery_scan(config->cache_store, NULL, error);
 		if (recovery)
-			cache = open_from(config, recovery, &is_odd, error);
+			cache = wb_cache_open_from(config, NULL, recovery, &is_odd, error);
 	}
 	return cache;
+}
+
+struct wb_cache *wb_cache_open(const struct wb_cache_config *config, GError **error)
+{
+	return config->access == WB_CACHE_READ_WRITE ? wb_cache_open_memory(config, error) :
+						       wb_cache_open_alone(config, error);
 }

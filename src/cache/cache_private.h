@@ -37,6 +37,8 @@ struct wb_cache {
 	uint64_t opened_epoch;		/* relocations go beyond it */
 	uint64_t recovered_records, recovered_dirty_blocks;
 	bool is_from_checkpoint;
+	bool is_taken_over;		/* from a process that died, with its memory: */
+	uint64_t left_records, left_wrong_blocks;
 	uint64_t found_lifetime[WB_LIFETIME_COUNT];	/* of the superblocks */
 	uint64_t opened_ns;
 	struct wb_data_path path;
@@ -182,6 +184,22 @@ int wb_cache_refuse_verb(struct wb_cache *cache, const char *what);
 struct wb_recovery;
 bool wb_cache_replay(struct wb_cache *cache, const struct wb_recovery *recovery);
 void wb_cache_fill_checkpoint_deps(struct wb_cache *cache, struct wb_checkpoint_deps *deps);
+/* cache_open.c: without memory that was left; and with a recovery, which it takes (NULL
+ * and an error, or the checkpoint is odd). `takeover`: NULL, or where it comes from. */
+struct wb_takeover;
+struct wb_cache *wb_cache_open_alone(const struct wb_cache_config *config, GError **error);
+struct wb_cache *wb_cache_open_from(const struct wb_cache_config *config,
+				    const struct wb_takeover *takeover,
+				    struct wb_recovery *recovery, bool *is_odd, GError **error);
+/* cache_memory.c: with it, if there is any. */
+struct wb_cache *wb_cache_open_memory(const struct wb_cache_config *config, GError **error);
+/* cache_epoch.c */
+void wb_cache_make_recorder(struct wb_cache *cache, const struct wb_recovery *recovery,
+			    const struct wb_log_start *start);
+gboolean wb_cache_begin_epoch(struct wb_cache *cache, const struct wb_recovery *recovery,
+			      GError **error);
+gboolean wb_cache_begin_memory(struct wb_cache *cache, const struct wb_log_start *start);
+gboolean wb_cache_go_on(struct wb_cache *cache);
 /* Empty, for wb_cache_free() at any point of opening. */
 struct wb_cache *wb_cache_new(const struct wb_cache_config *config);
 /* As many as the config says, each with aligned memory of its own. */

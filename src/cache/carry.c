@@ -16,9 +16,9 @@ static bool append_extent(const struct wb_carry *carry, uint64_t first, uint64_t
 
 	if (!wb_extent_table_reserve(carry->extents))
 		return false;
-	if (!wb_log_append_extent(carry->log, WB_LOG_CARRY,
-				  kind == WB_EXTENT_BAD ? WB_ENTRY_BAD : WB_ENTRY_DISCARD, first,
-				  (uint32_t)count, &record)) {
+	if (!wb_log_append_extent(carry->log, WB_LOG_CARRY, &(struct wb_log_extent){
+			.type = kind == WB_EXTENT_BAD ? WB_ENTRY_BAD : WB_ENTRY_DISCARD,
+			.first = first, .count = (uint32_t)count }, &record)) {
 		wb_extent_table_unreserve(carry->extents);
 		return false;
 	}

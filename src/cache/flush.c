@@ -169,7 +169,7 @@ static void set_durable_and_unlock(struct wb_flush *flush, uint64_t durable)
 
 	for (uint64_t s = wb_log_durable(log) + 1; s <= durable; s++)
 		atomic_store(&wb_log_record(log, s)->state, WB_RECORD_FREE);
-	wb_log_set_durable(log, durable);
+	wb_log_set_durable(log, durable, newest->crc);
 	flush->durable_segment = newest->segment_id;
 	flush->durable_crc = newest->crc;
 	wb_tail_is_durable(flush->deps.tail, tail);

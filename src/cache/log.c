@@ -14,6 +14,7 @@ struct wb_log {
 	struct wb_geometry geometry;
 	struct wb_segment_table *segments;
 	struct wb_rambuf *rambuf;
+	struct wb_region *region;	/* of the RAM buffers; NULL without any */
 	struct wb_log_start start;	/* but the epoch: under lock */
 	void (*sealed)(void *arg);
 	void *sealed_arg;
@@ -48,6 +49,7 @@ struct wb_log *wb_log_new(const struct wb_geometry *geometry,
 	log->geometry = *geometry;
 	log->segments = segments;
 	log->rambuf = rambuf;
+	log->region = rambuf ? wb_rambuf_region(rambuf) : NULL;
 	log->start = *start;
 	wb_lock_init(&log->lock, WB_RANK_LOG);
 	/* A new session never adds to a segment of the one before: the first
@@ -126,6 +128,8 @@ static bool open_segment_locked(struct wb_log *log, enum wb_log_use use)
 	log->head_reserve = reserve_of(use);
 	log->head_ram_index = ram_index;
 	log->next_block = 0;
+	wb_region_set_run(log->region, ram_index, &(struct wb_region_run){
+			log->head_id, log->next_sequence, log->next_sequence - 1 });
 	segment = wb_segment_of_id(log->segments, log->head_id);
 	g_assert(segment->dirty_count == 0 && segment->ram_index == WB_NO_RAM_BUFFER);
 	segment->first_sequence = log->next_sequence;
@@ -161,6 +165,8 @@ static bool open_record_locked(struct wb_log *log, enum wb_log_use use)
 	wb_record_begin(record->header, log->start.uuid, log->start.epoch,
 			log->start.epoch_start, record->sequence, log->head_id,
 			(uint16_t)log->next_block);
+	/* From here on a death leaves a record, with no entries. */
+	wb_region_set_last(log->region, record->ram_index, record->sequence);
 	atomic_store(&record->state, WB_RECORD_OPEN);
 	wb_segment_of_id(log->segments, log->head_id)->last_sequence = record->sequence;
 	log->next_block++;
@@ -276,24 +282,27 @@ void wb_log_reservation_done(struct wb_log *log, const struct wb_reservation *re
 	end_copy(log, reservation->record);
 }
 
-bool wb_log_append_extent(struct wb_log *log, enum wb_log_use use, uint8_t type,
-			  uint64_t first, uint32_t count, struct wb_record **record)
+bool wb_log_append_extent(struct wb_log *log, enum wb_log_use use,
+			  const struct wb_log_extent *extent, struct wb_record **record)
 {
-	struct wb_entry entry = { .address = first, .mask = WB_MASK_FULL, .type = type,
-				  .crc_or_length = count };
+	struct wb_entry entry = { .address = extent->first, .mask = WB_MASK_FULL,
+				  .type = extent->type, .crc_or_length = extent->count };
 	bool ok = false, did_seal = false;
 
 	wb_lock_acquire(&log->lock);
 	if (!log->is_held && may_use_head_locked(log, use) &&
 	    (log->open || open_record_locked(log, use))) {
 		*record = log->open;
+		if (extent->executed)
+			wb_executed_intend(extent->executed, log->open->sequence,
+					   log->open->entry_count, 1, extent->end_bytes);
 		/* Whole before it counts: as VOID it would claim a block. */
 		wb_record_set_entry(log->open->header, log->open->entry_count, &entry);
 		log->open->entry_count++;
 		wb_record_set_counts(log->open->header, log->open->entry_count,
 				     log->open->block_count);
 		/* A bypass needs none: what it supersedes is clean and older. */
-		if (type != WB_ENTRY_BYPASS && !WB_MUTANT(extents_uncounted))
+		if (extent->type != WB_ENTRY_BYPASS && !WB_MUTANT(extents_uncounted))
 			wb_segment_add_dirty(log->segments,
 				     wb_segment_of_id(log->segments, log->open->segment_id), 1);
 		atomic_fetch_add(&log->open->copies, 1);
@@ -408,9 +417,11 @@ uint64_t wb_log_durable(struct wb_log *log)
 	return atomic_load(&log->durable);
 }
 
-void wb_log_set_durable(struct wb_log *log, uint64_t sequence)
+void wb_log_set_durable(struct wb_log *log, uint64_t sequence, uint32_t crc)
 {
 	g_assert(sequence >= atomic_load(&log->durable));
+	/* Before anybody can hear of it, or use the buffers again. */
+	wb_region_set_durable(log->region, sequence, crc);
 	atomic_store(&log->durable, sequence);
 }
 

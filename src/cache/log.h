@@ -23,6 +23,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "cache/executed.h"
 #include "cache/rambuf.h"
 #include "cache/segment_table.h"
 #include "format/record_codec.h"
@@ -92,11 +93,20 @@ uint32_t wb_log_reserved_slot(struct wb_log *log, const struct wb_reservation *r
 /* Everything of the reservation is copied and published; its entries are set. */
 void wb_log_reservation_done(struct wb_log *log, const struct wb_reservation *reservation);
 
+struct wb_log_extent {
+	uint8_t type;
+	uint64_t first;
+	uint32_t count;
+	/* The request that is executed up to `end_bytes` with it, or NULL. */
+	struct wb_executed *executed;
+	uint64_t end_bytes;
+};
+
 /* An entry without data. Unless it is BYPASS it is counted as dirty in its segment
  * at once (the extent table takes that count over). The record is held open for publishing
  * as if it were copied: end with wb_log_extent_done(). FALSE: park. */
-bool wb_log_append_extent(struct wb_log *log, enum wb_log_use use, uint8_t type,
-			  uint64_t first, uint32_t count, struct wb_record **record);
+bool wb_log_append_extent(struct wb_log *log, enum wb_log_use use,
+			  const struct wb_log_extent *extent, struct wb_record **record);
 void wb_log_extent_done(struct wb_log *log, struct wb_record *record);
 
 /* Seals the open record if there is one with sequence <= `up_to`. */
@@ -154,8 +164,9 @@ uint64_t wb_log_limit(struct wb_log *log);
 /* Segments that could be opened now, the reserve included; no bad places. */
 uint64_t wb_log_ready_count(struct wb_log *log);
 
-/* The durable prefix of the log; set by the flush engine only. */
+/* The durable prefix of the log; set by the flush engine only, with the CRC of the
+ * header of its last record. */
 uint64_t wb_log_durable(struct wb_log *log);
-void wb_log_set_durable(struct wb_log *log, uint64_t sequence);
+void wb_log_set_durable(struct wb_log *log, uint64_t sequence, uint32_t crc);
 
 #endif

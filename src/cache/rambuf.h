@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * RAM buffers: images of segments that are being filled or are not durable
- * yet, in one shared mapping (memfd) addressed by index and offset: no
- * pointers and no locks in it, so that another process can map it and go on.
+ * yet, in memory laid out by region.h, so that another process can go on with
+ * it. Which of them are free is known to this process alone: the next one finds
+ * out what counts, and has all of them to itself once that is on the SSD.
  *
  * A buffer is not cleared when it is taken: every data block is written as a
  * whole (zeros where its mask has no sector) and a header is cleared when its
@@ -16,13 +17,20 @@
 #include <glib.h>
 #include <stdint.h>
 
+#include "cache/region.h"
 #include "cache/segment_table.h"
 #include "format/ondisk.h"
 
 struct wb_rambuf;
 
-/* `count` buffers of `segment_bytes` and the spare one, populated. */
-struct wb_rambuf *wb_rambuf_new(uint32_t count, uint32_t segment_bytes, GError **error);
+#define WB_RAMBUF_SPARE_COUNT 1u
+
+/* In the memory that is given, laid out anew, or in some of its own. The shape's
+ * buffers are with the spare one. */
+struct wb_rambuf *wb_rambuf_new(const struct wb_cache_memory *memory,
+				const struct wb_region_shape *shape, GError **error);
+/* In memory as it was left: all that counts in it is on the SSD by now. */
+struct wb_rambuf *wb_rambuf_adopt(const struct wb_cache_memory *memory);
 void wb_rambuf_free(struct wb_rambuf *rambuf);
 
 /* An index, or WB_NO_RAM_BUFFER. Any thread. */
@@ -34,6 +42,7 @@ void wb_rambuf_give_back(struct wb_rambuf *rambuf, uint32_t index);
 uint32_t wb_rambuf_free_count(struct wb_rambuf *rambuf);
 uint32_t wb_rambuf_count(struct wb_rambuf *rambuf);
 
+struct wb_region *wb_rambuf_region(struct wb_rambuf *rambuf);
 /* The block `block` of buffer `index`. */
 void *wb_rambuf_block(struct wb_rambuf *rambuf, uint32_t index, uint32_t block);
 

@@ -21,6 +21,7 @@ struct wb_recorder {
 	struct wb_stats *stats;
 	struct wb_message *message;
 	struct wb_flush *flush;		/* set once, before the first start */
+	struct wb_region *region;	/* likewise */
 
 	uint64_t lifetime[WB_LIFETIME_COUNT];	/* before this mount, but its number */
 
@@ -96,6 +97,11 @@ static void encode_next(struct wb_recorder *recorder)
 	wb_superblock_encode(&recorder->superblock, recorder->disk);
 }
 
+void wb_recorder_set_region(struct wb_recorder *recorder, struct wb_region *region)
+{
+	recorder->region = region;
+}
+
 void wb_recorder_set_flush(struct wb_recorder *recorder, struct wb_flush *flush)
 {
 	recorder->flush = flush;
@@ -122,6 +128,9 @@ static void finish(struct wb_recorder *recorder, int error)
 			       g_strerror(-error));
 	}
 	atomic_fetch_add(&recorder->completions, 1);
+	/* Before anybody acts on it. */
+	if (!error && recorder->region)
+		wb_region_set_generation(recorder->region, recorder->superblock.generation);
 	if (callbacks.done)
 		callbacks.done(callbacks.arg, error);
 	atomic_store(&recorder->is_busy, false);

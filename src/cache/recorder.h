@@ -11,6 +11,7 @@
 
 #include "cache/flush.h"
 #include "cache/message.h"
+#include "cache/region.h"
 #include "cache/stats.h"
 #include "format/superblock_codec.h"
 #include "io/store.h"
@@ -26,6 +27,9 @@ struct wb_recorder *wb_recorder_new(struct wb_store *store, struct wb_stats *sta
 void wb_recorder_free(struct wb_recorder *recorder);
 /* Before the first wb_recorder_start(): who flushes the device. */
 void wb_recorder_set_flush(struct wb_recorder *recorder, struct wb_flush *flush);
+
+/* Where it is kept, over a death, what is durable. */
+void wb_recorder_set_region(struct wb_recorder *recorder, struct wb_region *region);
 
 /* What to write next time; the generation is the recorder's. Only while
  * !wb_recorder_is_busy(), by the one thread that starts updates. */

@@ -138,6 +138,14 @@ static uint32_t find_cut_crc(const struct wb_recovery_scan *scan)
 	return r->superblock.cut_sequence == r->cut_sequence ? r->superblock.cut_crc : 0;
 }
 
+uint64_t wb_recovery_durable(struct wb_recovery_scan *scan)
+{
+	uint64_t claimed = wb_recovery_epochs_durable(&scan->epochs);
+	uint64_t known = scan->options->ends_at ? *scan->options->ends_at : 0;
+
+	return MAX(claimed, known);
+}
+
 static void conclude(struct wb_recovery_scan *scan)
 {
 	struct wb_recovery *r = scan->result;
@@ -152,7 +160,7 @@ static void conclude(struct wb_recovery_scan *scan)
 	r->tail_sequence = scan->tail_sequence;
 	r->record_count = scan->is_live ? r->records->len - scan->first_live : 0;
 	r->cut_sequence = r->tail_sequence - 1 + r->record_count;
-	r->durable = MIN(wb_recovery_epochs_durable(&scan->epochs), r->cut_sequence);
+	r->durable = MIN(wb_recovery_durable(scan), r->cut_sequence);
 	r->cut_crc = find_cut_crc(scan);
 	r->last_segment = find_last_segment(scan);
 	r->oldest_warm_segment = r->tail_segment;

@@ -100,6 +100,9 @@ struct wb_recovery_options {
 	/* Instead of those on the disk, which are both lost; see repair.h. NULL: as
 	 * ever. */
 	const struct wb_superblock *superblock;
+	/* The log is known to be durable up to this record, and somebody else has what
+	 * comes after it: what the disk shows of that is not looked at. NULL: as ever. */
+	const uint64_t *ends_at;
 };
 
 /*

@@ -209,9 +209,18 @@ static gboolean refuse_unreadable(struct wb_recovery_scan *scan, const struct vi
 	return wb_recovery_refuse(scan, WB_CACHE_ERROR_IO, text, error);
 }
 
+/* The end that is known, and nothing missing before it. */
+static bool is_known_end(const struct wb_recovery_scan *scan)
+{
+	const uint64_t *end = scan->options->ends_at;
+
+	return end && (scan->is_live ? scan->last_sequence == *end :
+				       scan->tail_sequence == *end + 1);
+}
+
 gboolean wb_recovery_judge_end(struct wb_recovery_scan *scan, GError **error)
 {
-	uint64_t durable = wb_recovery_epochs_durable(&scan->epochs);
+	uint64_t durable = wb_recovery_durable(scan);
 	struct view view = { .segment_id = scan->tail_segment,
 			     .missing = scan->tail_sequence };
 
@@ -222,6 +231,8 @@ gboolean wb_recovery_judge_end(struct wb_recovery_scan *scan, GError **error)
 		view.missing = scan->last_sequence + 1;
 	}
 	wb_recovery_forget_lost(scan);
+	if (is_known_end(scan))
+		return TRUE;
 	look_beyond(scan, &view);
 	wb_recovery_sort_lost(scan);
 	durable = MAX(durable, view.claim);

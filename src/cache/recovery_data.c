@@ -138,7 +138,7 @@ static void read_ahead(struct wb_recovery_scan *scan, guint i, guint *end)
 gboolean wb_recovery_check_data(struct wb_recovery_scan *scan, GError **error)
 {
 	GArray *records = scan->result->records;
-	uint64_t durable = MAX(wb_recovery_epochs_durable(&scan->epochs), scan->durable_beyond);
+	uint64_t durable = MAX(wb_recovery_durable(scan), scan->durable_beyond);
 	guint ahead = 0;
 
 	for (guint i = 0; i < records->len; i++) {

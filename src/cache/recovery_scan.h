@@ -90,6 +90,8 @@ gboolean wb_recovery_read_superblocks(struct wb_recovery_scan *scan, GError **er
 /* recovery.c: TRUE when the scan has to stop; `done` and `total` are segments. */
 bool wb_recovery_is_stopped(struct wb_recovery_scan *scan, enum wb_recovery_stage stage,
 			    uint64_t done, uint64_t total);
+/* The highest claim that is known. */
+uint64_t wb_recovery_durable(struct wb_recovery_scan *scan);
 gboolean wb_recovery_refuse_stopped(struct wb_recovery_scan *scan, GError **error);
 
 /* recovery_headers.c */

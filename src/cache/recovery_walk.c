@@ -128,6 +128,8 @@ static enum step step_live(struct wb_recovery_scan *scan, const struct wb_record
 static enum step step(struct wb_recovery_scan *scan, const struct wb_record_disk *disk,
 		      const struct wb_record_fields *f, bool is_known)
 {
+	if (scan->options->ends_at && f->sequence > *scan->options->ends_at)
+		return STEP_LEAVE_SEGMENT;
 	if (scan->is_live)
 		return step_live(scan, disk, f, is_known);
 	if (f->sequence < scan->tail_sequence)

@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "cache/limits.h"
-#include "format/endian.h"
 
 enum stage { STAGE_IDLE, STAGE_HOLD, STAGE_PROBE, STAGE_COMMIT, STAGE_COMMITTING, STAGE_MOVE,
 	     STAGE_DRAIN };
@@ -29,6 +28,7 @@ struct wb_relocate {
 	uint64_t source_id, target_id;	/* of the segment that moves */
 	uint64_t next_end;		/* last record that has not moved */
 	uint32_t spare;			/* RAM buffer */
+	uint32_t source_ram_index;
 	struct wb_log_move head;
 
 	/* of the superblocks under way: set by done(), read when it is idle */
@@ -296,10 +296,8 @@ static void move_record(struct wb_relocate *relocate, struct wb_record *record,
 	record->ram_index = ram_index;
 	record->header = wb_rambuf_block(relocate->deps.rambuf, ram_index,
 					 record->block_offset);
-	record->header->segment_id = wb_put_le64(record->segment_id);
-	record->header->block_offset = wb_put_le16((uint16_t)record->block_offset);
-	record->header->epoch = wb_put_le64(relocate->head.epoch);
-	record->header->epoch_start = wb_put_le64(relocate->head.epoch_start);
+	wb_record_move(record->header, relocate->head.epoch, relocate->head.epoch_start,
+		       record->segment_id, (uint16_t)record->block_offset);
 }
 
 static void copy_to_spare(struct wb_relocate *relocate, const struct wb_record *first,
@@ -313,6 +311,21 @@ static void copy_to_spare(struct wb_relocate *relocate, const struct wb_record *
 	       (size_t)(end - first->block_offset) * WB_BLOCK_BYTES);
 }
 
+/* While the superblocks are of a later epoch than the memory, a death has all of it
+ * moved anew: only each record has to be found in some buffer, at any moment. */
+static void note_move(struct wb_relocate *relocate, bool is_bad_one, uint32_t ram_index,
+		      const struct wb_region_run *run)
+{
+	struct wb_region *region = wb_rambuf_region(relocate->deps.rambuf);
+
+	if (!is_bad_one) {
+		wb_region_set_segment(region, ram_index, run->segment_id);
+		return;
+	}
+	wb_region_set_run(region, ram_index, run);
+	wb_region_set_last(region, relocate->source_ram_index, relocate->cut.sequence);
+}
+
 static void finish(struct wb_relocate *relocate)
 {
 	WB_STAT_ADD(relocate->deps.stats, WB_STAT_RELOCATIONS, 1);
@@ -322,6 +335,9 @@ static void finish(struct wb_relocate *relocate)
 		       relocate->deps.store->label, relocate->place,
 		       wb_geometry_segment_offset(relocate->deps.geometry, relocate->place));
 	wb_log_move_head(relocate->deps.log, &relocate->head);
+	/* Now that each record has its place in it. */
+	wb_region_set_epoch(wb_rambuf_region(relocate->deps.rambuf), relocate->head.epoch,
+			    relocate->head.epoch_start);
 	wb_flush_relocated(relocate->deps.flush, relocate->source_id);
 	resume(relocate);
 	wb_flush_run(relocate->deps.flush);
@@ -355,6 +371,7 @@ static bool move_step(struct wb_relocate *relocate)
 	shift = begin->block_offset;
 	ram_index = is_bad_one ? relocate->spare : begin->ram_index;
 	g_assert(is_bad_one || shift == 0);
+	relocate->source_ram_index = begin->ram_index;
 	if (is_bad_one)
 		copy_to_spare(relocate, begin, wb_log_record(log, last));
 	open_target(relocate, ram_index, first, last);
@@ -362,6 +379,8 @@ static bool move_step(struct wb_relocate *relocate)
 	superseded_by = source->superseded_by;
 	for (uint64_t s = first; s <= last; s++)
 		move_record(relocate, wb_log_record(log, s), ram_index, shift);
+	note_move(relocate, is_bad_one, ram_index, &(struct wb_region_run){
+			relocate->target_id, first, last });
 	/* It is as old as it was. */
 	wb_segment_of_id(relocate->deps.segments, relocate->target_id)->dirty_since_ns =
 		source->dirty_since_ns;

@@ -342,14 +342,36 @@ static bool range_is_valid(const struct wb_request *request)
 	return pub->op == WB_ZERO || pub->length_bytes <= WB_REQUEST_BYTES_MAX;
 }
 
-static enum wb_submit_result start(struct wb_request *request, int *error)
+/* Takes its place in the memory that outlives us; returns up to where a former
+ * process has executed it. What that did is durable, but it may not be on the
+ * backing: a request with FUA has to wait for all of it. */
+static uint64_t take_up(struct wb_request *request)
+{
+	const struct wb_request_public *pub = &request->pub;
+	uint64_t unique = pub->op == WB_WRITE || pub->op == WB_ZERO ? pub->unique : 0;
+	uint64_t at = pub->offset_bytes;
+	bool is_resent = unique && pub->flags & WB_REQUEST_RESENT;
+	struct wb_region *region;
+
+	if (!request->executed)
+		return at;
+	region = wb_rambuf_region(request->path->rambuf);
+	if (is_resent)
+		at = MAX(at, wb_region_find_left(region, unique));
+	wb_executed_begin(request->executed, unique, at);
+	if (is_resent)
+		wb_region_forget_left(region, unique);
+	return MIN(at, pub->offset_bytes + pub->length_bytes);
+}
+
+static enum wb_submit_result start(struct wb_request *request, uint64_t cursor_bytes, int *error)
 {
 	request->started_ns = wb_clock_now_ns(request->path->clock);
 	request->was_parked = false;
 	request->is_through_pressure = false;
 	request->room_refusals = atomic_load(&request->path->room_refusals);
 	request->is_through_gate = false;
-	request->has_bypassed = false;
+	request->has_bypassed = cursor_bytes > request->pub.offset_bytes;
 	request->mode = (enum wb_cache_mode)atomic_load_explicit(&request->path->cache_mode,
 								 memory_order_relaxed);
 	request->goes_around = goes_around(request);
@@ -359,6 +381,7 @@ static enum wb_submit_result start(struct wb_request *request, int *error)
 	request->task.run = run_task;
 	request->parked.task = &request->task;
 	begin(request);
+	request->cursor_bytes = MAX(request->cursor_bytes, cursor_bytes);
 	if (run(request) == WB_PROGRESS_WAITS)
 		return WB_SUBMIT_PENDING;
 	note_end(request);
@@ -378,7 +401,7 @@ enum wb_submit_result wb_request_start(struct wb_request *request, int *error)
 		wb_sync_guess_synced(&request->path->sync_guess);
 		note_sync(request->path);
 	}
-	return start(request, error);
+	return start(request, take_up(request), error);
 }
 
 void wb_request_sync(struct wb_request *request,
@@ -388,6 +411,6 @@ void wb_request_sync(struct wb_request *request,
 
 	request->is_own = true;
 	request->pub = (struct wb_request_public){ .op = WB_SYNC, .done = done, .user = user };
-	if (start(request, &error) == WB_SUBMIT_FINISHED)
+	if (start(request, 0, &error) == WB_SUBMIT_FINISHED)
 		done(request, error);
 }

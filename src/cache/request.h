@@ -19,6 +19,7 @@
 #include "cache/busy_meter.h"
 #include "cache/cache.h"
 #include "cache/exclusion.h"
+#include "cache/executed.h"
 #include "cache/extent_table.h"
 #include "cache/flush.h"
 #include "cache/image.h"
@@ -210,6 +211,8 @@ struct wb_request {
 	struct wb_sync_waiter waiter;
 	struct wb_through_waiter through;
 	struct wb_backing_waiter backing_waiter;
+	struct wb_executed *executed;	/* its place in the memory that outlives us; NULL
+					 * where nothing is changed through a log */
 	char *bounce;			/* WB_BOUNCE_COUNT aligned blocks, or
 					 * WB_BARE_BOUNCE_BYTES */
 	/* a write's piece, also used by the edges of a zero request */

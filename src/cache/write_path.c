@@ -19,6 +19,7 @@
 #include <string.h>
 
 #include "base/checksum.h"
+#include "base/death.h"
 #include "base/mutant.h"
 
 #define SECTOR WB_SECTOR_BYTES
@@ -457,7 +458,9 @@ static void copy_blocks(struct wb_request *request, const char *data,
 			.mask = mask_of(request, address),
 		};
 
+		WB_DEATH_POINT();
 		copy_block(request, data, target, address, end);
+		WB_DEATH_POINT();
 		entry.crc_or_length = wb_crc32c(target, BLOCK);
 		wb_block_map_set_crc(path->map, wb_log_reserved_slot(path->log, reservation, i),
 				     entry.crc_or_length);
@@ -475,7 +478,8 @@ static void count_block(struct wb_block_counts *counts, struct wb_request *reque
 	counts->count[wb_request_hit_bits(replaced) | full]++;
 }
 
-static void publish(struct wb_request *request, const struct wb_reservation *reservation)
+static void publish(struct wb_request *request, const struct wb_reservation *reservation,
+		    uint64_t end)
 {
 	struct wb_write_work *work = &request->write;
 	struct wb_data_path *path = request->path;
@@ -494,6 +498,7 @@ static void publish(struct wb_request *request, const struct wb_reservation *res
 	}
 	wb_extent_table_carve(path->extents, work->first, reservation->count, WB_EXTENT_BAD);
 	stripe->change_count++;
+	wb_executed_done(request->executed, end);
 	wb_exclusion_leave_locked(path->exclusion, &work->busy);
 	wb_lock_release(&stripe->lock);
 	if (request->pub.op == WB_WRITE)	/* not the edges of a discard */
@@ -548,8 +553,10 @@ static bool reserve_and_publish(struct wb_request *request, uint64_t end_bytes,
 	end = MIN(end, (work->first + reservation.count) * BLOCK);
 	if (WB_MUTANT(published_changed_in_place))
 		change_in_place(request, data, &reservation, end);
+	wb_executed_intend(request->executed, reservation.record->sequence,
+			   reservation.first_entry, reservation.count, end);
 	copy_blocks(request, data, &reservation, end);
-	publish(request, &reservation);
+	publish(request, &reservation, end);
 	/* Before the end of the copy: afterwards the record may be gone. */
 	request->sync_target = MAX(request->sync_target, reservation.record->sequence);
 	wb_log_reservation_done(path->log, &reservation);

@@ -68,9 +68,11 @@ static bool publish_extent(struct wb_request *request, uint32_t count)
 	uint64_t first = request->zero.busy.first;
 	struct wb_record *record;
 	struct wb_extent extent = { .first = first, .count = count, .kind = WB_EXTENT_ZERO };
+	uint64_t end_bytes = MIN((first + count) * BLOCK, request->zero.end_bytes);
 
-	if (!wb_log_append_extent(path->log, WB_LOG_EXTENT, WB_ENTRY_DISCARD, first, count,
-				  &record)) {
+	if (!wb_log_append_extent(path->log, WB_LOG_EXTENT, &(struct wb_log_extent){
+			.type = WB_ENTRY_DISCARD, .first = first, .count = count,
+			.executed = request->executed, .end_bytes = end_bytes }, &record)) {
 		wb_extent_table_unreserve(path->extents);
 		return false;
 	}
@@ -80,6 +82,7 @@ static bool publish_extent(struct wb_request *request, uint32_t count)
 	wb_block_map_remove_range(path->map, first, count);
 	wb_block_map_touch_range(path->map, first, count);
 	request->sync_target = MAX(request->sync_target, record->sequence);
+	wb_executed_done(request->executed, end_bytes);
 	wb_log_extent_done(path->log, record);
 	return true;
 }

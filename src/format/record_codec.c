@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
+#include "base/death.h"
 #include "format/block.h"
 #include "format/endian.h"
 
@@ -25,6 +26,7 @@ void wb_record_begin(struct wb_record_disk *disk, const uint8_t uuid[16],
 		     uint64_t segment_id, uint16_t block_offset)
 {
 	memset(disk, 0, sizeof *disk);
+	WB_DEATH_POINT();
 	memcpy(disk->uuid, uuid, sizeof disk->uuid);
 	disk->sequence = wb_put_le64(sequence);
 	disk->segment_id = wb_put_le64(segment_id);
@@ -34,6 +36,7 @@ void wb_record_begin(struct wb_record_disk *disk, const uint8_t uuid[16],
 	disk->entry_bytes = wb_put_le16(sizeof(struct wb_entry_disk));
 	/* Last: whoever finds the magic in a mapped buffer finds the rest. */
 	keep_order();
+	WB_DEATH_POINT();
 	memcpy(disk->magic, WB_RECORD_MAGIC, sizeof disk->magic);
 }
 
@@ -55,8 +58,10 @@ void wb_record_set_entry(struct wb_record_disk *disk, unsigned i,
 		keep_order();
 	}
 	e->address = wb_put_le48(entry->address);
+	WB_DEATH_POINT();
 	e->mask = entry->mask;
 	e->crc_or_length = wb_put_le32(entry->crc_or_length);
+	WB_DEATH_POINT();
 	set_type(e, entry->type);
 }
 
@@ -77,13 +82,25 @@ void wb_record_get_entry(const struct wb_record_disk *disk, unsigned i,
 	*entry = entry_of(&disk->entries[i]);
 }
 
+/* By one instruction: with half of it a death would leave another number. */
+static void store_le16(wb_le16 *to, uint16_t value)
+{
+	wb_le16 as_bytes = wb_put_le16(value);
+	uint16_t word;
+
+	memcpy(&word, &as_bytes, sizeof word);
+	__atomic_store_n((uint16_t *)(void *)to, word, __ATOMIC_RELEASE);
+}
+
 void wb_record_set_counts(struct wb_record_disk *disk, unsigned entry_count,
 			  unsigned block_count)
 {
 	g_assert(entry_count <= WB_RECORD_ENTRIES_MAX && block_count <= WB_RECORD_BLOCKS_MAX);
 	keep_order();	/* the entries before their count */
-	disk->block_count = wb_put_le16((uint16_t)block_count);
-	disk->entry_count = wb_put_le16((uint16_t)entry_count);
+	WB_DEATH_POINT();
+	store_le16(&disk->block_count, (uint16_t)block_count);
+	WB_DEATH_POINT();
+	store_le16(&disk->entry_count, (uint16_t)entry_count);
 }
 
 uint32_t wb_record_seal(struct wb_record_disk *disk, uint32_t prev, uint64_t durable,
@@ -95,9 +112,67 @@ uint32_t wb_record_seal(struct wb_record_disk *disk, uint32_t prev, uint64_t dur
 	disk->durable = wb_put_le64(durable);
 	disk->tail_segment = wb_put_le64(tail_segment);
 	disk->tail_sequence = wb_put_le64(tail_sequence);
+	WB_DEATH_POINT();
 	crc = wb_block_compute_crc(disk);
 	disk->crc = wb_put_le32(crc);
 	return crc;
+}
+
+/* --- what a death left -------------------------------------------------------- */
+
+bool wb_record_is_begun(const struct wb_record_disk *disk, const uint8_t uuid[16],
+			uint64_t sequence, uint32_t segment_blocks)
+{
+	return memcmp(disk->magic, WB_RECORD_MAGIC, sizeof disk->magic) == 0 &&
+	       memcmp(disk->uuid, uuid, sizeof disk->uuid) == 0 &&
+	       wb_get_le64(disk->sequence) == sequence &&
+	       wb_record_entry_count(disk) <= WB_RECORD_ENTRIES_MAX &&
+	       wb_record_count_blocks(disk) <= MIN(WB_RECORD_BLOCKS_MAX, segment_blocks - 1);
+}
+
+unsigned wb_record_entry_count(const struct wb_record_disk *disk)
+{
+	return wb_get_le16(disk->entry_count);
+}
+
+unsigned wb_record_count_blocks(const struct wb_record_disk *disk)
+{
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < wb_record_entry_count(disk); i++)
+		count += wb_entry_has_block(disk->entries[i].type);
+	return count;
+}
+
+bool wb_record_is_sealed(const struct wb_record_disk *disk, uint32_t prev)
+{
+	return wb_get_le32(disk->crc) == wb_block_compute_crc(disk) &&
+	       wb_get_le32(disk->prev) == prev;
+}
+
+void wb_record_mend(struct wb_record_disk *disk)
+{
+	unsigned count = wb_record_entry_count(disk);
+
+	/* A death between the fields of an entry and its type. */
+	for (unsigned i = 0; i < count; i++) {
+		if (disk->entries[i].type == WB_ENTRY_VOID)
+			memset(&disk->entries[i], 0, sizeof disk->entries[i]);
+	}
+	/* ... or, of an extent, its count. */
+	memset(&disk->entries[count], 0,
+	       (WB_RECORD_ENTRIES_MAX - count) * sizeof disk->entries[0]);
+	wb_record_set_counts(disk, count, wb_record_count_blocks(disk));
+}
+
+void wb_record_move(struct wb_record_disk *disk, uint64_t epoch, uint64_t epoch_start,
+		    uint64_t segment_id, uint16_t block_offset)
+{
+	disk->segment_id = wb_put_le64(segment_id);
+	disk->block_offset = wb_put_le16(block_offset);
+	WB_DEATH_POINT();
+	disk->epoch = wb_put_le64(epoch);
+	disk->epoch_start = wb_put_le64(epoch_start);
 }
 
 /* --- judging --------------------------------------------------------------- */

@@ -64,6 +64,24 @@ uint32_t wb_record_seal(struct wb_record_disk *disk, uint32_t prev, uint64_t dur
 			uint64_t tail_segment, uint64_t tail_sequence);
 
 /*
+ * A header that was being filled when its owner died: what it holds is what the rules
+ * of region.h leave. Its entries count; all else is made anew.
+ */
+/* Is it the one of this record, and possible? */
+bool wb_record_is_begun(const struct wb_record_disk *disk, const uint8_t uuid[16],
+			uint64_t sequence, uint32_t segment_blocks);
+unsigned wb_record_entry_count(const struct wb_record_disk *disk);
+/* Data blocks, by its entries. */
+unsigned wb_record_count_blocks(const struct wb_record_disk *disk);
+/* It was sealed, behind the record with this CRC, and is as it was then. */
+bool wb_record_is_sealed(const struct wb_record_disk *disk, uint32_t prev);
+/* What did not come to count goes; it can be sealed then. */
+void wb_record_mend(struct wb_record_disk *disk);
+/* It belongs elsewhere. */
+void wb_record_move(struct wb_record_disk *disk, uint64_t epoch, uint64_t epoch_start,
+		    uint64_t segment_id, uint16_t block_offset);
+
+/*
  * Checks a header found at `place`, `block_offset` of the ring. `fields` is
  * filled when VALID or UNKNOWN_TYPE. A valid one has: 1..330 entries or fewer,
  * block_count = number of entries below 0x80 (0..255), header and data inside

@@ -25,7 +25,9 @@ static void start(void)
 
 	cr_assert_eq(wb_geometry_compute(&g, 2 << 20, 65536, 1 << 20), WB_GEOMETRY_OK);
 	segments = wb_segment_table_new(&g);
-	rambuf = wb_rambuf_new(4, 65536, NULL);
+	rambuf = wb_rambuf_new(&(struct wb_cache_memory){ 0 }, &(struct wb_region_shape){
+			.buffer_count = 4 + WB_RAMBUF_SPARE_COUNT, .segment_bytes = 65536,
+			.request_count = 1 }, NULL);
 	log_ = wb_log_new(&g, segments, rambuf, &at);
 	wb_log_set_sealed(log_, sealed, &sealed_count);
 	wb_log_set_limit(log_, 4);
@@ -54,7 +56,8 @@ static bool append_extent(enum wb_log_use use)
 {
 	struct wb_record *record;
 
-	if (!wb_log_append_extent(log_, use, WB_ENTRY_DISCARD, 0, 1, &record))
+	if (!wb_log_append_extent(log_, use, &(struct wb_log_extent){
+			.type = WB_ENTRY_DISCARD, .first = 0, .count = 1 }, &record))
 		return false;
 	wb_log_extent_done(log_, record);
 	return true;

@@ -29,6 +29,10 @@ void crash_totals_add(struct crash_totals *totals, const struct crash_report *re
 	sum->cuts_while_stopping += report->cuts_while_stopping;
 	sum->checkpoints += report->checkpoints;
 	sum->kills += report->kills;
+	sum->deaths += report->deaths;
+	sum->deaths_while_opening += report->deaths_while_opening;
+	sum->resent += report->resent;
+	sum->skipped += report->skipped;
 	sum->clean_stops += report->clean_stops;
 	sum->requests += report->requests;
 	sum->batches += report->batches;

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "crash_deaths.h"
 #include "crash_faults.h"
 #include "crash_growth.h"
 #include "crash_settings.h"
@@ -21,7 +22,7 @@ struct run {
 	struct wb_prng prng;		/* of the script */
 	uint64_t least_cut;		/* an opened volume never goes back */
 	uint64_t fill;			/* makes all data different */
-	unsigned deaths;
+	unsigned death_count;
 	bool has_failing_flush;		/* the cache disk, in this life */
 	bool has_failing_backing;	/* likewise, of the backing */
 	bool was_killed;		/* the last life: volatile writes still wait */
@@ -32,6 +33,7 @@ struct run {
 	struct crash_faults faults;
 	struct crash_growth growth;
 	struct crash_settings settings;
+	struct crash_deaths deaths;
 	unsigned watch;			/* enum watch; the power goes soon after it */
 	uint64_t watch_count;		/* ... has happened so often */
 };
@@ -116,6 +118,13 @@ static void on_submit(void *arg, const struct wb_store *store, const struct wb_i
 	run->watch = WATCH_NOTHING;
 }
 
+static void on_crash(void *arg)
+{
+	struct run *run = arg;
+
+	crash_deaths_note(&run->deaths, true);
+}
+
 static void choose_watch(struct run *run)
 {
 	run->watch = WATCH_NOTHING;
@@ -163,11 +172,14 @@ static void make_volume(struct run *run)
 		params.no_writeback = true;
 		run->is_bulky = one_in(run, 2);
 	}
+	params.keeps_memory = run->options->deaths;
 	crash_growth_init(&run->growth, run->options->seed, &params);
 	wb_sim_init(&run->sim, &params);
 	crash_growth_attach(&run->growth, &run->sim);
 	crash_settings_init(&run->settings, run->options, &run->sim);
+	crash_deaths_init(&run->deaths, run->options, &run->sim);
 	run->sim.crash_clock.on_submit = on_submit;
+	run->sim.crash_clock.on_crash = on_crash;
 	run->sim.crash_clock.arg = run;
 	run->faults = (struct crash_faults){ .sim = &run->sim, .prng = &run->prng };
 	run->faults.are_on = !run->options->point && one_in(run, 3);
@@ -283,9 +295,17 @@ static void look_at_backing_flushes(struct run *run)
 static void on_progress(void *arg, struct wb_sim_op *op, const struct wb_sim_progress *progress)
 {
 	struct run *run = arg;
+	struct wb_sim_progress perhaps = *progress;
 
 	look_at_backing_flushes(run);
-	wb_oracle_progress(run->oracle, op, progress);
+	if (crash_deaths_is_over(&run->deaths)) {
+		/* It may have been just before, or would have been just after. */
+		if (run->sim.step_count > run->deaths.step ||
+		    progress->kind == WB_SIM_AROUND_ENDS)
+			return;
+		perhaps.high = UINT64_MAX;
+	}
+	wb_oracle_progress(run->oracle, op, &perhaps);
 }
 
 /* The cache is lost at this moment, and the backing's power too. */
@@ -312,6 +332,8 @@ static void on_finish(void *arg, struct wb_sim_op *op)
 	struct run *run = arg;
 
 	look_at_backing_flushes(run);
+	if (crash_deaths_is_over(&run->deaths))
+		return;
 	if (!op->error) {
 		wb_oracle_acknowledged(run->oracle, op);
 		if (op->request->mode != WB_MODE_WRITEBACK) {
@@ -373,9 +395,21 @@ static void cut_power(struct run *run)
 	run->report->power_cuts++;
 	run->sim.crash_clock.has_crashed = true;
 	wb_sim_cut_power(&run->sim);
+	crash_deaths_forget(&run->deaths);
 	run->sim.crash_clock.crash_at = 0;
 	run->watch = WATCH_NOTHING;
 	set_lies(run);
+}
+
+/* After a crash: what it was. */
+static void end_crash(struct run *run)
+{
+	if (!run->deaths.is_next) {
+		cut_power(run);
+		return;
+	}
+	crash_deaths_survive(&run->deaths);
+	run->watch = WATCH_NOTHING;
 }
 
 /* What the dying process still does must do no harm to the program: its
@@ -399,6 +433,7 @@ static void die(struct run *run)
 	run->report->bypassed += stats.counter[WB_STAT_BYPASSED_BYTES];
 	run->report->streams += stats.counter[WB_STAT_BYPASSED_STREAMS];
 	run->report->segments = MAX(run->report->segments, stats.head_segment);
+	crash_deaths_collect(&run->deaths);
 	wb_sim_kill(&run->sim);
 }
 
@@ -413,10 +448,14 @@ static void set_crash_point(struct run *run)
 	if (run->was_killed && !one_in(run, 3))
 		range = 70;
 	run->was_killed = false;
+	/* Many more points lie between two submits. */
+	if (run->deaths.are_on)
+		range *= 12;
+	crash_deaths_choose(&run->deaths);
 	choose_watch(run);
-	if (run->options->point && run->deaths == 0)
+	if (run->options->point && run->death_count == 0)
 		clock->crash_at = run->options->point;
-	else if (run->options->point && run->deaths > 2)
+	else if (run->options->point && run->death_count > 2)
 		clock->crash_at = 0;
 	else if (run->options->point)
 		clock->crash_at = clock->point_count + 1 + below(run, 40);
@@ -459,10 +498,21 @@ static bool check_recovered(struct run *run)
 		}
 		at += bytes;
 	}
-	object(run, wb_oracle_check_recovered(run->oracle, data, stats.head_sequence));
+	object(run, run->deaths.is_strict ?
+		    wb_oracle_check_taken_over(run->oracle, data) :
+		    wb_oracle_check_recovered(run->oracle, data, stats.head_sequence));
+	if (run->deaths.are_on)
+		object(run, crash_deaths_check(&run->deaths, data));
 	if (run->report->objection)
 		return false;
+	/* What went around the cache is to be promised like all the rest. */
+	if (run->deaths.are_on && crash_settings_bypass(&run->settings) && wb_sim_sync(&run->sim)) {
+		if (!is_dead(run))
+			object(run, g_strdup("a sync failed on sound disks"));
+		return false;
+	}
 	wb_oracle_rebase(run->oracle, data);
+	run->deaths.is_strict = run->deaths.are_on;
 	return true;
 }
 
@@ -471,6 +521,8 @@ static bool open_volume(struct run *run)
 {
 	g_autoptr(GError) error = NULL;
 
+	run->sim.on_progress = NULL;
+	run->sim.on_finish = NULL;
 	if (crash_faults_before_open(&run->faults) && !wb_sim_open(&run->sim, &error)) {
 		g_clear_error(&error);
 		run->report->refusals++;
@@ -538,7 +590,8 @@ static void work(struct run *run)
 
 	for (unsigned i = 0; i < steps && goes_on(run); i++) {
 		harvest(run);
-		if (one_in(run, eagerness))
+		crash_deaths_step(&run->deaths);
+		if (goes_on(run) && one_in(run, eagerness))
 			submit_one(run);
 		for (uint64_t n = below(run, 6); n > 0 && goes_on(run); n--)
 			wb_sim_step(&run->sim);
@@ -567,17 +620,31 @@ static void end_life(struct run *run)
 {
 	int error;
 
-	run->deaths++;
+	run->death_count++;
+	/* A sync owes an error then, and nobody here knows of what. */
+	if (may_hold_lost_data(run))
+		run->deaths.is_next = false;
 	if (is_dead(run)) {
 		die(run);
-		cut_power(run);
+		end_crash(run);
 		return;
 	}
+	if (run->deaths.are_on && wb_prng_below(&run->deaths.prng, 2)) {
+		/* between two steps */
+		run->deaths.is_next = !may_hold_lost_data(run);
+		crash_deaths_note(&run->deaths, false);
+		run->sim.crash_clock.has_crashed = true;
+		die(run);
+		end_crash(run);
+		return;
+	}
+	run->deaths.is_next = false;
 	switch (may_hold_lost_data(run) ? 1 + below(run, 3) : below(run, 4)) {
 	case 0:		/* the process alone */
 		run->report->kills++;
 		run->was_killed = true;
 		die(run);
+		crash_deaths_forget(&run->deaths);
 		return;
 	case 1:		/* the power, in the middle of it all */
 		run->sim.crash_clock.has_crashed = true;
@@ -587,28 +654,32 @@ static void end_life(struct run *run)
 	default:
 		break;
 	}
+	if (!may_hold_lost_data(run))
+		crash_deaths_choose(&run->deaths);
 	crash_growth_answer(&run->growth);
 	finish_all(run);
 	if (run->report->objection || is_dead(run)) {
 		die(run);
 		if (is_dead(run))
-			cut_power(run);
+			end_crash(run);
 		return;
 	}
 	error = wb_sim_close(&run->sim);
 	if (is_dead(run)) {
 		run->report->cuts_while_stopping++;
-		cut_power(run);
+		end_crash(run);
 	} else if (error && may_hold_lost_data(run)) {
 		cut_power(run);
 	} else if (error && (run->has_failing_flush || run->faults.is_in_trouble)) {
 		/* That is what a stop that failed is. */
 		run->report->kills++;
 		run->was_killed = true;
+		crash_deaths_forget(&run->deaths);
 	} else if (error) {
 		object(run, g_strdup_printf("a clean stop failed with %d", error));
 	} else {
 		run->report->clean_stops++;
+		run->sim.memory.is_left = run->deaths.are_on;
 		wb_oracle_promise_all(run->oracle, run->sim.step_count);
 		if (one_in(run, 2) || may_hold_lost_data(run))
 			cut_power(run);
@@ -629,8 +700,9 @@ static void live(struct run *run)
 			wb_sim_kill(&run->sim);
 		if (run->report->objection)
 			return;
-		cut_power(run);
-		run->deaths++;
+		run->report->deaths_while_opening += run->deaths.is_next;
+		end_crash(run);
+		run->death_count++;
 		if (opens < OPENS_MAX)
 			set_crash_point(run);
 	}
@@ -657,6 +729,8 @@ static void drain_and_compare(struct run *run)
 			wb_sim_kill(&run->sim);
 		return;
 	}
+	while (crash_deaths_resend(&run->deaths))
+		finish_all(run);
 	if (wb_sim_drain(&run->sim))
 		object(run, g_strdup("a drain failed on sound disks"));
 	survives = wb_store_crashy_crash_losing_all(run->sim.backing_disk.crashy);
@@ -686,6 +760,10 @@ void crash_run(const struct crash_options *options, struct crash_report *report)
 		live(&run);
 	if (!report->objection)
 		drain_and_compare(&run);
+	report->deaths = run.deaths.count;
+	report->resent = run.deaths.resent;
+	report->skipped = run.deaths.skipped;
+	crash_deaths_clear(&run.deaths);
 	report->episodes = run.faults.episodes;
 	report->growths = run.growth.count;
 	report->settings = run.settings.count;
@@ -696,8 +774,10 @@ void crash_run(const struct crash_options *options, struct crash_report *report)
 char *crash_options_text(const struct crash_options *options)
 {
 	return g_strdup_printf("crash-sim SEED=%lu POINT=%lu OPTIONS=--steps %u --lives %u "
-			       "--cache-lies %u --backing-lies %u%s", options->seed,
+			       "--cache-lies %u --backing-lies %u%s%s%s", options->seed,
 			       options->point, options->steps, options->lives,
 			       options->cache_lies, options->backing_lies,
-			       options->fills_ring ? " --fill-ring" : "");
+			       options->fills_ring ? " --fill-ring" : "",
+			       options->deaths ? " --deaths" : "",
+			       options->ghosts_are_late ? " --late-ghosts" : "");
 }

@@ -18,6 +18,8 @@ struct crash_options {
 	uint64_t point;
 	unsigned steps;		/* of work in each life; 0: the seed decides */
 	unsigned lives;		/* 0: the seed decides */
+	bool deaths;		/* of the process alone, with memory that outlives it */
+	bool ghosts_are_late;	/* with them: nobody waits for what was in flight */
 	bool fills_ring;	/* synced writes that the tail follows at a distance */
 	unsigned cache_lies, backing_lies;	/* WB_CRASHY_... */
 };
@@ -28,6 +30,7 @@ struct crash_report {
 	uint64_t power_cuts, cuts_while_opening, cuts_while_stopping, kills, clean_stops;
 	uint64_t checkpoints;	/* that an opening took the state from */
 	uint64_t requests, segments, batches, parked, slowed, discards;
+	uint64_t deaths, deaths_while_opening, resent, skipped;
 	uint64_t episodes;	/* of failing disks */
 	uint64_t growths;	/* of the image */
 	uint64_t refusals;	/* while a disk failed */

@@ -7,6 +7,7 @@
  *   crash_sim --exhaustive A-B    short histories, the power cut at every point
  *   crash_sim --replay SEED:POINT one of them again, with --steps, --lives,
  *                                 --cache-lies, ... as printed
+ *   --deaths                      of the process alone, mostly, with its memory left
  *   --jobs N                      on N processors; 0: on all
  */
 #include <glib.h>
@@ -24,7 +25,7 @@
 static struct {
 	char *seeds, *exhaustive, *replay;
 	int steps, lives, cache_lies, backing_lies, jobs;
-	gboolean fills_ring;
+	gboolean fills_ring, deaths, late_ghosts;
 } arguments = { .jobs = 1 };
 
 static const GOptionEntry entries[] = {
@@ -40,6 +41,10 @@ static const GOptionEntry entries[] = {
 	  "1: no FLUSH, 2: no FUA", "BITS" },
 	{ "fill-ring", 0, 0, G_OPTION_ARG_NONE, &arguments.fills_ring,
 	  "the tail far behind the head", NULL },
+	{ "deaths", 0, 0, G_OPTION_ARG_NONE, &arguments.deaths,
+	  "of the process alone, mostly", NULL },
+	{ "late-ghosts", 0, 0, G_OPTION_ARG_NONE, &arguments.late_ghosts,
+	  "whose I/O nobody waits for", NULL },
 	{ "backing-lies", 0, 0, G_OPTION_ARG_INT, &arguments.backing_lies, "likewise", "BITS" },
 	{ 0 },
 };
@@ -60,6 +65,7 @@ static struct crash_options given(uint64_t seed, uint64_t point)
 	return (struct crash_options){
 		.seed = seed, .point = point, .steps = (unsigned)arguments.steps,
 		.lives = (unsigned)arguments.lives, .fills_ring = arguments.fills_ring,
+		.deaths = arguments.deaths, .ghosts_are_late = arguments.late_ghosts,
 		.cache_lies = (unsigned)arguments.cache_lies,
 		.backing_lies = (unsigned)arguments.backing_lies,
 	};
@@ -132,6 +138,25 @@ static bool is_found_out(unsigned cache_lies, unsigned backing_lies)
 	return false;
 }
 
+/* I/O of a dead process that lands when the next one is at work: whoever takes over has
+ * to wait for it, or loses data. */
+static bool are_late_ghosts_found_out(void)
+{
+	for (uint64_t seed = 1; seed <= 60; seed++) {
+		struct crash_options options = { .seed = seed, .deaths = true,
+						 .ghosts_are_late = true };
+		struct crash_report report;
+		bool is_found;
+
+		crash_run(&options, &report);
+		is_found = report.objection != NULL;
+		g_free(report.objection);
+		if (is_found)
+			return true;
+	}
+	return false;
+}
+
 static bool parse_range(const char *text, uint64_t *first, uint64_t *last)
 {
 	char *end;
@@ -154,6 +179,10 @@ static void tell_totals(void)
 	printf("# %lu KiB around the cache, %lu streams, %lu looks at the backing alone; %lu "
 	       "settings changed\n", sum->bypassed >> 10, sum->streams, sum->caches_lost,
 	       sum->settings);
+	if (sum->deaths)
+		printf("# %lu deaths of the process alone (%lu of them while opening), %lu requests "
+		       "sent again (%lu had been executed)\n", sum->deaths,
+		       sum->deaths_while_opening, sum->resent, sum->skipped);
 	printf("# %lu seeds, %lu histories, %lu power cuts (%lu of them while opening, %lu while "
 	       "stopping), %lu failures\n", totals.seeds, totals.histories, sum->power_cuts,
 	       sum->cuts_while_opening, sum->cuts_while_stopping, totals.failures);
@@ -176,6 +205,11 @@ static void run_check(void)
 {
 	tell(run_jobs(1, 400, run_seed), "random histories");
 	tell(run_jobs(1, 3, run_all_points), "short histories cut at every point");
+	arguments.deaths = true;
+	tell(run_jobs(1, 300, run_seed), "histories of processes that die");
+	tell(run_jobs(1, 1, run_all_points), "a short history with a death at every point");
+	arguments.deaths = false;
+	tell(are_late_ghosts_found_out(), "I/O that lands after the next one has begun is found out");
 	tell(is_found_out(WB_CRASHY_SWALLOWS_FLUSH, 0),
 	     "a cache disk that swallows FLUSH is found out");
 	tell(is_found_out(WB_CRASHY_IGNORES_FUA, 0), "a cache disk that ignores FUA is found out");

@@ -198,7 +198,8 @@ void wb_oracle_progress(struct wb_oracle *oracle, const struct wb_sim_op *op,
 			.data = data, .low = is_in_log ? progress->low : 0,
 			.high = is_in_log ? progress->high : UINT64_MAX,
 			.step = op->sim->step_count, .op_id = op->id,
-			.settled_step = is_in_log ? op->sim->step_count : UINT64_MAX,
+			.settled_step = is_in_log && progress->high != UINT64_MAX ?
+					op->sim->step_count : UINT64_MAX,
 			.known = known,
 		};
 		at += bytes;
@@ -404,6 +405,30 @@ char *wb_oracle_check_recovered(const struct wb_oracle *oracle, const uint8_t *i
 	return objection;
 }
 
+static bool is_any_from(const struct wb_oracle *oracle, uint64_t sector, guint first,
+			const uint8_t *found)
+{
+	for (guint i = first; i < version_count(oracle, sector); i++) {
+		if (matches(version_at(oracle, sector, i), found, 0, SECTOR))
+			return true;
+	}
+	return false;
+}
+
+char *wb_oracle_check_taken_over(const struct wb_oracle *oracle, const uint8_t *image)
+{
+	for (uint64_t s = 0; s < oracle->sector_count; s++) {
+		guint least = version_count(oracle, s) - 1;
+
+		while (least > 0 && version_at(oracle, s, least)->settled_step == UINT64_MAX)
+			least--;
+		if (!is_any_from(oracle, s, least, image + s * SECTOR))
+			return object(oracle, s, image + s * SECTOR, "P4: lost by a death: "
+				      "version", least);
+	}
+	return NULL;
+}
+
 void wb_oracle_rebase(struct wb_oracle *oracle, const uint8_t *image)
 {
 	for (uint64_t s = 0; s < oracle->sector_count; s++) {
@@ -417,16 +442,6 @@ void wb_oracle_rebase(struct wb_oracle *oracle, const uint8_t *image)
 	}
 	oracle->chunk_index = oracle->chunk_used = 0;
 	oracle->through_step = 0;
-}
-
-static bool is_any_from(const struct wb_oracle *oracle, uint64_t sector, guint first,
-			const uint8_t *found)
-{
-	for (guint i = first; i < version_count(oracle, sector); i++) {
-		if (matches(version_at(oracle, sector, i), found, 0, SECTOR))
-			return true;
-	}
-	return false;
 }
 
 char *wb_oracle_check_backing(const struct wb_oracle *oracle, const uint8_t *backing)

@@ -50,6 +50,9 @@ char *wb_oracle_check_read(const struct wb_oracle *oracle, const struct wb_sim_o
 /* The same for the image after a crash, where the log was cut at `cut`. */
 char *wb_oracle_check_recovered(const struct wb_oracle *oracle, const uint8_t *image,
 				uint64_t cut);
+/* After the death of the process alone: nothing is missing, but what was perhaps not
+ * executed (a progress whose `high` is UINT64_MAX), or is on its way around the cache. */
+char *wb_oracle_check_taken_over(const struct wb_oracle *oracle, const uint8_t *image);
 /* This is the image now, all of it promised: the history is forgotten. */
 void wb_oracle_rebase(struct wb_oracle *oracle, const uint8_t *image);
 /* What the backing holds without the cache, which is lost: nothing older than what was

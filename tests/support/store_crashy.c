@@ -16,6 +16,7 @@ struct change {
 	uint64_t offset_bytes;
 	uint64_t length_bytes;
 	uint8_t *data;			/* as submitted, or garbage; NULL: zeros */
+	const uint8_t *source;		/* where a WRITE from one piece has it from */
 	uint8_t *is_replaced;		/* per sector, by something durable; or NULL */
 	uint64_t done_event;		/* when done() ran; 0: in flight */
 	bool is_orphan;			/* a failed FLUSH gave it up */
@@ -28,6 +29,7 @@ struct store_crashy {
 	struct wb_crash_clock own_clock, *clock;
 	uint8_t *durable;		/* the image that survives for certain */
 	GQueue completed, in_flight;	/* of struct change */
+	GQueue ghosts;			/* of who died: not landed yet */
 	uint64_t event_count;
 	uint64_t fail_flush_in;		/* 1: the next; 0: none */
 	bool forgets_failed, spoils_superblocks;
@@ -51,14 +53,20 @@ static struct store_crashy *to_crashy(const struct wb_store *store)
 	return (struct store_crashy *)(uintptr_t)store;
 }
 
+void wb_crash_clock_pass(struct wb_crash_clock *clock)
+{
+	if (clock->has_crashed || ++clock->point_count != clock->crash_at)
+		return;
+	clock->has_crashed = true;
+	if (clock->on_crash)
+		clock->on_crash(clock->arg);
+}
+
 /* One more moment at which the power may go; TRUE when it is gone. */
 static bool pass_point(struct store_crashy *self)
 {
-	struct wb_crash_clock *clock = self->clock;
-
-	if (!clock->has_crashed && ++clock->point_count == clock->crash_at)
-		clock->has_crashed = true;
-	return clock->has_crashed;
+	wb_crash_clock_pass(self->clock);
+	return self->clock->has_crashed;
 }
 
 /* --- changes ------------------------------------------------------------- */
@@ -73,6 +81,7 @@ static struct change *change_new(struct store_crashy *self, const struct wb_io *
 	change->link.data = change;
 	if (io->op == WB_IO_WRITE) {
 		change->data = at = g_malloc(io->length_bytes);
+		change->source = io->iov_count == 1 ? io->iov[0].iov_base : NULL;
 		for (unsigned i = 0; i < io->iov_count; i++) {
 			memcpy(at, io->iov[i].iov_base, io->iov[i].iov_len);
 			at += io->iov[i].iov_len;
@@ -301,6 +310,7 @@ static void close_store(struct wb_store *store)
 	g_assert(!self->dead);
 	wb_store_close(self->inner);	/* aborts when something is in flight */
 	free_changes(&self->completed);
+	free_changes(&self->ghosts);
 	free_changes(&self->in_flight);	/* of a crash: answered, but never done */
 	munmap(self->durable, store->size_bytes);
 	g_free(self);
@@ -455,6 +465,85 @@ static void forget_changes(struct store_crashy *self, GQueue *queue)
 		change_free(change);
 	}
 	g_queue_init(queue);
+}
+
+/* --- the death of who uses it --------------------------------------------- */
+
+/* Its units from `from` to `end`, as something that is done by now. */
+static void land_part(struct store_crashy *self, const struct change *change, uint64_t from,
+		      uint64_t end)
+{
+	struct change *part = g_new0(struct change, 1);
+
+	part->offset_bytes = from;
+	part->length_bytes = end - from;
+	part->link.data = part;
+	if (change->data)
+		part->data = g_memdup2(change->data + (from - change->offset_bytes), end - from);
+	part->done_event = ++self->event_count;
+	g_queue_push_tail_link(&self->completed, &part->link);
+	apply(part, wb_store_memory_bytes(self->inner));
+}
+
+static void land_by_chance(struct store_crashy *self, const struct change *change,
+			   struct wb_prng *prng)
+{
+	uint64_t unit_bytes = self->store.atomic_write_bytes;
+	uint64_t at = change->offset_bytes, end = at + change->length_bytes, unit_end;
+	uint64_t how = wb_prng_below(prng, 3);
+
+	for (; how > 0 && at < end; at = unit_end) {
+		unit_end = how == 1 ? end : MIN(end, (at / unit_bytes + 1) * unit_bytes);
+		if (how == 1 || wb_prng_next(prng) & 1)
+			land_part(self, change, at, unit_end);
+	}
+}
+
+/* What was in flight is not there, until it lands. */
+static void leave_all(struct store_crashy *self)
+{
+	GList *link;
+
+	g_assert(!self->dead && wb_store_memory_in_flight(self->inner) == 0);
+	while ((link = g_queue_pop_head_link(&self->in_flight))) {
+		show_again(self, link->data);
+		g_queue_push_tail_link(&self->ghosts, link);
+	}
+}
+
+void wb_store_crashy_land(struct wb_store *store, struct wb_prng *prng)
+{
+	struct store_crashy *self = to_crashy(store);
+	GList *link;
+
+	while ((link = g_queue_pop_head_link(&self->ghosts))) {
+		struct change *change = link->data;
+
+		if (change->source)
+			memcpy(change->data, change->source, change->length_bytes);
+		land_by_chance(self, change, prng);
+		change_free(change);
+	}
+}
+
+void wb_store_crashy_survive(struct wb_store *store, struct wb_prng *prng)
+{
+	wb_store_crashy_leave_ghosts(store, NULL, 0);
+	wb_store_crashy_land(store, prng);
+}
+
+void wb_store_crashy_leave_ghosts(struct wb_store *store, const void *memory, uint64_t bytes)
+{
+	struct store_crashy *self = to_crashy(store);
+
+	leave_all(self);
+	for (GList *link = self->ghosts.head; link; link = link->next) {
+		struct change *change = link->data;
+
+		if (!memory || (uintptr_t)change->source < (uintptr_t)memory ||
+		    (uintptr_t)change->source >= (uintptr_t)memory + bytes)
+			change->source = NULL;
+	}
 }
 
 void wb_store_crashy_cut(struct wb_store *store, struct wb_prng *prng)

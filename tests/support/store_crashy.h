@@ -27,6 +27,8 @@ struct wb_crash_clock {
 	uint64_t point_count;	/* points passed so far */
 	uint64_t crash_at;	/* the power goes at this point (from 1); 0 = never */
 	bool has_crashed;	/* also set by hand, between any two polls */
+	/* may be set: at the very moment */
+	void (*on_crash)(void *arg);
 	/* may be set: each I/O of a disk with power, before its point is passed */
 	void (*on_submit)(void *arg, const struct wb_store *store, const struct wb_io *io);
 	void *arg;
@@ -47,6 +49,18 @@ struct wb_store *wb_store_crashy_crash_losing_all(struct wb_store *store);
 /* The power goes and comes back: the disk itself is what survived by chance, and
  * sound. All I/O has been answered (the clock is the caller's to start again). */
 void wb_store_crashy_cut(struct wb_store *store, struct wb_prng *prng);
+
+/*
+ * Only who used it has died: what was in flight lands or not, whole or in part, and
+ * what is volatile stays so. All I/O has been answered.
+ */
+void wb_store_crashy_survive(struct wb_store *store, struct wb_prng *prng);
+/* The same, but what is in flight stays there, for wb_store_crashy_land(): then it takes
+ * its data, as far as that lay in `memory`, from there as it is by then. */
+void wb_store_crashy_leave_ghosts(struct wb_store *store, const void *memory, uint64_t bytes);
+void wb_store_crashy_land(struct wb_store *store, struct wb_prng *prng);
+/* A point like a submit or an answer, of something else that happens. */
+void wb_crash_clock_pass(struct wb_crash_clock *clock);
 
 /* Number of I/Os that are done but volatile. */
 uint64_t wb_store_crashy_volatile_count(const struct wb_store *store);

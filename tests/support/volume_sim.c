@@ -112,6 +112,13 @@ void wb_sim_init(struct wb_sim *sim, const struct wb_sim_params *params)
 	make_disk(sim, &sim->cache_disk, cache, 1);
 	make_disk(sim, &sim->backing_disk, backing, 2);
 	sim->ops = g_new0(struct wb_sim_op, sim->params.request_count);
+	if (!sim->params.keeps_memory)
+		return;
+	sim->memory.bytes = wb_cache_memory_bytes((uint64_t)sim->params.ram_segments *
+						  sim->params.segment_bytes,
+						  sim->params.segment_bytes,
+						  sim->params.request_count);
+	sim->memory.base = g_aligned_alloc0(1, sim->memory.bytes, WB_BLOCK_BYTES);
 }
 
 void wb_sim_replace_cache(struct wb_sim *sim, struct wb_store *memory)
@@ -140,6 +147,7 @@ void wb_sim_clear(struct wb_sim *sim)
 	wb_store_close(sim->cache_disk.counting);
 	wb_store_close(sim->backing_disk.counting);
 	g_clear_pointer(&sim->ops, g_free);
+	g_clear_pointer(&sim->memory.base, g_aligned_free);
 }
 
 /* The disk has had that size all the time. */
@@ -165,6 +173,7 @@ bool wb_sim_open(struct wb_sim *sim, GError **error)
 		.meters_backing = sim->params.meters_backing,
 		.watch = sim->watch,
 		.growth = sim->growth,
+		.memory = sim->memory,
 	};
 
 	g_assert(!sim->cache);
@@ -259,6 +268,8 @@ static bool changes_data(const struct wb_sim_op *op)
 
 static void tell(struct wb_sim_op *op, const struct wb_sim_progress *progress)
 {
+	if (!op->sim->crash_clock.has_crashed && progress->kind != WB_SIM_AROUND_BEGINS)
+		op->sure_bytes = progress->to_bytes;
 	if (op->sim->on_progress)
 		op->sim->on_progress(op->sim->arg, op, progress);
 }
@@ -412,9 +423,15 @@ void wb_sim_submit(struct wb_sim_op *op)
 	pub->buffer = op->memory;
 	pub->done = done;
 	pub->user = op;
+	pub->unique = 0;
+	if (sim->params.keeps_memory && changes_data(op)) {
+		pub->unique = op->id;
+		pub->flags |= op->is_resent ? WB_REQUEST_RESENT : 0;
+	}
 	op->submit_step = sim->step_count;
+	op->sure_bytes = op->cursor_bytes;
 	/* Of the request's last use, until it begins. */
-	op->request->cursor_bytes = op->offset_bytes;
+	op->request->cursor_bytes = op->cursor_bytes;
 	if (wb_cache_submit(sim->cache, op->request, &error) == WB_SUBMIT_FINISHED) {
 		g_assert(!op->is_finished);
 		op->is_finished = true;

@@ -35,6 +35,7 @@ struct wb_sim_params {
 	uint8_t behind_fill;		/* and behind the image */
 	bool no_writeback;
 	bool meters_backing;		/* as in struct wb_cache_config */
+	bool keeps_memory;		/* of a process that died; requests have numbers */
 	bool is_uncounted;		/* the disks keep no book (below): faster */
 };
 
@@ -54,7 +55,9 @@ struct wb_sim_op {
 	bool is_finished;
 	int error;
 	uint64_t submit_step, finish_step;
-	uint64_t id;			/* never used twice */
+	uint64_t id;			/* never used twice; what is sent again has its old one */
+	bool is_resent;			/* from cursor_bytes on, if the cache knows that */
+	uint64_t sure_bytes;		/* up to here it had come before any crash */
 	/* inside */
 	struct wb_sim *sim;
 	uint8_t *memory;
@@ -89,6 +92,7 @@ struct wb_sim {
 	int32_t utc_offset_s;		/* likewise: of where they are */
 	struct wb_prng prng;
 	struct wb_cache *cache;		/* NULL: closed */
+	struct wb_cache_memory memory;	/* with keeps_memory; is_left: after a death */
 	struct wb_sim_op *ops;		/* request_count of them */
 	uint64_t step_count;
 	uint64_t last_id;

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The memory that outlives the process, and opening with what is in it. */
+#include "cache/cache_private.h"
+
+#include <string.h>
+
+#include "cache/left_records.h"
+#include "cache/recovery.h"
+#include "cache/takeover.h"
+
+size_t wb_cache_memory_bytes(uint64_t ram_buffer_bytes, uint32_t segment_bytes,
+			     unsigned request_count)
+{
+	struct wb_region_shape shape = {
+		.buffer_count = (uint32_t)((ram_buffer_bytes ? ram_buffer_bytes :
+					    WB_RAM_BUFFER_BYTES_DEFAULT) / segment_bytes) +
+				WB_RAMBUF_SPARE_COUNT,
+		.segment_bytes = segment_bytes,
+		.request_count = MAX(request_count, 1),
+	};
+
+	return wb_region_bytes(&shape);
+}
+
+enum wb_cache_memory_state wb_cache_memory_look(const struct wb_cache_memory *memory,
+						uint32_t *version)
+{
+	if (!memory->is_left)
+		return WB_CACHE_MEMORY_EMPTY;
+	return wb_region_look(memory->base, memory->bytes, version);
+}
+
+static gboolean refuse_memory(const struct wb_cache_config *config, const char *why,
+			      GError **error)
+{
+	g_set_error(error, WB_CACHE_ERROR, WB_CACHE_ERROR_MISMATCH,
+		    "cache %s: it does not fit the memory of the process before, which %s; nothing "
+		    "was changed",
+		    config->cache_store->label, why);
+	return FALSE;
+}
+
+static gboolean take_over(struct wb_takeover *takeover, const struct wb_cache_config *config,
+			  GError **error)
+{
+	const struct wb_superblock *superblock = &takeover->recovery->superblock;
+	struct wb_region_head head;
+
+	wb_region_get_head(takeover->region, &head);
+	if (memcmp(head.uuid, superblock->uuid, sizeof head.uuid) != 0)
+		return refuse_memory(config, "is of another volume", error);
+	if (wb_region_get_shape(takeover->region).segment_bytes !=
+	    superblock->geometry.segment_bytes)
+		return refuse_memory(config, "has buffers of another size", error);
+	/* Before any record is durable that a request had not come to the end of. */
+	wb_left_records_settle(takeover->region);
+	if (!wb_takeover_write_log(takeover, error))
+		return FALSE;
+	wb_region_leave_requests(takeover->region);
+	return TRUE;
+}
+
+static struct wb_cache *open_left(const struct wb_cache_config *config, GError **error)
+{
+	struct wb_takeover takeover = {
+		.store = config->cache_store,
+		.region = wb_region_adopt(config->memory.base, config->memory.bytes),
+	};
+	struct wb_recovery_options options = { 0 };
+	struct wb_cache *cache = NULL;
+	struct wb_region_head head;
+	bool is_clean = false, is_odd;
+
+	wb_region_get_head(takeover.region, &head);
+	options.ends_at = &head.durable;
+	takeover.recovery = wb_recovery_scan(config->cache_store, &options, error);
+	/* It died between the last word of a clean stop and the end: the memory has
+	 * nothing that the SSD has not. */
+	is_clean = takeover.recovery && takeover.recovery->was_clean;
+	if (is_clean || (takeover.recovery && !take_over(&takeover, config, error)))
+		wb_recovery_free(takeover.recovery);
+	else if (takeover.recovery)
+		cache = wb_cache_open_from(config, &takeover, takeover.recovery, &is_odd, error);
+	if (is_clean)
+		wb_region_end(takeover.region);
+	wb_region_free(takeover.region);
+	return is_clean ? wb_cache_open_alone(config, error) : cache;
+}
+
+struct wb_cache *wb_cache_open_memory(const struct wb_cache_config *config, GError **error)
+{
+	switch (wb_cache_memory_look(&config->memory, NULL)) {
+	case WB_CACHE_MEMORY_EMPTY:
+		/* At once: a death in the middle must not make it count. */
+		if (!config->memory.is_left)
+			wb_region_clear(config->memory.base, config->memory.bytes);
+		return wb_cache_open_alone(config, error);
+	case WB_CACHE_MEMORY_HOLDS:
+		return open_left(config, error);
+	case WB_CACHE_MEMORY_UNKNOWN:
+		refuse_memory(config, "was laid out by another version of wbfs", error);
+		return NULL;
+	}
+	g_assert_not_reached();
+}
