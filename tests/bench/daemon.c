@@ -137,13 +137,13 @@ static unsigned thread_count(void)
 	return processors > THREADS_MAX ? THREADS_MAX : (unsigned)processors;
 }
 
-void wb_daemon_serve(const char *name, const char *mount_point,
+void wb_daemon_serve(const char *name, const char *mount_point, unsigned threads_wanted,
 		     const struct fuse_lowlevel_ops *operations, void *userdata,
 		     void (*thread_begin)(void))
 {
 	struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
 	pthread_t threads[THREADS_MAX];
-	unsigned count = thread_count();
+	unsigned count = threads_wanted ? threads_wanted : thread_count();
 	char options[128];
 
 	snprintf(options, sizeof(options), "-osubtype=wbfs-%s,default_permissions,fsname=%s",

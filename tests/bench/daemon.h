@@ -15,8 +15,9 @@ void wb_daemon_begin(void);
 /* To be called once, by the operation `init`. */
 void wb_daemon_is_ready(void);
 
-/* Serves until it is unmounted, with a few threads; `thread_begin` runs in each. */
-void wb_daemon_serve(const char *name, const char *mount_point,
+/* Serves until it is unmounted, with so many threads or, at 0, as many as src/frontend
+ * has; `thread_begin` runs in each. */
+void wb_daemon_serve(const char *name, const char *mount_point, unsigned threads,
 		     const struct fuse_lowlevel_ops *operations, void *userdata,
 		     void (*thread_begin)(void));
 

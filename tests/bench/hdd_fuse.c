@@ -483,7 +483,9 @@ int main(int argc, char **argv)
 		wb_daemon_die("%s: %s", argv[optind + 1], strerror(errno));
 	wb_daemon_begin();
 	start(&settings);
-	wb_daemon_serve("hdd", mount_point, &operations, NULL, NULL);
+	/* A drive's interface carries one command after the other: two threads would now
+	 * and then turn neighbours round, and a drive that is idle begins with the second. */
+	wb_daemon_serve("hdd", mount_point, 1, &operations, NULL, NULL);
 	pthread_mutex_lock(&disk.lock);
 	trace_to_locked(NULL);
 	return 0;

@@ -214,6 +214,6 @@ int main(int argc, char **argv)
 		wb_daemon_die("%s: %s", argv[2], strerror(errno));
 	wb_daemon_begin();
 	disk.memory = memory_new(disk.size_bytes);
-	wb_daemon_serve("null", mount_point, &operations, &disk, thread_begin);
+	wb_daemon_serve("null", mount_point, 0, &operations, &disk, thread_begin);
 	return 0;
 }
