@@ -35,6 +35,7 @@ struct wb_daemon {
 	struct wb_volume volume;
 	struct wb_store *cache_store, *backing_store;
 	struct wb_cache *cache;
+	uint32_t segment_bytes;		/* of the cache */
 	struct wb_mark_keeper keeper;
 	struct wb_space_watch space_watch;
 	struct wb_line_watch line_watch;
@@ -99,6 +100,7 @@ static bool check_pair(struct wb_daemon *daemon, const struct wb_options *option
 
 		wb_uuid_format(superblock->uuid, uuid);
 		wb_report_set_volume(daemon->mount_point, uuid);
+		daemon->segment_bytes = superblock->geometry.segment_bytes;
 	}
 	ok = ok && wb_mark_keeper_init(&daemon->keeper, &daemon->volume.backing, &mark, error);
 	wb_identity_clear(&mark);
@@ -160,6 +162,10 @@ static bool open_cache(struct wb_daemon *daemon, const struct wb_options *option
 	config.meters_backing = !wb_disk_load_is_known(&daemon->disk_load);
 	wb_mark_keeper_fill_watch(&daemon->keeper, &config.watch);
 	config.watch.is_forced = options->force;
+	if (daemon->kept && !options->read_only &&
+	    !wb_kept_map_memory(daemon->kept, config.ram_buffer_bytes, daemon->segment_bytes,
+				&config.memory, error))
+		return false;
 	daemon->cache = wb_cache_open(&config, error);
 	if (!daemon->cache)
 		return false;
@@ -279,6 +285,7 @@ static void fill_heritage(struct wb_daemon *daemon, struct wb_fuse_config *confi
 	config->legacy = &daemon->kept->area->fuse;
 	config->session_fd = daemon->kept->session_fd;
 	config->clone_fd = daemon->kept->clone_fd;
+	config->has_answered = &daemon->kept->state->has_answered;
 	config->owner = (struct wb_control_owner){ upgrade_asked, tunables_set, daemon };
 }
 
@@ -290,7 +297,7 @@ static enum wb_kept_refusal refusal_of(const struct wb_daemon *daemon)
 	case WB_FUSE_OLD_KERNEL:
 		return WB_KEPT_OLD_KERNEL;
 	case WB_FUSE_FREE:
-		return daemon->facts.is_read_only ? WB_KEPT_CAN_FOLLOW : WB_KEPT_NO_MEMORY;
+		return WB_KEPT_CAN_FOLLOW;
 	}
 	g_assert_not_reached();
 }
@@ -550,6 +557,7 @@ static bool hand_over(struct wb_daemon *daemon)
 		return false;
 	}
 	wb_fuse_leave(fuse);
+	wb_line_watch_hurry(&daemon->line_watch);
 	wb_mark_keeper_end(&daemon->keeper);
 	wb_backing_growth_end(&daemon->growth);
 	if (wb_cache_close(daemon->cache, WB_CLOSE_CLEAN))

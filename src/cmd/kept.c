@@ -119,8 +119,6 @@ static const char *refusal_text(uint32_t refusal)
 	switch (refusal) {
 	case WB_KEPT_CAN_FOLLOW:
 		return "";
-	case WB_KEPT_NO_MEMORY:
-		return "what was acknowledged, but not synced, would be lost without notice";
 	case WB_KEPT_IO_URING:
 		return "over io_uring the kernel does not send again what was not answered";
 	}

@@ -36,7 +36,7 @@ struct wb_kept {
 	struct wb_kept_area *area;
 	bool is_first;
 	int link_fd;			/* -1: the keeper has died */
-	int memory_fd;
+	int memory_fd;			/* of the RAM buffers */
 	int session_fd;			/* -1: it is to be mounted; goes to libfuse */
 	int clone_fd;			/* or -1; likewise */
 	int report_fd;			/* or -1 */
@@ -48,11 +48,18 @@ bool wb_kept_is_called(void);
 /* Then this instead of all that main() does: the exit status. */
 int wb_kept_main(void);
 
+/* As workers are to be given it, which have another current directory. To be freed. */
+char *wb_kept_absolute(const char *path);
 /* For the keeper that is to begin: what its workers find. FALSE: too long. */
 bool wb_kept_area_fill(struct wb_kept_area *area, const struct wb_options *options,
 		       GError **error);
 /* FALSE and an error: it was left by a program that knew more. */
 bool wb_kept_area_read(struct wb_kept_area *area, struct wb_options *options, GError **error);
+
+/* For the RAM buffers: that which the worker before left, or new. Before the cache is
+ * opened, with both disks locked. */
+bool wb_kept_map_memory(struct wb_kept *kept, uint64_t ram_buffer_bytes, uint32_t segment_bytes,
+			struct wb_cache_memory *memory, GError **error);
 
 /* The session is mounted: the keeper gets it. Before it is served. */
 bool wb_kept_tell_mounted(struct wb_kept *kept, const struct wb_fuse *fuse, GError **error);

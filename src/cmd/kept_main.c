@@ -25,14 +25,17 @@ _Static_assert(sizeof(struct wb_kept_area) <= WB_KEPT_AREA_BYTES, "it has no roo
 
 /* --- what it was asked for ------------------------------------------------------------ */
 
-static bool append_path(GString *text, const char *name, const char *path)
+char *wb_kept_absolute(const char *path)
 {
-	g_autofree char *absolute = wb_nbd_uri_is(path) ? g_strdup(path) :
-				    g_canonicalize_filename(path, NULL);
+	return wb_nbd_uri_is(path) ? g_strdup(path) : g_canonicalize_filename(path, NULL);
+}
+
+static void append_path(GString *text, const char *name, const char *path)
+{
+	g_autofree char *absolute = wb_kept_absolute(path);
 
 	g_string_append_printf(text, "%s=%s", name, absolute);
 	g_string_append_c(text, '\0');
-	return true;
 }
 
 bool wb_kept_area_fill(struct wb_kept_area *area, const struct wb_options *options,

@@ -15,7 +15,6 @@
 #include "cmd/disk_remote.h"
 #include "cmd/kept.h"
 #include "cmd/report.h"
-#include "io/nbd_uri.h"
 #include "keeper/keeper.h"
 
 /* --- the daemon's side ----------------------------------------------------------------- */
@@ -103,10 +102,8 @@ static struct wb_keeper_state *make_state(const struct wb_options *options, int 
  * of any library but the C library. */
 static int be_keeper(const struct wb_options *options, int report_fd, GError **error)
 {
-	g_autofree char *cache = g_canonicalize_filename(options->cache_path, NULL);
-	g_autofree char *backing = wb_nbd_uri_is(options->backing_path) ?
-		g_strdup(options->backing_path) :
-		g_canonicalize_filename(options->backing_path, NULL);
+	g_autofree char *cache = wb_kept_absolute(options->cache_path);
+	g_autofree char *backing = wb_kept_absolute(options->backing_path);
 	g_autofree char *lock_file = wb_disk_remote_lock_file(options->backing_path);
 	char *argv[] = { "wbfs", "mount", "--cache", cache, "--backing", backing,
 			 options->argument, NULL };

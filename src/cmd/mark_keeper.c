@@ -133,12 +133,16 @@ bool wb_mark_keeper_note_rescue(struct wb_mark_keeper *keeper, GError **error)
 bool wb_mark_keeper_start(struct wb_mark_keeper *keeper, struct wb_cache *cache,
 			  const char *cache_path, GError **error)
 {
+	enum wb_mark_wish wish;
+
 	keeper->cache = cache;
 	keeper->epoch = epoch_of(cache);
 	g_free(keeper->mark.cache_path);
 	keeper->mark.cache_path = g_strdup(cache_path);
 	atomic_store(&keeper->is_due, false);
-	return obey(keeper, wb_cache_mark_wish(cache), error);
+	wish = wb_cache_mark_wish(cache);
+	/* NONE: taken over from a worker that has written it. */
+	return wish == WB_MARK_WISH_NONE || obey(keeper, wish, error);
 }
 
 void wb_mark_keeper_run(struct wb_mark_keeper *keeper)

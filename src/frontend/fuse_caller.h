@@ -17,6 +17,7 @@ struct wb_fuse_caller {
 	struct wb_ring_entry *entry;
 
 	int fd;				/* of the session, where the answer to req goes */
+	uint64_t unique;		/* the kernel's number of req; 0: it is not needed */
 };
 
 /* 0 = done, or an errno. */

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/lock.h"
+#include "frontend/fuse_legacy.h"
 #include "frontend/fuse_rings.h"
 #include "io/buffer_pool.h"
 #include "io/thread_ring.h"
@@ -40,6 +41,7 @@ struct wb_fuse_disk {
 	struct wb_buffer_pool *read_pool;
 	struct operation *operations;
 	unsigned operation_count;
+	_Atomic uint32_t *has_answered;	/* or NULL */
 
 	/* under lock */
 	struct wb_lock lock;
@@ -80,6 +82,11 @@ struct wb_fuse_disk *wb_fuse_disk_new(struct wb_cache *cache,
 	wb_lock_init(&disk->lock, WB_RANK_POOL);
 	wb_cond_init(&disk->came_back);
 	return disk;
+}
+
+void wb_fuse_disk_note_answers(struct wb_fuse_disk *disk, _Atomic uint32_t *has_answered)
+{
+	disk->has_answered = has_answered;
 }
 
 void wb_fuse_disk_wait_idle(struct wb_fuse_disk *disk)
@@ -161,6 +168,7 @@ static void operation_put(struct operation *operation)
 static void answer(struct operation *operation, int error)
 {
 	struct wb_request_public *public = wb_request_public(operation->request);
+	_Atomic uint32_t *has_answered = operation->disk->has_answered;
 
 	if (error)
 		wb_fuse_caller_end(operation->caller, -error);
@@ -172,6 +180,9 @@ static void answer(struct operation *operation, int error)
 		wb_fuse_caller_wrote(operation->caller, operation->size_bytes);
 	else
 		wb_fuse_caller_end(operation->caller, 0);
+	/* Read only from then on: all threads share its line. */
+	if (has_answered && !atomic_load_explicit(has_answered, memory_order_relaxed))
+		atomic_store_explicit(has_answered, 1, memory_order_relaxed);
 	operation_put(operation);
 }
 
@@ -195,6 +206,18 @@ static struct wb_request_public *prepare(struct operation *operation, enum wb_re
 	operation->offset_bytes = offset_bytes;
 	operation->size_bytes = op == WB_ZERO ? 0 : (size_t)length_bytes;
 	return public;
+}
+
+/* What changes data is known by the kernel's number: should this process die before the
+ * answer is sent, it comes again with it, and must not be done twice: a later one that was
+ * answered may have changed the same place. Reads and syncs may. */
+static void identify(const struct operation *operation, struct wb_request_public *public)
+{
+	uint64_t unique = operation->caller.unique;
+
+	public->unique = unique & ~WB_FUSE_UNIQUE_RESEND;
+	if (unique & WB_FUSE_UNIQUE_RESEND)
+		public->flags |= WB_REQUEST_RESENT;
 }
 
 static void submit(struct operation *operation)
@@ -290,6 +313,7 @@ void wb_fuse_disk_write(struct wb_fuse_disk *disk, struct wb_fuse_caller caller,
 	/* O_SYNC contains the bit of O_DSYNC. No FSYNC follows. */
 	if (open_flags & O_DSYNC)
 		public->flags = WB_REQUEST_FUA;
+	identify(operation, public);
 	/* Handed over before submit: done() may run on another thread before
 	 * submit returns. */
 	if (received && !move_to_shorter(disk, operation, public)) {
@@ -344,7 +368,7 @@ void wb_fuse_disk_fallocate(struct wb_fuse_disk *disk, struct wb_fuse_caller cal
 		return;
 	}
 	operation = operation_get(disk, caller);
-	prepare(operation, WB_ZERO, (uint64_t)offset, inside);
+	identify(operation, prepare(operation, WB_ZERO, (uint64_t)offset, inside));
 	submit(operation);
 }
 

@@ -26,6 +26,8 @@ struct wb_fuse_disk;
 struct wb_fuse_disk *wb_fuse_disk_new(struct wb_cache *cache,
 				      struct wb_receive_pool *receive_pool,
 				      unsigned request_count, GError **error);
+/* Before the first request: *has_answered becomes 1 with the first answer; NULL: nothing. */
+void wb_fuse_disk_note_answers(struct wb_fuse_disk *disk, _Atomic uint32_t *has_answered);
 /* Returns when every request has been answered. */
 void wb_fuse_disk_wait_idle(struct wb_fuse_disk *disk);
 /* The same; FALSE when g_get_monotonic_time() has reached `deadline_us` before. */

@@ -200,6 +200,8 @@ static struct wb_fuse *fuse_new(const struct wb_fuse_config *config)
 		fuse->service.disk = wb_fuse_disk_new(config->cache, fuse->uring ? NULL :
 						      fuse->receive_pool,
 						      WB_FUSE_REQUESTS_MAX, NULL);
+	if (fuse->service.disk)
+		wb_fuse_disk_note_answers(fuse->service.disk, config->has_answered);
 	return fuse;
 }
 

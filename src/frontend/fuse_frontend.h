@@ -37,6 +37,7 @@ struct wb_fuse_config {
 	struct wb_fuse_legacy *legacy;
 	int session_fd;			/* of the worker before; -1: mount */
 	int clone_fd;			/* likewise; -1: none */
+	_Atomic uint32_t *has_answered;	/* becomes 1 with the first answer for the image; or NULL */
 	struct wb_control_owner owner;
 	void (*ended)(void *arg);	/* unmounted, or the connection is gone */
 	void *arg;

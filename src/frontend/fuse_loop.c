@@ -49,9 +49,9 @@ struct wb_receive_buffer **wb_fuse_loop_received(void)
 
 uint64_t wb_fuse_loop_unique(void)
 {
-	g_assert(received);
-	return ((const struct fuse_in_header *)((const char *)received->memory +
-						WB_RECEIVE_START))->unique;
+	return !received ? 0 :
+		((const struct fuse_in_header *)((const char *)received->memory +
+						 WB_RECEIVE_START))->unique;
 }
 
 static struct wb_receive_buffer *buffer_take(struct wb_fuse_loop *loop)

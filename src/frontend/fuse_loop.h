@@ -38,7 +38,7 @@ bool wb_fuse_loop_stop(struct wb_fuse_loop *loop);
 /* From inside an operation: where this thread keeps the buffer that holds the
  * request. Setting it to NULL takes the buffer over. */
 struct wb_receive_buffer **wb_fuse_loop_received(void);
-/* Likewise: the kernel's number of the request. */
+/* Likewise: the kernel's number of the request; 0 for one that came otherwise. */
 uint64_t wb_fuse_loop_unique(void);
 
 #endif

@@ -18,7 +18,11 @@ static struct wb_fuse_service *service_of(fuse_req_t req)
 
 static struct wb_fuse_caller caller_of(fuse_req_t req)
 {
-	return (struct wb_fuse_caller){ .req = req, .fd = wb_fuse_channel_here() };
+	return (struct wb_fuse_caller){
+		.req = req,
+		.fd = wb_fuse_channel_here(),
+		.unique = wb_fuse_loop_unique(),
+	};
 }
 
 struct wb_fuse_heritage *wb_fuse_heritage_of(void *userdata)

@@ -27,7 +27,7 @@
 #define ENVIRONMENT_MAX 512u
 #define NEW_PROGRAM_NS (INT64_C(60) * 1000 * 1000 * 1000)	/* to serve, after an upgrade */
 #define NOBODY (-1)
-#define REFUSAL_COUNT (WB_KEPT_NO_MEMORY + 1u)
+#define REFUSAL_COUNT (WB_KEPT_IO_URING + 1u)
 #define NOT_STARTED W_EXITCODE(EXIT_FAILURE, 0)
 
 struct keeper {
@@ -72,10 +72,14 @@ static void take_guards(struct keeper *keeper)
 	bool has_all = true;
 
 	for (unsigned i = 0; i < WB_KEEPER_DISKS; i++) {
-		if (keeper->guard_fds[i] < 0)
-			keeper->guard_fds[i] = wb_guard_take(keeper->config->disk_paths[i],
-							     keeper->config->is_read_only);
-		has_all = has_all && keeper->guard_fds[i] >= 0;
+		const char *path = keeper->config->disk_paths[i];
+
+		if (keeper->guard_fds[i] >= 0)
+			continue;
+		keeper->guard_fds[i] = wb_guard_take(path, keeper->config->is_read_only);
+		/* A filesystem may have no such locks: then nobody has it. */
+		if (keeper->guard_fds[i] < 0 && (errno == EAGAIN || errno == EACCES))
+			has_all = false;
 	}
 	for (unsigned i = 0; i < WB_KEEPER_DISKS; i++)
 		if (keeper->guard_fds[i] >= 0 && keeper->guard_fds[i] < 2 * WB_KEPT_FD_END)
@@ -423,7 +427,6 @@ static bool upgrade_goes_on(struct keeper *keeper, const char *died, uint32_t ph
 static const char *const refusals[] = {
 	[WB_KEPT_OLD_KERNEL] = "this kernel lets no other take over",
 	[WB_KEPT_IO_URING] = "over io_uring no other can take over",
-	[WB_KEPT_NO_MEMORY] = "another would not have what was not synced",
 };
 
 /* Shall there be another worker? After the pause that is due. */

@@ -14,10 +14,9 @@ int wb_restart_next(struct wb_restart *restart, const struct wb_restart_life *li
 	restart->fruitless = has_progress(life) ? 0 : restart->fruitless + 1;
 	if (restart->fruitless >= WB_RESTART_FRUITLESS_MAX)
 		return -1;
-	/* Everybody waits: one or two deaths may be chance. */
-	if (restart->fruitless < 2)
+	if (restart->fruitless <= WB_RESTART_FREE_MAX)
 		return 0;
-	for (unsigned i = 2; i < restart->fruitless && pause_ms < WB_RESTART_PAUSE_LAST_MS; i++)
+	for (unsigned i = WB_RESTART_FREE_MAX + 1; i < restart->fruitless && pause_ms < WB_RESTART_PAUSE_LAST_MS; i++)
 		pause_ms *= 2;
 	return pause_ms < WB_RESTART_PAUSE_LAST_MS ? pause_ms : WB_RESTART_PAUSE_LAST_MS;
 }

@@ -16,8 +16,10 @@
 #define WB_RESTART_BUSY_NS (INT64_C(100) * 1000 * 1000)
 /* or even if nobody wanted anything. */
 #define WB_RESTART_QUIET_NS (INT64_C(5) * 1000 * 1000 * 1000)
+/* Everybody waits: the first few may be chance. */
+#define WB_RESTART_FREE_MAX 3u
 #define WB_RESTART_PAUSE_FIRST_MS 20
-#define WB_RESTART_PAUSE_LAST_MS 5000
+#define WB_RESTART_PAUSE_LAST_MS 2000
 
 struct wb_restart {
 	unsigned fruitless;	/* deaths in a row; 0 at first */

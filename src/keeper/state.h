@@ -44,7 +44,6 @@ enum wb_kept_refusal {
 	WB_KEPT_CAN_FOLLOW,
 	WB_KEPT_OLD_KERNEL,	/* it does not send again what was not answered */
 	WB_KEPT_IO_URING,	/* nor does it over io_uring */
-	WB_KEPT_NO_MEMORY,	/* what was not synced would be lost, without anybody's notice */
 };
 
 #define WB_KEEPER_PROBLEM_BYTES 240u
@@ -56,7 +55,7 @@ struct wb_keeper_state {
 	int32_t keeper_pid;
 
 	/* atomic, written by the keeper */
-	_Atomic uint32_t has_locks;	/* on both disks, against other mounts */
+	_Atomic uint32_t has_locks;	/* no other keeper has one of the disks */
 	_Atomic uint32_t died;		/* the worker before did, rather than hand over */
 	_Atomic int32_t last_status;	/* of the last worker that died, as waitpid() has it */
 	_Atomic uint64_t restarts;	/* workers that came after one that died */

@@ -134,9 +134,8 @@ says 1 'in use by wbfs' "pid $KEEPER" -- "$WBFS" check "$CACHE"
 says 1 'in use by wbfs' "pid $KEEPER" -- "$WBFS" mount --cache "$CACHE" --backing "$BACKING" \
 	"$W"
 kill -CONT "$KEEPER"
-gone_within 60 "$KEEPER" || fail "the keeper does not end"
-says 1 'is gone. To go on' -- "$WBFS" status "$MNT"
-wreck_clear_mount
+worker_is_another
+volume_umount
 
 foreground_mount() {	# option... ; sets KEEPER and WORKER
 	"$WBFS" mount -f --cache "$CACHE" --backing "$BACKING" -o keeper "$@" "$MNT" 2>"$W/messages" &
@@ -188,14 +187,6 @@ says 1 'are too long for a keeper: mount with -o keeper=off' -- "$WBFS" mount \
 flock -n "$BACKING" true
 ! is_mounted "$MNT"
 
-case_is "a daemon without the memory of the one before does not take over"
-foreground_mount
-kill -9 "$WORKER"
-keeper_ends 137
-grep -q 'was killed by signal 9 (Killed), and another would not have what was not synced' \
-	"$W/messages"
-wreck_clear_mount
-
 case_is "the keeper is killed: the daemon serves on, says so, and stops cleanly"
 keeper_mount
 kill -9 "$KEEPER"
@@ -220,6 +211,16 @@ same_bytes "$W/data" "$DISK" 1M
 says 1 'has no keeper' -- "$WBFS" upgrade "$MNT"
 if echo upgrade >"$MNT/.wbfs/control"; then fail "it was taken"; fi
 grep -q 'this mount has no keeper that could start another program' "$MNT/.wbfs/events"
+volume_umount
+
+case_is "over io_uring no other can follow: status says so, or that there is none"
+volume_mount -o keeper,io_uring
+if [ "$(stat_of transport)" = io_uring ]; then
+	says 0 'should the daemon die, users get errors: over io_uring' -- "$WBFS" status "$MNT"
+	says 1 'over io_uring no other worker can take over' -- "$WBFS" upgrade "$MNT"
+else
+	[ "$(stat_of keeper.refusal)" = '' ]
+fi
 volume_umount
 
 case_is "read only: killed, crashed and aborted under load, and no reader sees an error"
