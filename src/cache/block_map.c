@@ -395,6 +395,38 @@ size_t wb_block_map_pin_dirty(struct wb_block_map *map, uint64_t first, uint64_t
 	return count;
 }
 
+static bool is_busy_locked(const struct wb_stripe *stripe, uint64_t first, uint64_t end)
+{
+	for (const struct wb_busy *busy = stripe->busy; busy; busy = busy->next)
+		if (busy->first < end && busy->last >= first)
+			return true;
+	return false;
+}
+
+bool wb_block_map_are_clean(struct wb_block_map *map, uint64_t first, uint64_t end,
+			    uint32_t *slots, bool *is_busy)
+{
+	struct wb_stripe *stripe = wb_block_map_stripe(map, first);
+	bool are_clean = true;
+
+	wb_lock_acquire(&stripe->lock);
+	for (uint64_t at = first; at < end && are_clean; at++) {
+		struct wb_mapping now;
+
+		wb_block_map_lookup_locked(map, at, &now);
+		are_clean = now.slot != WB_NO_SLOT && now.mask == 0xff &&
+			    (now.state == WB_SLOT_CLEAN || WB_MUTANT(gap_takes_dirty));
+		if (slots)
+			slots[at - first] = now.slot;
+	}
+	for (uint64_t at = first; slots && are_clean && at < end; at++)
+		wb_segment_pin(wb_segment_of_slot(map->segments, slots[at - first]));
+	if (is_busy)
+		*is_busy = is_busy_locked(stripe, first, end);
+	wb_lock_release(&stripe->lock);
+	return are_clean;
+}
+
 void wb_block_map_set_crc(struct wb_block_map *map, uint32_t slot, uint32_t crc)
 {
 	atomic_store_explicit(&map->slots[slot].crc, crc, memory_order_relaxed);

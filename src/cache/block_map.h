@@ -125,6 +125,12 @@ uint64_t wb_block_map_next_dirty(struct wb_block_map *map, uint64_t from);
 size_t wb_block_map_pin_dirty(struct wb_block_map *map, uint64_t first, uint64_t end,
 			      struct wb_mapping *found, size_t room);
 
+/* Of [first, end), of one chunk: whether all blocks have clean and whole versions. With
+ * `slots` they are put there, and their segments pinned, if so; and *is_busy says whether
+ * somebody is changing any of them. */
+bool wb_block_map_are_clean(struct wb_block_map *map, uint64_t first, uint64_t end,
+			    uint32_t *slots, bool *is_busy);
+
 /* CRC of a slot's 4096 bytes; set before its RAM buffer goes. */
 void wb_block_map_set_crc(struct wb_block_map *map, uint32_t slot, uint32_t crc);
 uint32_t wb_block_map_crc(struct wb_block_map *map, uint32_t slot);

@@ -12,7 +12,8 @@
  * A block can go around when nothing in front of the backing is newer than what the
  * backing has: it is not dirty, and no discard of it is pending. Then writeback has
  * nothing of it under way either: what it writes or punches stays dirty, or pending,
- * until the batch is flushed and committed. The mark keeps it so until the disk has
+ * until the batch is flushed and committed; and the gaps that it fills are known (see
+ * gap_range.h). The mark keeps it so until the disk has
  * answered: whoever would make it dirty, or discard it, waits. (Whatever else may
  * come to write blocks of the backing that are not dirty has to take the mark, too.)
  *
@@ -86,6 +87,8 @@ static bool is_clear_locked(const struct wb_request *request, uint64_t address)
 	wb_block_map_lookup_locked(path->map, address, &now);
 	if (now.slot != WB_NO_SLOT && wb_slot_state_is_dirty(now.state) &&
 	    !WB_MUTANT(bypass_over_dirty))
+		return false;
+	if (wb_gap_range_has(&path->gap_range, address) && !WB_MUTANT(gap_not_guarded))
 		return false;
 	return WB_MUTANT(bypass_over_discard) ||
 	       wb_extent_table_lookup(path->extents, address, &until) == WB_EXTENT_NONE;

@@ -126,6 +126,8 @@ struct wb_cache_config {
 	unsigned request_count;		/* requests that can be open at once */
 	/* Nobody can say how busy the backing's disk is: our own I/O is counted. */
 	bool meters_backing;
+	/* The backing's disk turns, as far as the system knows. */
+	bool backing_turns;
 	struct wb_tunables tunables;
 	struct wb_backing_watch watch;
 	struct wb_growth growth;

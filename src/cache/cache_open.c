@@ -235,6 +235,7 @@ static gboolean make_engines(struct wb_cache *cache, const struct wb_log_start *
 	};
 	struct wb_writeback_deps writeback_deps = {
 		.geometry = path->geometry, .image = &path->image,
+		.gap_range = &path->gap_range,
 		.segments = path->segments, .rambuf = path->rambuf, .map = path->map,
 		.extents = path->extents,
 		.tail = &cache->tail, .cache_store = path->cache_store,

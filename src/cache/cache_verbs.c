@@ -9,6 +9,20 @@
 
 /* --- tunables ------------------------------------------------------------------- */
 
+/* A disk that does not turn passes over gaps at no cost. */
+static uint32_t gap_kib(const struct wb_cache *cache)
+{
+	switch ((enum wb_rotational)cache->tunables.backing_rotational) {
+	case WB_ROTATIONAL_AUTO:
+		return cache->config.backing_turns ? cache->tunables.writeback_gap : 0;
+	case WB_ROTATIONAL_ON:
+		return cache->tunables.writeback_gap;
+	case WB_ROTATIONAL_OFF:
+		return 0;
+	}
+	g_assert_not_reached();
+}
+
 static void apply_locked(struct wb_cache *cache)
 {
 	atomic_store(&cache->path.cache_mode, cache->tunables.cache_mode);
@@ -28,6 +42,8 @@ static void apply_locked(struct wb_cache *cache)
 	if (cache->path.flush)
 		wb_flush_set_company(cache->path.flush,
 				     cache->tunables.barrier_deadline_ms * UINT64_C(1000000));
+	if (cache->writeback)
+		wb_writeback_set_gap(cache->writeback, gap_kib(cache));
 	if (cache->writeback)
 		wb_writeback_set_order(cache->writeback, cache->tunables.writeback_order);
 	atomic_store(&cache->superblock_interval_s, cache->tunables.superblock_interval_s);

@@ -51,6 +51,7 @@
  * one of the oldest segments, with as few blocks as that takes: */
 #define WB_SPACE_SHORT_PERCENT 90u
 #define WB_URGENT_BLOCKS 512u
+#define WB_GAP_PROBE_BATCHES 16u	/* that filled gaps; then one that does not */
 #define WB_ORDER_SEGMENTS_MAX 32u	/* of a batch with writeback_order=segments */
 
 /* Above so many percent of the ring that are not written back nobody asks whether

@@ -22,6 +22,7 @@
 #include "cache/executed.h"
 #include "cache/extent_table.h"
 #include "cache/flush.h"
+#include "cache/gap_range.h"
 #include "cache/image.h"
 #include "cache/limits.h"
 #include "cache/mark_gate.h"
@@ -36,6 +37,7 @@
 struct wb_data_path {
 	struct wb_geometry geometry;	/* of the cache; its backing_bytes are 0 */
 	struct wb_image image;
+	struct wb_gap_range gap_range;
 	struct wb_block_map *map;
 	struct wb_segment_table *segments;
 	struct wb_rambuf *rambuf;

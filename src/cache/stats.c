@@ -35,6 +35,7 @@ static const char *const stat_names[WB_STAT_COUNT] = {
 	[WB_STAT_WRITEBACK_BATCHES] = "writeback_batches",
 	[WB_STAT_WRITEBACK_BLOCKS] = "writeback_blocks",
 	[WB_STAT_WRITEBACK_RESTS] = "writeback_rests",
+	[WB_STAT_GAP_BLOCKS] = "writeback_gap_blocks",
 	[WB_STAT_CARRIED_BLOCKS] = "carried_blocks",
 	[WB_STAT_CHECKSUM_ERRORS] = "checksum_errors",
 	[WB_STAT_CHECKSUM_REPAIRED] = "checksum_repaired",

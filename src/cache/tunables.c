@@ -8,6 +8,7 @@
 #define FIELD(name) #name, .offset = offsetof(struct wb_tunables, name)
 
 static const char *const cache_modes[] = { "writeback", "writethrough", "writearound", NULL };
+static const char *const rotational[] = { "auto", "on", "off", NULL };
 static const char *const writeback_orders[] = { "sweep", "segments", NULL };
 
 const struct wb_tunable wb_tunables_table[] = {
@@ -44,6 +45,12 @@ const struct wb_tunable wb_tunables_table[] = {
 	{ FIELD(slow_writes_percent), .type = WB_TUNABLE_NUMBER, .argument = "PERCENT",
 	  .unit = "percent", .maximum = 99,
 	  .summary = "slow writers down while more is not written back; 0 = never" },
+	{ FIELD(writeback_gap), .type = WB_TUNABLE_NUMBER, .argument = "KIB",
+	  .unit = "KiB", .maximum = 4096,
+	  .summary = "longest gap that is written over where that is faster; 0 = none" },
+	{ FIELD(backing_rotational), .type = WB_TUNABLE_CHOICE, .argument = "auto|on|off",
+	  .choices = rotational,
+	  .summary = "whether the backing's disk turns" },
 	{ FIELD(sync_interval_s), .type = WB_TUNABLE_NUMBER, .argument = "SECONDS",
 	  .unit = "seconds", .maximum = 86400,
 	  .summary = "make data durable that is older; 0 = never" },

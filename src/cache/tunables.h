@@ -38,6 +38,14 @@ enum wb_writeback_order {
 	WB_ORDER_SEGMENTS,
 };
 
+/* Whether the backing's disk turns; in the order of the choices of
+ * backing_rotational. */
+enum wb_rotational {
+	WB_ROTATIONAL_AUTO,		/* as the system says */
+	WB_ROTATIONAL_ON,
+	WB_ROTATIONAL_OFF,
+};
+
 struct wb_tunables {
 	uint32_t cache_mode;		/* enum wb_cache_mode */
 	bool allow_writeback;
@@ -48,6 +56,8 @@ struct wb_tunables {
 	uint32_t writeback_high_water;	/* percent of the ring; above it in any case */
 	uint32_t writeback_batch;	/* MiB, in RAM */
 	uint32_t writeback_order;	/* enum wb_writeback_order */
+	uint32_t writeback_gap;		/* KiB that are filled at most; 0 = never */
+	uint32_t backing_rotational;	/* enum wb_rotational */
 	uint32_t bypass_threshold;	/* KiB, of a stream; 0 = none goes around the cache */
 	uint32_t read_latency_target_ms;	/* of the backing; 0 = writeback does not care */
 	uint32_t slow_writes_percent;	/* of the cache not written back; 0 = never */
@@ -62,7 +72,8 @@ struct wb_tunables {
 
 #define WB_TUNABLES_DEFAULT \
 	{ .allow_writeback = true, .writeback_modulator = true, .writeback_threshold = 70, \
-	  .writeback_high_water = 80, .writeback_batch = 8, .slow_writes_percent = 85, \
+	  .writeback_high_water = 80, .writeback_batch = 8, .writeback_gap = 1024, \
+	  .slow_writes_percent = 85, \
 	  .read_latency_target_ms = 50, \
 	  .sync_interval_s = 5, .superblock_interval_s = 60, .scrub_rate_mib_s = 64, \
 	  .discard_rate_mib_s = 64, .backing_timeout_s = 30 }

@@ -28,6 +28,7 @@ struct wb_writeback *wb_writeback_new(const struct wb_writeback_deps *deps, GErr
 	wb_busy_meter_init(&writeback->reads_meter, deps->clock);
 	writeback->zero_piece_bytes = WB_ZERO_PIECE_BYTES_MIN;
 	writeback->portion_blocks = room->block_count;
+	writeback->model = (struct wb_disk_model)WB_DISK_MODEL_DEFAULT;
 	for (unsigned i = 0; i < WB_WRITEBACK_DEPTH; i++) {
 		writeback->ios[i].writeback = writeback;
 		writeback->ios[i].scratch = writeback->scratch + (size_t)i * BLOCK;
@@ -115,6 +116,11 @@ unsigned wb_writeback_bad_tries(struct wb_writeback *writeback)
 void wb_writeback_set_order(struct wb_writeback *writeback, enum wb_writeback_order order)
 {
 	atomic_store(&writeback->next_order, order);
+}
+
+void wb_writeback_set_gap(struct wb_writeback *writeback, uint32_t kib)
+{
+	atomic_store(&writeback->gap_blocks, kib / (BLOCK >> 10));
 }
 
 void wb_writeback_abandon(struct wb_writeback *writeback)
@@ -273,6 +279,7 @@ void wb_batch_reset(struct wb_writeback *writeback)
 	writeback->is_cut_short = false;
 	writeback->is_carrying = false;
 	writeback->written_until_ns = 0;
+	writeback->tally = (struct wb_batch_tally){ 0 };
 	writeback->next = 0;
 }
 
@@ -333,6 +340,7 @@ bool wb_writeback_step(struct wb_writeback *writeback, enum wb_writeback_wish wi
 	case WB_BATCH_IDLE: return begin(writeback, wish);
 	case WB_BATCH_ZERO: return wb_batch_zero_step(writeback);
 	case WB_BATCH_READ: return wb_batch_read_step(writeback);
+	case WB_BATCH_GAPS: return wb_batch_gaps_step(writeback);
 	case WB_BATCH_MERGE: return wb_batch_merge_step(writeback);
 	case WB_BATCH_WRITE: return wb_batch_write_step(writeback);
 	case WB_BATCH_FLUSH: return wb_batch_flush_step(writeback);

@@ -10,6 +10,7 @@
  *        -> ZERO    punch every durable discard: before the batch's writes,
  *                   and before any of its blocks can become clean
  *        -> READ    from RAM or in long runs from the SSD; check CRCs
+ *        -> GAPS    read what lies between, where it is to be written too
  *        -> MERGE   only where the backing cannot write single sectors: read
  *                   the rest of partial blocks from it
  *        -> WRITE   in address order, joined; then, in a sweep, the next portion:
@@ -35,6 +36,7 @@
 #include "cache/busy_meter.h"
 #include "cache/extent_table.h"
 #include "cache/flush.h"
+#include "cache/gap_range.h"
 #include "cache/image.h"
 #include "cache/read_first.h"
 #include "cache/tunables.h"
@@ -42,6 +44,7 @@
 struct wb_writeback_deps {
 	struct wb_geometry geometry;
 	const struct wb_image *image;
+	struct wb_gap_range *gap_range;
 	struct wb_log *log;
 	struct wb_segment_table *segments;
 	struct wb_rambuf *rambuf;
@@ -81,6 +84,9 @@ bool wb_writeback_set_batch(struct wb_writeback *writeback, uint64_t bytes, GErr
 
 /* From the next batch on. Any thread. */
 void wb_writeback_set_order(struct wb_writeback *writeback, enum wb_writeback_order order);
+
+/* Gaps of up to so many KiB are filled where that is faster; 0: none is. Any thread. */
+void wb_writeback_set_gap(struct wb_writeback *writeback, uint32_t kib);
 
 /* TRUE when something was done. */
 bool wb_writeback_step(struct wb_writeback *writeback, enum wb_writeback_wish wish);

@@ -11,13 +11,14 @@
 #include <stdbool.h>
 
 #include "cache/busy_meter.h"
+#include "cache/disk_model.h"
 #include "cache/limits.h"
 #include "cache/refused.h"
 #include "cache/writeback.h"
 #include "cache/writeback_plan.h"
 
 enum wb_batch_stage {
-	WB_BATCH_IDLE, WB_BATCH_ZERO, WB_BATCH_READ, WB_BATCH_MERGE, WB_BATCH_WRITE,
+	WB_BATCH_IDLE, WB_BATCH_ZERO, WB_BATCH_READ, WB_BATCH_GAPS, WB_BATCH_MERGE, WB_BATCH_WRITE,
 	WB_BATCH_FLUSH, WB_BATCH_COMMIT, WB_BATCH_CARRY,
 };
 
@@ -67,6 +68,17 @@ struct wb_batch_pass {
 	bool is_complete;		/* all that is dirty was looked at */
 };
 
+/* What was measured of the batch, for the model of the disk. */
+struct wb_batch_tally {
+	uint64_t begun_ns;		/* of the stage; 0: no I/O of it yet */
+	uint64_t write_ns, write_count, write_bytes, span_bytes;
+	uint64_t last_address;		/* written in the portion */
+	uint64_t read_count, read_bytes;	/* of gaps, in the stage */
+	bool has_filled;
+};
+
+#define WB_BAD_GAPS 16u
+
 struct wb_writeback {
 	/* constant after new */
 	struct wb_writeback_deps deps;
@@ -91,6 +103,13 @@ struct wb_writeback {
 	uint32_t portion_blocks;	/* as many as can be written in good time */
 	uint64_t written_until_ns;	/* no new write after this; 0: none yet */
 	bool was_urgent;		/* the last batch was of the oldest segments */
+	struct wb_disk_model model;
+	struct wb_batch_tally tally;
+	unsigned gap_batches;		/* that could fill some */
+	bool is_probe;			/* this one does not, and measures that */
+	/* gaps that could not be read lately, which is tried no more: the oldest goes */
+	uint64_t bad_gaps[WB_BAD_GAPS];
+	unsigned bad_gap_count;
 	size_t next;			/* next block of the stage */
 	unsigned next_sector;
 	uint64_t next_zero;		/* discards before this block are done */
@@ -121,6 +140,7 @@ struct wb_writeback {
 	uint64_t flush_failures;	/* of the backing, before its first write */
 	_Atomic(struct wb_batch_room *) next_room;	/* for the next batch, or NULL */
 	_Atomic enum wb_writeback_order next_order;
+	_Atomic uint32_t gap_blocks;	/* longer gaps are not filled; 0: none is */
 	_Atomic uint64_t retry_at_ns;
 	atomic_bool is_pause_over;
 	atomic_bool is_abandoned;
@@ -177,6 +197,15 @@ bool wb_batch_take_segment(struct wb_writeback *writeback, uint64_t id, uint32_t
 /* writeback_sweep.c: the next portion of a sweep, ascending; it may be empty, and is
  * the last one when pass.is_complete is set. */
 void wb_batch_sweep(struct wb_writeback *writeback);
+
+/* writeback_gap.c: the portion's gaps become part of it, as far as that is worth while
+ * and they are nobody else's. Before READ, and after all punches. */
+void wb_batch_take_gaps(struct wb_writeback *writeback);
+/* Reads those that are not in the cache. */
+bool wb_batch_gaps_step(struct wb_writeback *writeback);
+/* The gaps are others' again. */
+void wb_batch_end_gaps(struct wb_writeback *writeback);
+void wb_batch_note_bad_gap(struct wb_writeback *writeback, uint64_t address);
 
 /* writeback_commit.c: what the portion has brought to the backing is on the list, and
  * the portion is empty. */

@@ -10,6 +10,8 @@
 
 static void unpin(struct wb_writeback *writeback, uint32_t slot)
 {
+	if (slot == WB_NO_SLOT)
+		return;		/* a gap that is not in the cache */
 	wb_segment_unpin(writeback->deps.segments,
 			 wb_segment_of_slot(writeback->deps.segments, slot));
 }
@@ -17,17 +19,21 @@ static void unpin(struct wb_writeback *writeback, uint32_t slot)
 void wb_batch_end_portion(struct wb_writeback *writeback)
 {
 	struct wb_batch_room *room = writeback->room;
+	uint64_t filled = 0;
 
 	for (size_t i = 0; i < writeback->block_count; i++) {
 		const struct wb_batch_block *block = &room->blocks[i];
 
-		if (block->is_left_out)
+		filled += block->is_gap && !block->is_left_out;
+		if (block->is_left_out || block->is_gap)
 			unpin(writeback, block->slot);
 		else
 			room->written[writeback->written_count++] = (struct wb_written_block){
 				.address = block->address, .slot = block->slot };
 	}
 	writeback->block_count = 0;
+	wb_batch_end_gaps(writeback);
+	WB_STAT_ADD(writeback->deps.stats, WB_STAT_GAP_BLOCKS, filled);
 }
 
 /* Only now: a place that was reused meanwhile could hold a newer version of the same
@@ -40,6 +46,7 @@ void wb_batch_unpin_all(struct wb_writeback *writeback)
 		unpin(writeback, writeback->room->written[i].slot);
 	writeback->block_count = 0;
 	writeback->written_count = 0;
+	wb_batch_end_gaps(writeback);
 }
 
 /* --- FLUSH --------------------------------------------------------------------------- */
@@ -60,6 +67,7 @@ void wb_batch_begin_flush(struct wb_writeback *writeback)
 	if (!writeback->has_written)
 		return;
 	writeback->stage = WB_BATCH_FLUSH;
+	writeback->tally.begun_ns = wb_clock_now_ns(writeback->deps.clock);
 	io = wb_batch_take_io(writeback);
 	io->is_at_backing = true;
 	io->io.op = WB_IO_FLUSH;
@@ -75,6 +83,20 @@ static void flush_ended(struct wb_writeback *writeback, struct wb_batch_io *io)
 		writeback->error = io->error;
 }
 
+/* Of a batch of which nothing was filled, so that it shows what hops cost; and not of
+ * one that was held back for those who read. */
+static void learn(struct wb_writeback *writeback)
+{
+	const struct wb_batch_tally *tally = &writeback->tally;
+	uint64_t flush_ns = wb_clock_now_ns(writeback->deps.clock) - tally->begun_ns;
+
+	writeback->gap_batches += writeback->is_probe;
+	if (!tally->has_filled && !writeback->error && writeback->deps.read_first->level <= 0)
+		wb_disk_model_add_writes(&writeback->model, tally->write_ns + flush_ns,
+					 tally->write_count, tally->write_bytes,
+					 tally->span_bytes);
+}
+
 /* A flush for somebody else that failed since the first write may have been told
  * what concerns this batch. */
 bool wb_batch_flush_step(struct wb_writeback *writeback)
@@ -84,6 +106,7 @@ bool wb_batch_flush_step(struct wb_writeback *writeback)
 	if (wb_backing_flush_failures(writeback->deps.backing_flush) !=
 	    writeback->flush_failures && !WB_MUTANT(foreign_flush_ignored))
 		writeback->error = -EIO;
+	learn(writeback);
 	writeback->stage = WB_BATCH_COMMIT;
 	return true;
 }

@@ -15,6 +15,9 @@ struct wb_batch_block {
 	uint8_t full_mask;	/* of this block of the image */
 	bool was_bad;		/* could not be read, when it was selected */
 	bool is_left_out;	/* of this batch: bad, refused, or held by a discard */
+	/* see gap_plan.h */
+	bool is_gap;		/* not dirty: what the backing has; `slot` may be none */
+	bool may_fill, has_cached_gap, fills_gap;	/* the gap before it */
 };
 
 /* What was written and waits for the flush of the backing. */

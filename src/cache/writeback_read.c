@@ -16,6 +16,8 @@ static void mark_bad(struct wb_writeback *writeback, struct wb_batch_block *bloc
 	unsigned tries = writeback->bad_tries;
 
 	block->is_left_out = true;
+	if (block->is_gap)
+		return;
 	wb_batch_set_state(writeback, block->address, block->slot, WB_SLOT_BAD);
 	writeback->bad_retry_at_ns = wb_clock_now_ns(writeback->deps.clock) +
 		MIN(WB_RETRY_FIRST_NS << MIN(tries, 10u), WB_RETRY_LAST_NS);
@@ -41,6 +43,8 @@ static void check_block(struct wb_writeback *writeback, struct wb_batch_block *b
 	}
 	mark_bad(writeback, block);
 	WB_STAT_ADD(writeback->deps.stats, WB_STAT_CHECKSUM_ERRORS, 1);
+	if (block->is_gap)
+		return;
 	wb_message_set(writeback->deps.message,
 		       "cache %s: the newest data of image block %" G_GUINT64_FORMAT
 		       " failed its checksum and stays in the cache",
@@ -86,6 +90,12 @@ static bool copy_from_ram(struct wb_writeback *writeback, size_t from, size_t co
 	return true;
 }
 
+/* Gaps that are not in the cache are read later, from the backing. */
+static bool is_read_here(const struct wb_batch_block *block)
+{
+	return block->slot != WB_NO_SLOT;
+}
+
 /* One read of neighbouring slots; what lies between them is thrown away. */
 static void prepare_read(struct wb_writeback *writeback, struct wb_batch_io *io, uint32_t span)
 {
@@ -123,10 +133,16 @@ bool wb_batch_read_step(struct wb_writeback *writeback)
 	while (writeback->next < writeback->block_count &&
 	       (io = wb_batch_take_io(writeback))) {
 		uint32_t span;
+		size_t most, count;
+
+		if (!is_read_here(&writeback->room->blocks[writeback->next])) {
+			io->is_used = false;
+			writeback->next++;
+			continue;
+		}
 		/* After a failure one by one, to tell the bad ones. */
-		size_t most = writeback->has_bad ? writeback->next + 1 :
-						   writeback->block_count;
-		size_t count = wb_writeback_plan_read(writeback->room->blocks, most,
+		most = writeback->has_bad ? writeback->next + 1 : writeback->block_count;
+		count = wb_writeback_plan_read(writeback->room->blocks, most,
 						      writeback->next, WB_WRITEBACK_GAP_BLOCKS,
 						      g->segment_blocks, &span);
 
@@ -147,7 +163,8 @@ bool wb_batch_read_step(struct wb_writeback *writeback)
 		/* Those of a sweep come in order. */
 		if (writeback->pass.pick == WB_PICK_OLDEST)
 			wb_writeback_plan_sort(writeback->room->blocks, writeback->block_count);
-		writeback->stage = writeback->is_carrying ? WB_BATCH_CARRY : WB_BATCH_MERGE;
+		writeback->stage = writeback->is_carrying ? WB_BATCH_CARRY :
+				   writeback->tally.has_filled ? WB_BATCH_GAPS : WB_BATCH_MERGE;
 		writeback->next = 0;
 		return true;
 	}

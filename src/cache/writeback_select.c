@@ -192,6 +192,9 @@ static void begin_pass(struct wb_writeback *writeback, enum wb_writeback_wish wi
 		.sweep_begin = writeback->sweep_at,
 	};
 	choose_pick(writeback);
+	/* See writeback_gap.c. */
+	writeback->is_probe = writeback->gap_batches > 0 &&
+			      writeback->gap_batches % WB_GAP_PROBE_BATCHES == 0;
 }
 
 bool wb_batch_select(struct wb_writeback *writeback, enum wb_writeback_wish wish)

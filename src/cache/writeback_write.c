@@ -92,6 +92,11 @@ static void leave_out(struct wb_writeback *writeback, struct wb_batch_block *blo
 {
 	for (uint64_t i = 0; i < count; i++)
 		blocks[i].is_left_out = true;
+	/* Nothing that has to be there is missing. */
+	if (count == 1 && blocks->is_gap) {
+		wb_batch_note_bad_gap(writeback, blocks->address);
+		return;
+	}
 	wb_batch_refuse(writeback, blocks->address, count, error);
 }
 
@@ -156,6 +161,18 @@ static void cut_short(struct wb_writeback *writeback)
 	leave_out_rest(writeback);
 }
 
+/* What the portion has taken, for the model of the disk. */
+static void note_portion(struct wb_writeback *writeback)
+{
+	struct wb_batch_tally *tally = &writeback->tally;
+
+	if (tally->begun_ns == 0 || writeback->next == 0)
+		return;
+	tally->write_ns += wb_clock_now_ns(writeback->deps.clock) - tally->begun_ns;
+	tally->begun_ns = 0;
+	tally->span_bytes += (tally->last_address - writeback->room->blocks[0].address + 1) * BLOCK;
+}
+
 /* The next portion of the batch, or its end. */
 static void end_writes(struct wb_writeback *writeback)
 {
@@ -163,6 +180,7 @@ static void end_writes(struct wb_writeback *writeback)
 	bool is_over = writeback->is_cut_short || is_hopeless(writeback) ||
 		       is_out_of_time(writeback);
 
+	note_portion(writeback);
 	wb_batch_end_portion(writeback);
 	if (!is_over)
 		writeback->portion_blocks = (uint32_t)MIN((uint64_t)writeback->portion_blocks * 2,
@@ -172,6 +190,7 @@ static void end_writes(struct wb_writeback *writeback)
 		wb_batch_begin_flush(writeback);
 		return;
 	}
+	wb_batch_take_gaps(writeback);
 	wb_batch_leave_out_held(writeback);
 	writeback->stage = WB_BATCH_READ;
 	writeback->next = 0;
@@ -196,11 +215,17 @@ bool wb_batch_write_step(struct wb_writeback *writeback)
 		if (writeback->written_until_ns == 0)
 			writeback->written_until_ns = wb_clock_now_ns(writeback->deps.clock) +
 						      WB_BATCH_TIME_NS;
+		if (writeback->tally.begun_ns == 0)
+			writeback->tally.begun_ns = wb_clock_now_ns(writeback->deps.clock);
+		writeback->tally.last_address =
+			writeback->room->blocks[extent.first + extent.count - 1].address;
 		io->first_block = extent.first;
 		io->first_sector = extent.first_sector;
 		io->sector_count = extent.sector_count;
 		wb_isolation_begin(&io->isolation, extent.count);
 		prepare_write(writeback, io);
+		writeback->tally.write_count++;
+		writeback->tally.write_bytes += io->io.length_bytes;
 		wb_batch_submit_to_backing(writeback, io);
 		any = true;
 	}

@@ -156,6 +156,7 @@ bool wb_batch_zero_step(struct wb_writeback *writeback)
 	}
 	if (!wb_batch_has_io(writeback) && !writeback->has_zeros) {
 		writeback->next_zero = MIN(writeback->next_zero, writeback->unknown_zero);
+		wb_batch_take_gaps(writeback);
 		wb_batch_leave_out_held(writeback);
 		writeback->stage = WB_BATCH_READ;
 		writeback->next = 0;

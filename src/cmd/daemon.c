@@ -159,6 +159,7 @@ static bool open_cache(struct wb_daemon *daemon, const struct wb_options *option
 
 	wb_disk_load_find(&daemon->disk_load, NULL, wb_disk_local_stat(&daemon->volume.backing),
 			  &daemon->volume.cache.st);
+	config.backing_turns = wb_disk_load_turns(&daemon->disk_load);
 	config.meters_backing = !wb_disk_load_is_known(&daemon->disk_load);
 	wb_mark_keeper_fill_watch(&daemon->keeper, &config.watch);
 	config.watch.is_forced = options->force;

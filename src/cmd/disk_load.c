@@ -164,6 +164,20 @@ bool wb_disk_load_is_known(const struct wb_disk_load *load)
 	return load->disks && load->disks->len > 0;
 }
 
+bool wb_disk_load_turns(const struct wb_disk_load *load)
+{
+	bool turns = false;
+
+	for (unsigned i = 0; load->disks && i < load->disks->len; i++) {
+		const struct disk *disk = &g_array_index(load->disks, struct disk, i);
+		g_autofree char *path = path_of(load, disk->device, "queue/rotational");
+		g_autofree char *text = NULL;
+
+		turns |= g_file_get_contents(path, &text, NULL, NULL) && text[0] == '1';
+	}
+	return turns;
+}
+
 void wb_disk_load_clear(struct wb_disk_load *load)
 {
 	if (load->disks)

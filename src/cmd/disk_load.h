@@ -35,6 +35,8 @@ struct wb_disk_load {
 void wb_disk_load_find(struct wb_disk_load *load, const char *root,
 		       const struct stat *backing, const struct stat *cache);
 bool wb_disk_load_is_known(const struct wb_disk_load *load);
+/* They are known, and one of them at least turns (queue/rotational). */
+bool wb_disk_load_turns(const struct wb_disk_load *load);
 void wb_disk_load_clear(struct wb_disk_load *load);
 
 /* What the busiest one did since the last call, or since it was found. FALSE:

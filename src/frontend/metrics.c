@@ -121,6 +121,8 @@ static const struct counter counters[] = {
 	{ WB_STAT_WRITEBACK_BLOCKS, "writeback_blocks", "blocks", "Blocks written back." },
 	{ WB_STAT_WRITEBACK_RESTS, "writeback_rests", NULL,
 	  "How often writeback began to rest." },
+	{ WB_STAT_GAP_BLOCKS, "writeback_gap_blocks", "blocks",
+	  "Blocks between those that were written over with what was there." },
 	{ WB_STAT_CARRIED_BLOCKS, "carried_blocks", "blocks",
 	  "Blocks that the backing refused and that went to the cache once more." },
 	{ WB_STAT_CHECKSUM_ERRORS, "checksum_errors", NULL,

@@ -85,6 +85,9 @@ struct wb_store_ops {
 	bool (*poll)(struct wb_store *store);
 	/* Time the disk has been busy, or 0 when nobody knows. */
 	uint64_t (*busy_ns)(struct wb_store *store);
+	/* Whether any of the range may be a hole: not allocated, so that writing there
+	 * takes space that was free. May wait a little, for the file system. NULL: never. */
+	bool (*has_hole)(struct wb_store *store, uint64_t offset_bytes, uint64_t length_bytes);
 	/* All I/O has been answered before; frees the store. */
 	void (*close)(struct wb_store *store);
 };
@@ -103,6 +106,13 @@ struct wb_store {
 static inline void wb_store_submit(struct wb_store *store, struct wb_io *io)
 {
 	store->ops->submit(store, io);
+}
+
+static inline bool wb_store_has_hole(struct wb_store *store, uint64_t offset_bytes,
+				     uint64_t length_bytes)
+{
+	return store->ops->has_hole &&
+	       store->ops->has_hole(store, offset_bytes, length_bytes);
 }
 
 void wb_store_close(struct wb_store *store);	/* NULL is fine */

@@ -156,9 +156,23 @@ static void close_store(struct wb_store *store)
 	close(fd);
 }
 
+/* The offset of the description is nobody's: all I/O brings its own. Who cannot say
+ * (ENXIO, EINVAL) may have one. */
+static bool has_hole(struct wb_store *store, uint64_t offset_bytes, uint64_t length_bytes)
+{
+	struct store_uring *self = to_uring(store);
+	off_t hole;
+
+	if (self->info.is_block_device)
+		return false;
+	hole = lseek(self->fd, (off_t)offset_bytes, SEEK_HOLE);
+	return hole < 0 || (uint64_t)hole < offset_bytes + length_bytes;
+}
+
 static const struct wb_store_ops ops = {
 	.name = "uring",
 	.submit = submit,
+	.has_hole = has_hole,
 	.busy_ns = busy_ns,
 	.close = close_store,
 };

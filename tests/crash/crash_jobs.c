@@ -42,6 +42,7 @@ void crash_totals_add(struct crash_totals *totals, const struct crash_report *re
 	sum->caches_lost += report->caches_lost;
 	sum->bypassed += report->bypassed;
 	sum->streams += report->streams;
+	sum->gaps += report->gaps;
 	sum->discards += report->discards;
 	sum->episodes += report->episodes;
 	sum->refusals += report->refusals;

@@ -431,6 +431,7 @@ static void die(struct run *run)
 	run->report->parked += stats.counter[WB_STAT_PARKED_REQUESTS];
 	run->report->slowed += stats.counter[WB_STAT_SLOWED_REQUESTS];
 	run->report->bypassed += stats.counter[WB_STAT_BYPASSED_BYTES];
+	run->report->gaps += stats.counter[WB_STAT_GAP_BLOCKS];
 	run->report->streams += stats.counter[WB_STAT_BYPASSED_STREAMS];
 	run->report->segments = MAX(run->report->segments, stats.head_segment);
 	crash_deaths_collect(&run->deaths);

@@ -38,6 +38,7 @@ struct crash_report {
 	uint64_t caches_lost;	/* for a moment, to look at the backing alone */
 	uint64_t bypassed;	/* bytes */
 	uint64_t streams;	/* that were recognised */
+	uint64_t gaps;		/* blocks that were filled */
 };
 
 void crash_run(const struct crash_options *options, struct crash_report *report);

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "crash_settings.h"
 
+#include "cache/cache_private.h"
+#include "cache/writeback_batch.h"
+#include "support/store_memory.h"
+
 #define SECOND_NS UINT64_C(1000000000)
 
 static uint64_t below(struct crash_settings *settings, uint64_t limit)
@@ -33,6 +37,7 @@ void crash_settings_init(struct crash_settings *settings, const struct crash_opt
 	wb_prng_init(&settings->discard_prng, options->seed * 32452843);
 	settings->discards = wb_prng_below(&settings->discard_prng, 3) == 0;
 	wb_prng_init(&settings->plan_prng, options->seed * 49979687);
+	settings->has_holes = wb_prng_below(&settings->plan_prng, 4) == 0;
 	wb_prng_init(&settings->stream_prng, options->seed * 67867967);
 	settings->streams = options->point ? options->seed % 3 == 0 :
 					     wb_prng_below(&settings->stream_prng, 4) == 0;
@@ -112,6 +117,9 @@ void crash_settings_before_open(struct crash_settings *settings)
 {
 	if (settings->uses_modes)
 		choose_mode(settings);
+	settings->is_unplanned = wb_prng_below(&settings->plan_prng, 4) > 0;
+	if (settings->has_holes)
+		wb_store_memory_set_sparse(settings->sim->backing_disk.memory);
 	settings->sim->discards_cache = settings->discards &&
 					wb_prng_below(&settings->discard_prng, 5) > 0;
 	if (settings->streams)
@@ -133,14 +141,30 @@ static void switch_discards(struct crash_settings *settings)
 	settings->count++;
 }
 
+/* A disk that has no time of its own teaches nothing: one on which every gap is worth
+ * filling, or some. */
+static void choose_model(struct crash_settings *settings)
+{
+	struct wb_disk_model *model = &settings->sim->cache->writeback->model;
+
+	*model = (struct wb_disk_model){ .is_fixed = true, .bytes_per_ns = 0.15 };
+	model->turn_ns = wb_prng_below(&settings->plan_prng, 2) ? 1e5 : 2e7;
+	for (unsigned i = 0; i < WB_HOP_CLASSES; i++)
+		model->hop_ns[i] = wb_prng_below(&settings->plan_prng, 4) ? 1e9 : 1e5;
+}
+
 /* Which blocks go together, and in which order. */
 static void change_plan(struct crash_settings *settings)
 {
 	struct wb_tunables tunables;
 
+	settings->is_unplanned = false;
 	wb_cache_get_tunables(settings->sim->cache, &tunables);
-	tunables.writeback_order = wb_prng_below(&settings->plan_prng, 3) == 0 ?
+	tunables.writeback_order = wb_prng_below(&settings->plan_prng, 5) == 0 ?
 				   WB_ORDER_SEGMENTS : WB_ORDER_SWEEP;
+	tunables.backing_rotational = WB_ROTATIONAL_ON;
+	tunables.writeback_gap = (uint32_t)wb_prng_below(&settings->plan_prng, 5) * 32;
+	choose_model(settings);
 	wb_cache_set_tunables(settings->sim->cache, &tunables);
 	settings->count++;
 }
@@ -234,7 +258,7 @@ void crash_settings_step(struct crash_settings *settings)
 		switch_mode(settings);
 	if (settings->discards && wb_prng_below(&settings->discard_prng, 60) == 0)
 		switch_discards(settings);
-	if (wb_prng_below(&settings->plan_prng, 40) == 0)
+	if (settings->is_unplanned || wb_prng_below(&settings->plan_prng, 40) == 0)
 		change_plan(settings);
 	if (settings->streams && stream_below(settings, 40) == 0)
 		switch_bypass(settings);

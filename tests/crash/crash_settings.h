@@ -19,6 +19,8 @@ struct crash_settings {
 	bool discards;			/* places of the cache, in most lives */
 	struct wb_prng discard_prng;	/* as the others: of its own */
 	struct wb_prng plan_prng;	/* what is written back next; likewise */
+	bool is_unplanned;		/* since the opening */
+	bool has_holes;			/* of the backing, where it has only zeros */
 	bool streams;			/* some writes are sequential, and go around the cache */
 	struct wb_prng stream_prng;	/* of its own again */
 	uint64_t stream_at[2];		/* where each of two goes on */

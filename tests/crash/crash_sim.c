@@ -176,9 +176,9 @@ static void tell_totals(void)
 	       "refusals; the image grew %lu times\n", sum->requests, sum->parked, sum->slowed,
 	       sum->batches, sum->discards, sum->kills, sum->clean_stops, sum->checkpoints,
 	       sum->episodes, sum->refusals, sum->growths);
-	printf("# %lu KiB around the cache, %lu streams, %lu looks at the backing alone; %lu "
-	       "settings changed\n", sum->bypassed >> 10, sum->streams, sum->caches_lost,
-	       sum->settings);
+	printf("# %lu KiB around the cache, %lu streams, %lu blocks of gaps filled, %lu looks at "
+	       "the backing alone; %lu settings changed\n", sum->bypassed >> 10, sum->streams,
+	       sum->gaps, sum->caches_lost, sum->settings);
 	if (sum->deaths)
 		printf("# %lu deaths of the process alone (%lu of them while opening), %lu requests "
 		       "sent again (%lu had been executed)\n", sum->deaths,

@@ -75,6 +75,10 @@ const struct mutant mutants[] = {
 	       "what is newer"),
 	MUTANT("clean_without_comparing", "clean is only what the map still names"),
 	MUTANT("backing_error_ignored", "after an error nothing of a batch counts"),
+	MUTANT("gap_not_guarded",
+	       "between gap read and gap write nobody else changes the backing there"),
+	MUTANT("gap_takes_dirty", "what a gap is filled with is what the backing has"),
+	MUTANT("gap_error_ignored", "a gap that cannot be read is left out"),
 	MUTANT_IN(MUTANT_ROT, "writeback_unchecked", "writeback checks every block"),
 	/* growth */
 	MUTANT("cut_block_not_zeroed", "the image grows over zeros in the block in which it "

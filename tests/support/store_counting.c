@@ -137,6 +137,12 @@ static uint64_t busy_ns(struct wb_store *store)
 	return self->inner->ops->busy_ns(self->inner);
 }
 
+static bool has_hole(struct wb_store *store, uint64_t offset_bytes, uint64_t length_bytes)
+{
+	return wb_store_has_hole(((struct store_counting *)store)->inner, offset_bytes,
+				 length_bytes);
+}
+
 static void close_store(struct wb_store *store)
 {
 	struct store_counting *self = (struct store_counting *)store;
@@ -153,6 +159,7 @@ static void close_store(struct wb_store *store)
 		.submit = submit,        \
 		.poll = (poll_function), \
 		.busy_ns = busy_ns,      \
+		.has_hole = has_hole,    \
 		.close = close_store,    \
 	}
 

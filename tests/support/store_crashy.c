@@ -303,6 +303,11 @@ static void free_changes(GQueue *queue)
 	}
 }
 
+static bool has_hole(struct wb_store *store, uint64_t offset_bytes, uint64_t length_bytes)
+{
+	return wb_store_has_hole(to_crashy(store)->inner, offset_bytes, length_bytes);
+}
+
 static void close_store(struct wb_store *store)
 {
 	struct store_crashy *self = to_crashy(store);
@@ -321,6 +326,7 @@ static const struct wb_store_ops ops = {
 	.submit = submit,
 	.poll = poll_one,
 	.busy_ns = busy_ns,
+	.has_hole = has_hole,
 	.close = close_store,
 };
 

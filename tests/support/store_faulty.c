@@ -184,6 +184,11 @@ static uint64_t busy_ns(struct wb_store *store)
 	return to_faulty(store)->inner->ops->busy_ns(to_faulty(store)->inner);
 }
 
+static bool has_hole(struct wb_store *store, uint64_t offset_bytes, uint64_t length_bytes)
+{
+	return wb_store_has_hole(to_faulty(store)->inner, offset_bytes, length_bytes);
+}
+
 static void close_store(struct wb_store *store)
 {
 	struct store_faulty *self = to_faulty(store);
@@ -199,6 +204,7 @@ static const struct wb_store_ops ops = {
 	.submit = submit,
 	.poll = poll_one,
 	.busy_ns = busy_ns,
+	.has_hole = has_hole,
 	.close = close_store,
 };
 

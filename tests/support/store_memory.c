@@ -16,7 +16,7 @@ struct store_memory {
 	size_t queue_count;
 	enum wb_store_memory_order order;
 	struct wb_prng prng;
-	bool checks_buffers;
+	bool checks_buffers, is_sparse;
 };
 
 static uint64_t hash_of_iov(const struct wb_io *io)
@@ -135,6 +135,21 @@ static uint64_t busy_ns(struct wb_store *store)
 	return 0;
 }
 
+static bool is_zero(const uint8_t *at, uint64_t length)
+{
+	return at[0] == 0 && !memcmp(at, at + 1, length - 1);
+}
+
+static bool has_hole(struct wb_store *store, uint64_t offset_bytes, uint64_t length_bytes)
+{
+	const struct store_memory *self = (const struct store_memory *)store;
+
+	for (uint64_t at = 0; self->is_sparse && at < length_bytes; at += 4096)
+		if (is_zero(self->bytes + offset_bytes + at, MIN(4096, length_bytes - at)))
+			return true;
+	return false;
+}
+
 static void close_store(struct wb_store *store)
 {
 	struct store_memory *self = (struct store_memory *)store;
@@ -149,6 +164,7 @@ static const struct wb_store_ops ops = {
 	.submit = submit,
 	.poll = poll_one,
 	.busy_ns = busy_ns,
+	.has_hole = has_hole,
 	.close = close_store,
 };
 
@@ -183,6 +199,11 @@ void wb_store_memory_set_order(struct wb_store *store, enum wb_store_memory_orde
 {
 	to_memory(store)->order = order;
 	wb_prng_init(&to_memory(store)->prng, seed);
+}
+
+void wb_store_memory_set_sparse(struct wb_store *store)
+{
+	to_memory(store)->is_sparse = true;
 }
 
 void wb_store_memory_check_buffers(struct wb_store *store)

@@ -23,6 +23,9 @@ enum wb_store_memory_order {
 void wb_store_memory_set_order(struct wb_store *store, enum wb_store_memory_order order,
 			       uint64_t seed);
 
+/* From now on a block of zeros counts as a hole. */
+void wb_store_memory_set_sparse(struct wb_store *store);
+
 /* Abort when the memory of a WRITE changes while the store has it. */
 void wb_store_memory_check_buffers(struct wb_store *store);
 

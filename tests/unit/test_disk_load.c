@@ -193,6 +193,19 @@ Test(disk_load, a_loop_device_counts_by_the_disk_under_its_file)
 	expect(1, "disk", 40, 0);
 }
 
+Test(disk_load, a_disk_turns_when_the_kernel_says_so)
+{
+	make_disk(0, "sda");
+	find(0);
+	cr_assert_not(wb_disk_load_turns(&load));
+	put("sda/queue/rotational", "0\n");
+	cr_assert_not(wb_disk_load_turns(&load));
+	put("sda/queue/rotational", "1\n");
+	cr_assert(wb_disk_load_turns(&load));
+	find(9);
+	cr_assert_not(wb_disk_load_turns(&load), "who is not known does not");
+}
+
 Test(disk_load, a_loop_device_over_what_has_no_disk_counts_by_itself)
 {
 	make_disk(70, "loop0");

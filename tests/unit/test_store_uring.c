@@ -259,6 +259,23 @@ static void chain_done(struct wb_io *io, int error)
 	group_done(io, error);
 }
 
+Test(store_uring, a_file_says_where_it_has_holes)
+{
+	struct wb_store *store = open_store();
+	void *data = g_aligned_alloc0(16, BLOCK_BYTES, BLOCK_BYTES);
+
+	memset(data, 1, 16 * BLOCK_BYTES);
+	cr_assert(wb_store_has_hole(store, 0, FILE_BYTES));
+	cr_assert_eq(wb_store_write_sync(store, 1 << 20, data, 16 * BLOCK_BYTES), 0);
+	cr_assert_not(wb_store_has_hole(store, 1 << 20, 16 * BLOCK_BYTES));
+	cr_assert(wb_store_has_hole(store, 1 << 20, 17 * BLOCK_BYTES));
+	cr_assert_eq(wb_store_zero_sync(store, (1 << 20) + 4 * BLOCK_BYTES, BLOCK_BYTES), 0);
+	cr_assert(wb_store_has_hole(store, 1 << 20, 16 * BLOCK_BYTES));
+	cr_assert_not(wb_store_has_hole(store, (1 << 20) + 5 * BLOCK_BYTES, BLOCK_BYTES));
+	g_aligned_free(data);
+	wb_store_close(store);
+}
+
 Test(store_uring, done_may_submit_again)
 {
 	struct chain chain = { .left_count = 100, .buffer = aligned(BLOCK_BYTES, 0) };
