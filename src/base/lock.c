@@ -163,6 +163,7 @@ const char *wb_lock_rank_name(enum wb_lock_rank rank)
 		[WB_RANK_STRIPE] = "stripe",
 		[WB_RANK_EXTENTS] = "extents",
 		[WB_RANK_LOG] = "log",
+		[WB_RANK_POLICY] = "policy",
 		[WB_RANK_PARK] = "park",
 		[WB_RANK_EXECUTOR] = "executor",
 		[WB_RANK_STORE] = "store",

@@ -27,6 +27,7 @@ enum wb_lock_rank {
 	WB_RANK_STRIPE,		/* one address range of the block map */
 	WB_RANK_EXTENTS,	/* pending zeros and bad ranges */
 	WB_RANK_LOG,		/* open record, log positions, ring */
+	WB_RANK_POLICY,		/* caches in miniature of the read policy */
 	WB_RANK_PARK,		/* lists of parked requests */
 	WB_RANK_EXECUTOR,	/* task queue, worker state */
 	WB_RANK_STORE,		/* a store's submission side */

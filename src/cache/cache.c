@@ -314,6 +314,7 @@ bool wb_cache_writeback_step(void *arg)
 	any = relocate(cache);
 	any |= wb_reclaim_step(cache->reclaim, wb_cache_needs_room(cache) || is_low(cache) ||
 			      wb_pressure_is_on(&cache->pressure) ? WB_URGENT : WB_CALM);
+	any |= wb_second_chance_step(cache->second_chance);
 	any |= wb_reclaim_record_step(cache->reclaim);
 	any |= wb_grow_step(cache->grow);
 	wb_cache_look_at_reads(cache);
@@ -370,6 +371,13 @@ enum wb_submit_result wb_cache_submit(struct wb_cache *cache, struct wb_request 
 {
 	g_assert(request->path == &cache->path);
 	return wb_request_start(request, error);
+}
+
+void wb_cache_read_answered(struct wb_cache *cache, struct wb_request *request)
+{
+	g_assert(request->path == &cache->path && request->pub.op == WB_READ);
+	if (wb_data_path_keeps_reads(&cache->path))
+		wb_fill_path_after(request);
 }
 
 void wb_cache_answered(struct wb_cache *cache)

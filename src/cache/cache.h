@@ -254,6 +254,11 @@ static inline uint64_t wb_request_span_bytes(uint64_t offset_bytes, uint64_t len
 enum wb_submit_result wb_cache_submit(struct wb_cache *cache,
 				      struct wb_request *request, int *error);
 
+/* A READ that finished without an error has been answered, and its buffer is unchanged:
+ * what it brought from the backing may enter the cache now. Once, and before the request
+ * is used again. */
+void wb_cache_read_answered(struct wb_cache *cache, struct wb_request *request);
+
 /* A request that finished at once has been answered: the calling thread does now
  * what the next ones may be glad of. It may wait for the disk a little. */
 void wb_cache_answered(struct wb_cache *cache);

@@ -42,6 +42,7 @@ static bool is_settled(struct wb_cache *cache)
 	return wb_grow_is_settled(cache->grow) &&
 	       wb_writeback_is_settled(cache->writeback) && wb_scrub_is_settled(cache->scrub) &&
 	       wb_place_discard_is_settled(cache->place_discard) &&
+	       wb_second_chance_is_settled(cache->second_chance) &&
 	       wb_recorder_is_idle(cache->recorder) && wb_flush_is_idle(cache->path.flush) &&
 	       wb_backing_flush_is_idle(cache->path.backing_flush);
 }
@@ -56,11 +57,13 @@ static void settle(struct wb_cache *cache)
 	wb_worker_stop(cache->writeback_worker);
 	wb_scrub_abandon(cache->scrub);
 	wb_grow_abandon(cache->grow);
+	wb_second_chance_abandon(cache->second_chance);
 	wb_place_discard_abandon(cache->place_discard);
 	while (!is_settled(cache)) {
 		bool any = wb_writeback_step(cache->writeback, WB_WRITEBACK_OFF);
 
 		any |= wb_scrub_step(cache->scrub);
+		any |= wb_second_chance_step(cache->second_chance);
 		any |= wb_grow_step(cache->grow);
 		any |= wb_place_discard_step(cache->place_discard);
 
@@ -289,6 +292,7 @@ void wb_cache_free(struct wb_cache *cache)
 	wb_scrub_free(cache->scrub);
 	wb_place_discard_free(cache->place_discard);
 	wb_writeback_free(cache->writeback);
+	wb_second_chance_free(cache->second_chance);
 	wb_reclaim_free(cache->reclaim);
 	wb_relocate_free(cache->relocate);
 	wb_grow_free(cache->grow);
@@ -303,7 +307,9 @@ void wb_cache_free(struct wb_cache *cache)
 	wb_rambuf_free(cache->path.rambuf);
 	wb_block_map_free(cache->path.map);
 	wb_segment_table_free(cache->path.segments);
+	wb_read_policy_free(cache->path.read_policy);
 	if (cache->path.space) {
+		wb_fill_gate_clear(&cache->path.fill_gate);
 		wb_mark_gate_clear(&cache->mark_gate);
 		wb_pressure_clear(&cache->pressure);
 		wb_park_list_clear(&cache->space);

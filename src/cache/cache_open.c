@@ -205,6 +205,12 @@ static gboolean make_state(struct wb_cache *cache, const struct wb_recovery *rec
 	wb_pressure_init(&cache->pressure, cache->executor, cache->config.clock, &cache->stats);
 	path->pressure = &cache->pressure;
 	path->space = &cache->space;
+	wb_fill_gate_init(&path->fill_gate, cache->config.clock);
+	if (!wb_cache_is_read_only(cache)) {
+		path->read_policy = wb_read_policy_new(&path->geometry, error);
+		if (!path->read_policy)
+			return FALSE;
+	}
 	path->extent_room = &cache->extent_room;
 	path->cache_store = cache->config.cache_store;
 	path->backing_store = cache->config.backing_store;
@@ -249,6 +255,15 @@ static gboolean make_engines(struct wb_cache *cache, const struct wb_log_start *
 			start->tail_segment, start->tail_sequence });
 	path->log = wb_log_new(&path->geometry, path->segments, path->rambuf, start);
 	flush_deps.log = reclaim_deps.log = writeback_deps.log = path->log;
+	cache->second_chance = reclaim_deps.second_chance =
+		wb_second_chance_new(&(struct wb_second_chance_deps){
+			.geometry = &path->geometry, .log = path->log,
+			.segments = path->segments, .map = path->map,
+			.exclusion = path->exclusion, .policy = path->read_policy,
+			.gate = &path->fill_gate, .store = path->cache_store,
+			.stats = &cache->stats, .kick = wb_cache_kick_writeback, .arg = cache,
+		});
+	reclaim_deps.policy = path->read_policy;
 	path->flush = wb_flush_new(&flush_deps, start->last_segment + 1, start->last_crc);
 	wb_recorder_set_flush(cache->recorder, path->flush);
 	wb_recorder_set_region(cache->recorder, wb_rambuf_region(path->rambuf));

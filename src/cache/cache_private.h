@@ -10,11 +10,13 @@
 #include "cache/place_discard.h"
 #include "cache/pressure.h"
 #include "cache/rate.h"
+#include "cache/read_policy.h"
 #include "cache/reclaim.h"
 #include "cache/relocate.h"
 #include "cache/request.h"
 #include "cache/rest.h"
 #include "cache/scrub.h"
+#include "cache/second_chance.h"
 #include "cache/writeback.h"
 
 /* A verb of the control file, asked for any number of times. */
@@ -52,6 +54,7 @@ struct wb_cache {
 	struct wb_recorder *recorder;
 	struct wb_reclaim *reclaim;
 	struct wb_relocate *relocate;
+	struct wb_second_chance *second_chance;
 	struct wb_grow *grow;
 	struct wb_writeback *writeback;
 	struct wb_carry carry;
@@ -93,6 +96,7 @@ struct wb_cache {
 	struct wb_rate writeback_rate;		/* in blocks */
 	struct wb_rest rest;
 	uint64_t seen_requests, last_request_ns;	/* of users */
+	struct wb_rate fill_rate;		/* likewise, second chances too */
 	struct wb_tunables tunables;	/* what the atomic ones below come from */
 
 	/* the timer: what the events know of */

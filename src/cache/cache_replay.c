@@ -22,7 +22,7 @@ static void put(struct wb_data_path *path, const struct wb_entry *entry, uint32_
 	wb_block_map_lookup_locked(path->map, entry->address, &now);
 	/* A copy of the backing's data never replaces what the backing does not
 	 * have yet: dirty data, or a discard that was not punched. */
-	if (entry->type == WB_ENTRY_DATA ||
+	if (entry->type == WB_ENTRY_DATA || WB_MUTANT(clean_replaces_dirty) ||
 	    (!(now.slot != WB_NO_SLOT && wb_slot_state_is_dirty(now.state)) &&
 	     wb_extent_table_lookup(path->extents, entry->address, &until) == WB_EXTENT_NONE)) {
 		wb_block_map_put_locked(path->map, entry->address, slot, entry->mask, state);

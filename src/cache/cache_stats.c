@@ -66,6 +66,39 @@ static void look_at_log(struct wb_cache *cache, struct wb_stats_snapshot *snapsh
 	wb_cache_describe_writeback(cache, snapshot);
 }
 
+static uint64_t kept_blocks(struct wb_cache *cache)
+{
+	return wb_stats_sum(&cache->stats, WB_STAT_FILLED_BLOCKS) +
+	       wb_stats_sum(&cache->stats, WB_STAT_SECOND_CHANCE_BLOCKS);
+}
+
+static void look_at_reads(struct wb_cache *cache, struct wb_read_keeping *reads)
+{
+	uint64_t now = wb_clock_now_ns(cache->config.clock);
+	struct wb_read_forecast forecast = { 0 };
+
+	*reads = (struct wb_read_keeping){ .plan = "none", .left_bytes = WB_STATS_UNKNOWN,
+					   .at_half = -1, .at_same = -1, .at_double = -1,
+					   .at_fourfold = -1 };
+	if (!cache->path.read_policy)
+		return;
+	reads->is_on = wb_fill_gate_is_on(&cache->path.fill_gate);
+	reads->left_bytes = wb_fill_gate_left_bytes(&cache->path.fill_gate);
+	wb_lock_acquire(&cache->lock);
+	reads->bytes_per_s = (uint64_t)(WB_BLOCK_BYTES *
+		wb_rate_per_second(&cache->fill_rate, now, kept_blocks(cache)));
+	wb_lock_release(&cache->lock);
+	wb_read_policy_forecast(cache->path.read_policy, &forecast);
+	if (reads->is_on)
+		reads->plan = wb_read_plan_name(forecast.plan);
+	if (!reads->is_on || !forecast.is_known)
+		return;
+	reads->at_half = forecast.at_half;
+	reads->at_same = forecast.at_same;
+	reads->at_double = forecast.at_double;
+	reads->at_fourfold = forecast.at_fourfold;
+}
+
 static enum wb_cache_state state_of(struct wb_cache *cache)
 {
 	if (cache->is_stopping)
@@ -108,6 +141,8 @@ static void note_rate(struct wb_cache *cache)
 	wb_lock_acquire(&cache->lock);
 	wb_rate_note(&cache->writeback_rate, wb_clock_now_ns(cache->config.clock),
 		     wb_stats_sum(&cache->stats, WB_STAT_WRITEBACK_BLOCKS));
+	wb_rate_note(&cache->fill_rate, wb_clock_now_ns(cache->config.clock),
+		     kept_blocks(cache));
 	wb_lock_release(&cache->lock);
 }
 
@@ -144,6 +179,7 @@ void wb_cache_get_stats(struct wb_cache *cache, struct wb_stats_snapshot *snapsh
 	if (!cache->path.bare)
 		look_at_log(cache, snapshot);
 	look_at_rate(cache, snapshot);
+	look_at_reads(cache, &snapshot->reads);
 	if (cache->recorder)
 		wb_recorder_get_lifetime(cache->recorder, snapshot->lifetime);
 	else

@@ -47,6 +47,8 @@ static void apply_locked(struct wb_cache *cache)
 	if (cache->writeback)
 		wb_writeback_set_order(cache->writeback, cache->tunables.writeback_order);
 	atomic_store(&cache->superblock_interval_s, cache->tunables.superblock_interval_s);
+	if (cache->path.read_policy)
+		wb_fill_gate_set(&cache->path.fill_gate, &cache->tunables);
 	if (cache->scrub)
 		wb_scrub_set_rate(cache->scrub,
 				  (uint64_t)cache->tunables.scrub_rate_mib_s << 20);
@@ -62,6 +64,20 @@ static void tell_workers(struct wb_cache *cache)
 	wb_cache_kick_writeback(cache);
 	if (cache->flush_worker)
 		wb_worker_kick(cache->flush_worker);
+}
+
+/* All of it stays: more would leave too little for the rest. */
+static bool may_pin(struct wb_cache *cache, const struct wb_tunables *tunables, GError **error)
+{
+	uint64_t bytes = tunables->pin.end_bytes - tunables->pin.start_bytes;
+	uint64_t most = (uint64_t)cache->path.geometry.slot_count * WB_BLOCK_BYTES / 2;
+
+	if (bytes <= most || !cache->path.read_policy)
+		return true;
+	g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+		    "'pin' may be as large as half of the cache, %" G_GUINT64_FORMAT
+		    " bytes, and not %" G_GUINT64_FORMAT, most, bytes);
+	return false;
 }
 
 /* What takes memory comes first, and may fail. Under the setting lock. */
@@ -87,10 +103,18 @@ static void take_over(struct wb_cache *cache, const struct wb_tunables *tunables
 void wb_cache_set_tunables(struct wb_cache *cache, const struct wb_tunables *tunables)
 {
 	struct wb_tunables taken = *tunables;
+	g_autoptr(GError) reason = NULL;
 
 	wb_lock_acquire(&cache->setting_lock);
 	if (!make_room(cache, tunables, NULL))
 		taken.writeback_batch = cache->tunables.writeback_batch;
+	if (!may_pin(cache, tunables, &reason)) {
+		wb_cache_add_event(cache, WB_EVENT_REFUSED, "%s", reason->message);
+		taken.pin = cache->tunables.pin;
+		/* As when it is opened: then there was no earlier one. */
+		if (!may_pin(cache, &taken, NULL))
+			taken.pin = (struct wb_tunable_range){ 0 };
+	}
 	take_over(cache, &taken);
 	wb_lock_release(&cache->setting_lock);
 }
@@ -112,6 +136,7 @@ bool wb_cache_set_tunable(struct wb_cache *cache, const struct wb_tunable *tunab
 	wb_lock_acquire(&cache->setting_lock);
 	tunables = cache->tunables;
 	ok = wb_tunable_parse(tunable, text, &tunables, &reason) &&
+	     may_pin(cache, &tunables, &reason) &&
 	     make_room(cache, &tunables, &reason);
 	if (ok)
 		take_over(cache, &tunables);

@@ -19,6 +19,8 @@
  * entries alone, the one before it for entries without data too. */
 #define WB_RESERVE_DATA 2u
 #define WB_RESERVE_EXTENT 1u
+/* Copies of what was read may open a segment while that many more are ready. */
+#define WB_RESERVE_FILL 6u
 /* Places that must be sound: the head, the reserve, and as much again. */
 #define WB_GOOD_SEGMENTS_MIN 6u
 /* A record is written so often in its place before that is given up. */
@@ -39,6 +41,17 @@
 #define WB_STREAM_SYNC_BYTES (512u << 10)
 
 #define WB_READ_RUNS_MAX 32u		/* I/Os of one read piece */
+
+#define WB_READ_MISSES_MAX 8u		/* stretches of one read that may be kept */
+#define WB_READ_STREAMS 16u		/* sequential reads told apart */
+/* What was missed or fell out lately is remembered in slots / this words of eight
+ * bytes: half a byte for each slot. */
+#define WB_GHOST_PART 16u
+/* Of what is appended, so many blocks for each new one may be old ones that were read
+ * again: at most 3/4 of a segment that is used again stay. */
+#define WB_SECOND_CHANCE_RUN 3u
+/* The slots of a cache in miniature: between half of this and this. */
+#define WB_SHADOW_SLOTS_MAX 2048u
 
 #define WB_WRITEBACK_DEPTH 32u
 #define WB_WRITEBACK_GAP_BLOCKS 16u	/* read over, in the log, rather than seek */
@@ -67,7 +80,7 @@
 
 /* Places of the ring that are discarded on the SSD at once: the log may have to
  * wait for one of them. */
-#define WB_DISCARD_PLACES 8u
+#define WB_DISCARD_PLACES_MAX 8u
 /* Clean blocks are given up for a discard in that part of the ring, in front of the
  * head; or in one place. */
 #define WB_DISCARD_NEAR_PART 16u

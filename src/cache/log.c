@@ -28,6 +28,7 @@ struct wb_log {
 	uint32_t next_block;		/* in the head, where the next record begins */
 	struct wb_record *open;
 	uint64_t next_sequence;
+	uint64_t last_change;
 	bool is_held;
 
 	/* atomic */
@@ -58,6 +59,7 @@ struct wb_log *wb_log_new(const struct wb_geometry *geometry,
 	log->head_reserve = WB_RESERVE_DATA;
 	log->limit_id = log->head_id;
 	log->next_sequence = start->last_sequence + 1;
+	log->last_change = start->last_sequence;
 	log->sealed_sequence = start->last_sequence;
 	log->durable = start->last_sequence;
 	return log;
@@ -82,9 +84,11 @@ struct wb_record *wb_log_record(struct wb_log *log, uint64_t sequence)
 	return &log->records[sequence % WB_RECORDS_IN_FLIGHT_MAX];
 }
 
-static uint32_t reserve_of(enum wb_log_use use)
+static uint32_t reserve_of(const struct wb_log *log, enum wb_log_use use)
 {
 	switch (use) {
+	/* As many as reclaiming keeps, at most: else it cannot follow. */
+	case WB_LOG_FILL: return (uint32_t)MIN(WB_RESERVE_FILL, log->geometry.segment_count / 2);
 	case WB_LOG_DATA: return WB_RESERVE_DATA;
 	case WB_LOG_EXTENT: return WB_RESERVE_EXTENT;
 	case WB_LOG_CARRY: return 0;
@@ -96,8 +100,8 @@ static uint32_t reserve_of(enum wb_log_use use)
  * for, as long as it is needed. */
 static bool may_use_head_locked(const struct wb_log *log, enum wb_log_use use)
 {
-	return reserve_of(use) <= log->head_reserve ||
-	       log->ready_count >= reserve_of(use);
+	return reserve_of(log, use) <= log->head_reserve ||
+	       log->ready_count >= reserve_of(log, use);
 }
 
 /* Ids of bad places are consumed and stepped over. One that is not bad lies
@@ -118,14 +122,14 @@ static bool open_segment_locked(struct wb_log *log, enum wb_log_use use)
 	struct wb_segment *segment;
 	uint32_t ram_index;
 
-	if (log->ready_count <= reserve_of(use))
+	if (log->ready_count <= reserve_of(log, use))
 		return false;
 	ram_index = wb_rambuf_take(log->rambuf);
 	if (ram_index == WB_NO_RAM_BUFFER)
 		return false;
 	log->head_id = take_ready_locked(log, log->head_id);
 	log->head_is_open = true;
-	log->head_reserve = reserve_of(use);
+	log->head_reserve = reserve_of(log, use);
 	log->head_ram_index = ram_index;
 	log->next_block = 0;
 	wb_region_set_run(log->region, ram_index, &(struct wb_region_run){
@@ -235,6 +239,8 @@ bool wb_log_reserve(struct wb_log *log, enum wb_log_use use, uint32_t wanted,
 		log->next_block += reservation->count;
 		atomic_fetch_add(&record->copies, 1);
 		wb_record_set_counts(record->header, record->entry_count, record->block_count);
+		if (use != WB_LOG_FILL)
+			log->last_change = record->sequence;
 		did_seal |= seal_if_full_locked(log);
 		ok = true;
 	}
@@ -306,6 +312,7 @@ bool wb_log_append_extent(struct wb_log *log, enum wb_log_use use,
 			wb_segment_add_dirty(log->segments,
 				     wb_segment_of_id(log->segments, log->open->segment_id), 1);
 		atomic_fetch_add(&log->open->copies, 1);
+		log->last_change = log->open->sequence;
 		if (entry_room(log) == 0) {
 			seal_locked(log);
 			did_seal = true;
@@ -349,6 +356,16 @@ uint64_t wb_log_last_sequence(struct wb_log *log)
 
 	wb_lock_acquire(&log->lock);
 	sequence = log->next_sequence - 1;
+	wb_lock_release(&log->lock);
+	return sequence;
+}
+
+uint64_t wb_log_last_change(struct wb_log *log)
+{
+	uint64_t sequence;
+
+	wb_lock_acquire(&log->lock);
+	sequence = log->last_change;
 	wb_lock_release(&log->lock);
 	return sequence;
 }

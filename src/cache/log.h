@@ -63,7 +63,11 @@ struct wb_log_start {		/* what opening found */
 };
 
 /* What the entry is for decides how deep into the reserve it may go. */
-enum wb_log_use { WB_LOG_DATA, WB_LOG_EXTENT, WB_LOG_CARRY };
+enum wb_log_use {
+	WB_LOG_DATA, WB_LOG_EXTENT, WB_LOG_CARRY,
+	/* copies of what the backing has: only while there is room to spare */
+	WB_LOG_FILL,
+};
 
 struct wb_log;
 
@@ -113,6 +117,9 @@ void wb_log_extent_done(struct wb_log *log, struct wb_record *record);
 void wb_log_seal(struct wb_log *log, uint64_t up_to);
 /* Sequence of the last record that has an entry, open or not. */
 uint64_t wb_log_last_sequence(struct wb_log *log);
+/* The last one that has anything else than what was put in as WB_LOG_FILL: what a sync
+ * is about. */
+uint64_t wb_log_last_change(struct wb_log *log);
 /* All records <= this are sealed. */
 uint64_t wb_log_sealed_sequence(struct wb_log *log);
 struct wb_record *wb_log_record(struct wb_log *log, uint64_t sequence);

@@ -24,7 +24,7 @@ struct wb_place_discard {
 	struct wb_place_discard_deps deps;	/* constant */
 
 	/* stepping thread only */
-	struct place places[WB_DISCARD_PLACES];
+	struct place places[WB_DISCARD_PLACES_MAX];
 	uint64_t next_id;		/* places of earlier ids were seen to */
 	uint64_t budget_bytes, budget_at_ns;
 	/* when the last look found nothing: not again before one of them changed */
@@ -47,7 +47,7 @@ struct wb_place_discard *wb_place_discard_new(const struct wb_place_discard_deps
 	struct wb_place_discard *discard = g_new0(struct wb_place_discard, 1);
 
 	discard->deps = *deps;
-	for (unsigned i = 0; i < WB_DISCARD_PLACES; i++)
+	for (unsigned i = 0; i < WB_DISCARD_PLACES_MAX; i++)
 		discard->places[i].owner = discard;
 	return discard;
 }
@@ -178,7 +178,7 @@ static unsigned choose_places(struct wb_place_discard *discard, uint64_t bytes)
 
 	wb_log_get_head(discard->deps.log, &head);
 	discard->next_id = MAX(discard->next_id, limit + 1);
-	for (; count < WB_DISCARD_PLACES && bytes >= segment_bytes; discard->next_id++) {
+	for (; count < WB_DISCARD_PLACES_MAX && bytes >= segment_bytes; discard->next_id++) {
 		uint64_t id = discard->next_id;
 
 		if (id > head.segment_id + total)
@@ -203,11 +203,11 @@ static void submit_all(struct wb_place_discard *discard, enum discard_stage stag
 	bool is_discard = stage == STAGE_DISCARD;
 	unsigned count = 0;
 
-	for (unsigned i = 0; i < WB_DISCARD_PLACES; i++)
+	for (unsigned i = 0; i < WB_DISCARD_PLACES_MAX; i++)
 		count += discard->places[i].segment != NULL;
 	discard->in_flight = count;
 	discard->stage = stage;
-	for (unsigned i = 0; i < WB_DISCARD_PLACES; i++) {
+	for (unsigned i = 0; i < WB_DISCARD_PLACES_MAX; i++) {
 		struct place *place = &discard->places[i];
 
 		if (!place->segment)
@@ -248,7 +248,7 @@ static bool judge_all(struct wb_place_discard *discard, int error)
 {
 	bool is_any_left = false;
 
-	for (unsigned i = 0; i < WB_DISCARD_PLACES; i++) {
+	for (unsigned i = 0; i < WB_DISCARD_PLACES_MAX; i++) {
 		struct place *place = &discard->places[i];
 
 		if (!place->segment)
@@ -275,7 +275,7 @@ static void finish(struct wb_place_discard *discard)
 
 	if (!judge_all(discard, 0))
 		return;
-	for (unsigned i = 0; i < WB_DISCARD_PLACES; i++) {
+	for (unsigned i = 0; i < WB_DISCARD_PLACES_MAX; i++) {
 		struct place *place = &discard->places[i];
 
 		if (!place->segment)
@@ -315,7 +315,7 @@ static bool begin_step(struct wb_place_discard *discard)
 
 static void end(struct wb_place_discard *discard)
 {
-	for (unsigned i = 0; i < WB_DISCARD_PLACES; i++)
+	for (unsigned i = 0; i < WB_DISCARD_PLACES_MAX; i++)
 		if (discard->places[i].segment)
 			let_go(discard, &discard->places[i]);
 	discard->stage = STAGE_IDLE;

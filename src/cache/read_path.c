@@ -16,6 +16,7 @@
 
 #include "base/checksum.h"
 #include "base/mutant.h"
+#include "cache/read_policy.h"
 
 #define SECTOR WB_SECTOR_BYTES
 #define BLOCK WB_BLOCK_BYTES
@@ -27,6 +28,8 @@ void wb_read_path_begin(struct wb_request *request)
 	request->read.attempts = 0;
 	request->read.is_moving = false;
 	request->read.slowest = WB_LATENCY_READ_RAM;
+	request->read.image_bytes = wb_image_bytes(&request->path->image);
+	request->read.miss_count = 0;
 }
 
 static uint64_t first_block(const struct wb_request *request)
@@ -144,6 +147,25 @@ static int add_unmapped(struct wb_request *request, uint64_t address, uint32_t i
 	g_assert_not_reached();
 }
 
+/* The backing alone has it: a candidate for the cache. */
+static void note_miss_locked(struct wb_request *request, uint64_t address)
+{
+	struct wb_read_work *work = &request->read;
+	struct wb_read_miss *last = &work->misses[MAX(work->miss_count, 1) - 1];
+	uint64_t change_count;
+
+	if (!wb_data_path_keeps_reads(request->path))
+		return;
+	change_count = wb_block_map_stripe(request->path->map, address)->change_count;
+	if (work->miss_count > 0 && last->first + last->count == address &&
+	    address % WB_CHUNK_BLOCKS != 0 && last->change_count == change_count)
+		last->count++;
+	else if (work->miss_count < WB_READ_MISSES_MAX)
+		work->misses[work->miss_count++] = (struct wb_read_miss){
+			.first = address, .change_count = change_count, .count = 1,
+		};
+}
+
 static int add_address_locked(struct wb_request *request, uint64_t address, bool *fits)
 {
 	struct wb_read_work *work = &request->read;
@@ -152,8 +174,13 @@ static int add_address_locked(struct wb_request *request, uint64_t address, bool
 	int error;
 
 	wb_block_map_lookup_locked(request->path->map, address, &mapping);
-	if (mapping.slot == WB_NO_SLOT)
-		return add_unmapped(request, address, index, fits);
+	if (mapping.slot == WB_NO_SLOT) {
+		error = add_unmapped(request, address, index, fits);
+		if (!error && *fits &&
+		    work->runs[work->run_count - 1].source == WB_SOURCE_BACKING)
+			note_miss_locked(request, address);
+		return error;
+	}
 	if ((wanted_sectors(request, address) & ~mapping.mask) == 0) {
 		*fits = add_slot(request, index, &mapping, false);
 		return 0;
@@ -179,6 +206,9 @@ static uint64_t build_runs(struct wb_request *request)
 
 	work->run_count = 0;
 	work->overlay_count = 0;
+	if (work->attempts > 0)		/* the piece once more */
+		work->miss_count = work->misses_before;
+	work->misses_before = work->miss_count;
 	while (address < end && fits && !request->error) {
 		struct wb_stripe *stripe = wb_block_map_stripe(request->path->map, address);
 		uint64_t stop = MIN(end, (address / WB_CHUNK_BLOCKS + 1) * WB_CHUNK_BLOCKS);
@@ -340,6 +370,22 @@ static void count_blocks(struct wb_request *request)
 	wb_stats_add_blocks(request->path->stats, 0, &counts);
 }
 
+/* For the policy, when a piece is read for the first time. */
+static void tell_policy(struct wb_request *request)
+{
+	struct wb_read_policy *policy = request->path->read_policy;
+	struct wb_read_work *work = &request->read;
+
+	wb_read_policy_note_reads(policy, work->next_block,
+				  (uint32_t)(work->piece_end - work->next_block));
+	for (unsigned i = 0; i < work->run_count; i++) {
+		const struct wb_read_run *run = &work->runs[i];
+
+		if (run->source == WB_SOURCE_RAM || run->source == WB_SOURCE_CACHE)
+			wb_read_policy_note_hits(policy, run->slot, run->count);
+	}
+}
+
 /* Copies what is in memory, starts the rest. */
 static void start_runs(struct wb_request *request)
 {
@@ -347,6 +393,8 @@ static void start_runs(struct wb_request *request)
 
 	if (work->attempts == 0)
 		count_blocks(request);
+	if (work->attempts == 0 && wb_data_path_keeps_reads(request->path))
+		tell_policy(request);
 	for (unsigned i = 0; i < work->run_count; i++) {
 		struct wb_read_run *run = &work->runs[i];
 

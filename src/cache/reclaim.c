@@ -245,6 +245,8 @@ static void evict(struct wb_reclaim *reclaim, uint64_t place)
 {
 	uint32_t first = wb_geometry_slot(reclaim->deps.geometry, place, 0);
 
+	wb_read_policy_is_full(reclaim->deps.policy);
+
 	for (uint32_t i = 0; i < reclaim->deps.geometry->segment_blocks; i++) {
 		struct wb_mapping seen, now;
 		struct wb_stripe *stripe;
@@ -258,9 +260,12 @@ static void evict(struct wb_reclaim *reclaim, uint64_t place)
 		if (now.slot == first + i) {
 			g_assert(now.state == WB_SLOT_CLEAN);
 			wb_block_map_remove_locked(reclaim->deps.map, seen.address);
+			wb_read_policy_fell_out(reclaim->deps.policy, seen.address);
 		}
 		wb_lock_release(&stripe->lock);
 	}
+	wb_read_policy_clear(reclaim->deps.policy, first,
+			     reclaim->deps.geometry->segment_blocks);
 }
 
 /* Nobody reads there, or discards: what was emptied before may be pinned too. */
@@ -325,7 +330,23 @@ bool wb_reclaim_empty_place(struct wb_reclaim *reclaim, uint64_t id, enum wb_emp
 			  wb_tail_durable(reclaim->deps.tail));
 }
 
-static bool make_places_ready(struct wb_reclaim *reclaim)
+/* What is worth it leaves the place first, when there is time for that. */
+static bool may_be_emptied(struct wb_reclaim *reclaim, uint64_t id, enum wb_urgency urgency)
+{
+	struct wb_segment *segment = wb_segment_of_id(reclaim->deps.segments, id);
+	uint64_t place = wb_geometry_place(reclaim->deps.geometry, id);
+	uint64_t old_id = atomic_load(&segment->id);
+
+	if (old_id == 0 || old_id >= wb_tail_durable(reclaim->deps.tail).segment)
+		return true;	/* which make_ready() judges */
+	if (urgency == WB_URGENT) {
+		wb_second_chance_hurry(reclaim->deps.second_chance, place);
+		return true;
+	}
+	return wb_second_chance_is_over(reclaim->deps.second_chance, place);
+}
+
+static bool make_places_ready(struct wb_reclaim *reclaim, enum wb_urgency urgency)
 {
 	uint64_t limit = wb_log_limit(reclaim->deps.log);
 	uint64_t good = reclaim->deps.geometry->segment_count -
@@ -334,7 +355,8 @@ static bool make_places_ready(struct wb_reclaim *reclaim)
 	bool moved = false;
 
 	while (wb_log_ready_count(reclaim->deps.log) < target + WB_RESERVE_DATA) {
-		if (!make_ready(reclaim, limit + 1))
+		if (!may_be_emptied(reclaim, limit + 1, urgency) ||
+		    !make_ready(reclaim, limit + 1))
 			break;
 		wb_log_set_limit(reclaim->deps.log, ++limit);
 		moved = true;
@@ -347,7 +369,7 @@ bool wb_reclaim_step(struct wb_reclaim *reclaim, enum wb_urgency urgency)
 	bool moved = judge(reclaim);
 
 	moved |= commit_judgement(reclaim, urgency);
-	if (make_places_ready(reclaim)) {
+	if (make_places_ready(reclaim, urgency)) {
 		moved = true;
 		if (reclaim->ready)
 			reclaim->ready(reclaim->arg);

@@ -19,6 +19,7 @@
 #include "cache/block_map.h"
 #include "cache/flush.h"
 #include "cache/recorder.h"
+#include "cache/second_chance.h"
 
 struct wb_reclaim_deps {
 	struct wb_log *log;
@@ -29,6 +30,8 @@ struct wb_reclaim_deps {
 	struct wb_recorder *recorder;
 	const struct wb_geometry *geometry;
 	struct wb_clock *clock;
+	struct wb_second_chance *second_chance;
+	struct wb_read_policy *policy;
 };
 
 struct wb_reclaim;

@@ -5,7 +5,7 @@
 
 uint64_t wb_data_path_last(struct wb_data_path *path)
 {
-	return path->bare ? 0 : wb_log_last_sequence(path->log);
+	return path->bare ? 0 : wb_log_last_change(path->log);
 }
 
 int wb_data_path_sync(struct wb_data_path *path, struct wb_sync_waiter *waiter)

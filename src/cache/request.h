@@ -21,6 +21,7 @@
 #include "cache/exclusion.h"
 #include "cache/executed.h"
 #include "cache/extent_table.h"
+#include "cache/fill_gate.h"
 #include "cache/flush.h"
 #include "cache/gap_range.h"
 #include "cache/image.h"
@@ -59,6 +60,8 @@ struct wb_data_path {
 	struct wb_park_list *extent_room;	/* discards: in the extent table */
 	struct wb_mark_gate *mark_gate;	/* before all that changes data */
 	struct wb_pressure *pressure;	/* before writes to the log */
+	struct wb_read_policy *read_policy;	/* NULL: nothing is kept, ever */
+	struct wb_fill_gate fill_gate;
 	/* atomic: how often those who wait for room were told that there is none */
 	_Atomic uint32_t room_refusals;
 	/* Somebody waits for room: flush, write back, reclaim. */
@@ -107,6 +110,12 @@ struct wb_read_run {
 	struct wb_io io;
 };
 
+/* Blocks of one chunk that only the backing had, as of that count of its stripe. */
+struct wb_read_miss {
+	uint64_t first, change_count;
+	uint32_t count;
+};
+
 #define WB_BOUNCE_COUNT 4	/* 4 KiB blocks of a request's own */
 
 struct wb_read_work {
@@ -117,6 +126,10 @@ struct wb_read_work {
 	unsigned overlay_count;
 	unsigned attempts;		/* of the current piece */
 	enum wb_latency slowest;	/* place that was touched */
+	uint64_t image_bytes;		/* when it began */
+	unsigned miss_count;		/* those that may be kept, of all pieces */
+	unsigned misses_before;		/* of the pieces before */
+	struct wb_read_miss misses[WB_READ_MISSES_MAX];
 	struct wb_read_run runs[WB_READ_RUNS_MAX];
 };
 
@@ -243,6 +256,10 @@ enum wb_progress wb_bare_path_run(struct wb_request *request);
 enum wb_progress wb_write_path_range(struct wb_request *request, uint64_t end_bytes,
 				     const char *data);
 
+/* A READ has been answered, and its memory is still what it was: what is worth it enters
+ * the cache. */
+void wb_fill_path_after(struct wb_request *request);
+
 /* Start of an operation in each path. */
 void wb_read_path_begin(struct wb_request *request);
 void wb_write_path_begin(struct wb_request *request);
@@ -271,6 +288,12 @@ bool wb_request_queues_for_space(struct wb_request *request);
 /* WB_BLOCK_HIT and WB_BLOCK_RAM, for a block that had its version in `segment`; NULL:
  * none. */
 unsigned wb_request_hit_bits(const struct wb_segment *segment);
+
+/* Reads are watched, to know what to keep. */
+static inline bool wb_data_path_keeps_reads(struct wb_data_path *path)
+{
+	return path->read_policy && wb_fill_gate_is_on(&path->fill_gate);
+}
 
 /* I/O of users at the backing: its submit, and first thing in its done(). */
 void wb_request_submit_to_backing(struct wb_request *request, struct wb_io *io);

@@ -42,6 +42,9 @@ enum wb_stat {
 	WB_STAT_BYPASSED_BYTES,		/* written to the backing, around the cache, */
 	WB_STAT_BYPASSED_WRITES,	/* in so many of the writes to it */
 	WB_STAT_BYPASSED_STREAMS,	/* recognised, for bypass_threshold */
+	WB_STAT_FILLED_BLOCKS,		/* that a read brought, and the cache keeps */
+	WB_STAT_FILL_DROPPED_BLOCKS,	/* wanted, but not kept: no room, or changed meanwhile */
+	WB_STAT_SECOND_CHANCE_BLOCKS,	/* appended again, because they were read */
 	WB_STAT_RECORDS, WB_STAT_MERGED_BLOCKS, WB_STAT_PARKED_REQUESTS,
 	WB_STAT_SLOWED_REQUESTS, WB_STAT_SLOWED_NS,	/* ... and how long, in all */
 	WB_STAT_LATE_READS,		/* of the backing, by read_latency_target_ms */
@@ -171,6 +174,17 @@ enum wb_discard_state {
 };
 const char *wb_discard_state_name(enum wb_discard_state state);
 
+/* How read_cache does. */
+struct wb_read_keeping {
+	bool is_on;
+	const char *plan;		/* what it keeps at present: "clock", "second" ... */
+	uint64_t bytes_per_s;		/* written to keep reads, in the last minute */
+	uint64_t left_bytes;		/* of fill_budget; WB_STATS_UNKNOWN: no limit */
+	/* Blocks of reads, in percent, that a cache of that part of the size would have
+	 * had lately; negative: not known. */
+	double at_half, at_same, at_double, at_fourfold;
+};
+
 /* Of the disk under the backing, in the second before the last sample. */
 struct wb_backing_load {
 	enum { WB_LOAD_UNKNOWN,
@@ -261,6 +275,7 @@ struct wb_stats_snapshot {
 	uint64_t writeback_resumes_in_s;	/* resting, by the clock; else WB_STATS_UNKNOWN */
 	struct wb_backing_load backing_load;
 	enum wb_discard_state discard_state;
+	struct wb_read_keeping reads;
 	uint64_t retry_in_ms;		/* of writeback, after errors */
 	uint64_t waiting_requests;	/* for room, now */
 	bool reads_go_first;		/* writeback may not do all it could */

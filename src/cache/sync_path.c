@@ -63,8 +63,11 @@ void wb_sync_path_begin(struct wb_request *request)
 		request->waiter.target = request->through.sequence;
 	} else if (request->pub.op == WB_SYNC || request->has_bypassed) {
 		/* An O_DSYNC write covers what was acknowledged before it, and around
-		 * the cache it may have no place in the log. */
-		request->waiter.target = wb_data_path_last(path);
+		 * the cache it may have no place in the log. The cache's own is for all
+		 * that there is, copies of reads too. */
+		request->waiter.target = request->is_own && !path->bare ?
+					 wb_log_last_sequence(path->log) :
+					 wb_data_path_last(path);
 	} else {
 		request->waiter.target = request->sync_target;
 	}

@@ -5,6 +5,7 @@
 
 #include "cache/limits.h"
 
+#define WB_RANGE_BYTES_MAX (UINT64_C(1) << 60)
 #define FIELD(name) #name, .offset = offsetof(struct wb_tunables, name)
 
 static const char *const cache_modes[] = { "writeback", "writethrough", "writearound", NULL };
@@ -63,6 +64,16 @@ const struct wb_tunable wb_tunables_table[] = {
 	{ FIELD(scrub_rate_mib_s), .type = WB_TUNABLE_NUMBER, .argument = "MIB",
 	  .unit = "MiB a second", .maximum = 1u << 20,
 	  .summary = "MiB a second that a scrub reads at most; 0 = no limit" },
+	{ FIELD(read_cache), .type = WB_TUNABLE_ON_OFF, .argument = "on|off",
+	  .summary = "keep what is read from the backing in the cache, if it is worth that" },
+	{ FIELD(read_bypass_threshold), .type = WB_TUNABLE_NUMBER, .argument = "KIB",
+	  .unit = "KiB", .maximum = 1u << 30,
+	  .summary = "sequential reads longer than that are not kept; 0 = all are" },
+	{ FIELD(fill_budget), .type = WB_TUNABLE_NUMBER, .argument = "MIB",
+	  .unit = "MiB a day", .maximum = 1u << 30,
+	  .summary = "MiB a day that are written to the SSD to keep reads; 0 = no limit" },
+	{ FIELD(pin), .type = WB_TUNABLE_RANGE, .argument = "START-END",
+	  .summary = "a range of the image whose reads are always kept; none" },
 	{ FIELD(discard_cache), .type = WB_TUNABLE_ON_OFF, .argument = "on|off",
 	  .summary = "discard on the cache's disk what the cache does not need any more" },
 	{ FIELD(discard_rate_mib_s), .type = WB_TUNABLE_NUMBER, .argument = "MIB",
@@ -136,6 +147,48 @@ static bool parse_schedule(const struct wb_tunable *tunable, const char *text,
 	       bad_value(error, tunable->name, wb_schedule_grammar, text);
 }
 
+/* Bytes, or a whole number with K, M, G or T. */
+static bool parse_bytes(const char *text, const char **end, uint64_t *bytes)
+{
+	static const char units[] = "KMGT";
+	char *behind;
+	const char *unit;
+
+	if (!g_ascii_isdigit(*text))
+		return false;
+	*bytes = g_ascii_strtoull(text, &behind, 10);
+	unit = *behind ? strchr(units, g_ascii_toupper(*behind)) : NULL;
+	if (*bytes > WB_RANGE_BYTES_MAX)
+		return false;
+	for (const char *u = units; unit && u <= unit; u++) {
+		*bytes *= 1024;
+		if (*bytes > WB_RANGE_BYTES_MAX)
+			return false;
+	}
+	*end = behind + (unit != NULL);
+	return true;
+}
+
+static bool parse_range(const struct wb_tunable *tunable, const char *text,
+			struct wb_tunable_range *value, GError **error)
+{
+	struct wb_tunable_range range = { 0 };
+	const char *at;
+
+	if (!strcmp(text, "none")) {
+		*value = range;
+		return true;
+	}
+	if (!parse_bytes(text, &at, &range.start_bytes) || *at != '-' ||
+	    !parse_bytes(at + 1, &at, &range.end_bytes) || *at ||
+	    range.start_bytes >= range.end_bytes || range.start_bytes % 4096 ||
+	    range.end_bytes % 4096)
+		return bad_value(error, tunable->name,
+				 "START-END, multiples of 4096 as in 0-256M, or none", text);
+	*value = range;
+	return true;
+}
+
 bool wb_tunable_parse(const struct wb_tunable *tunable, const char *text,
 		      struct wb_tunables *tunables, GError **error)
 {
@@ -145,6 +198,7 @@ bool wb_tunable_parse(const struct wb_tunable *tunable, const char *text,
 	case WB_TUNABLE_ON_OFF: return parse_on_off(tunable, text, field, error);
 	case WB_TUNABLE_NUMBER: return parse_number(tunable, text, field, error);
 	case WB_TUNABLE_CHOICE: return parse_choice(tunable, text, field, error);
+	case WB_TUNABLE_RANGE: return parse_range(tunable, text, field, error);
 	case WB_TUNABLE_SCHEDULE: return parse_schedule(tunable, text, field, error);
 	}
 	g_assert_not_reached();
@@ -165,6 +219,16 @@ void wb_tunable_append(const struct wb_tunable *tunable, const struct wb_tunable
 	case WB_TUNABLE_CHOICE:
 		g_string_append(text, tunable->choices[*(const uint32_t *)field]);
 		break;
+	case WB_TUNABLE_RANGE: {
+		const struct wb_tunable_range *range = field;
+
+		if (range->end_bytes == 0)
+			g_string_append(text, "none");
+		else
+			g_string_append_printf(text, "%" G_GUINT64_FORMAT "-%" G_GUINT64_FORMAT,
+					       range->start_bytes, range->end_bytes);
+		break;
+	}
 	case WB_TUNABLE_SCHEDULE:
 		wb_schedule_append(field, text);
 		break;

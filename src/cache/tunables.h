@@ -46,6 +46,11 @@ enum wb_rotational {
 	WB_ROTATIONAL_OFF,
 };
 
+/* Of the image; both 0: none. */
+struct wb_tunable_range {
+	uint64_t start_bytes, end_bytes;
+};
+
 struct wb_tunables {
 	uint32_t cache_mode;		/* enum wb_cache_mode */
 	bool allow_writeback;
@@ -65,6 +70,10 @@ struct wb_tunables {
 	uint32_t barrier_deadline_ms;	/* of a write that has to be durable; 0 = none */
 	uint32_t superblock_interval_s;	/* the tail on the SSD; 0 = never */
 	uint32_t scrub_rate_mib_s;	/* MiB a second; 0 = no limit */
+	bool read_cache;
+	uint32_t read_bypass_threshold;	/* KiB of a sequential read; 0 = no limit */
+	uint32_t fill_budget;		/* MiB a day; 0 = no limit */
+	struct wb_tunable_range pin;
 	bool discard_cache;
 	uint32_t discard_rate_mib_s;	/* MiB a second; 0 = no limit */
 	uint32_t backing_timeout_s;	/* for a remote backing that is away */
@@ -76,6 +85,7 @@ struct wb_tunables {
 	  .slow_writes_percent = 85, \
 	  .read_latency_target_ms = 50, \
 	  .sync_interval_s = 5, .superblock_interval_s = 60, .scrub_rate_mib_s = 64, \
+	  .read_bypass_threshold = 4096, .fill_budget = 102400, \
 	  .discard_rate_mib_s = 64, .backing_timeout_s = 30 }
 
 enum wb_tunable_type {
@@ -83,6 +93,7 @@ enum wb_tunable_type {
 	WB_TUNABLE_NUMBER,		/* uint32_t */
 	WB_TUNABLE_CHOICE,		/* uint32_t: an index of `choices` */
 	WB_TUNABLE_SCHEDULE,		/* struct wb_schedule */
+	WB_TUNABLE_RANGE,		/* struct wb_tunable_range: START-END, or "none" */
 };
 
 struct wb_tunable {

@@ -21,6 +21,7 @@
 #include "base/checksum.h"
 #include "base/death.h"
 #include "base/mutant.h"
+#include "cache/read_policy.h"
 
 #define SECTOR WB_SECTOR_BYTES
 #define BLOCK WB_BLOCK_BYTES
@@ -501,6 +502,8 @@ static void publish(struct wb_request *request, const struct wb_reservation *res
 	wb_executed_done(request->executed, end);
 	wb_exclusion_leave_locked(path->exclusion, &work->busy);
 	wb_lock_release(&stripe->lock);
+	if (wb_data_path_keeps_reads(path))
+		wb_read_policy_note_writes(path->read_policy, work->first, reservation->count);
 	if (request->pub.op == WB_WRITE)	/* not the edges of a discard */
 		wb_stats_add_blocks(path->stats, WB_BLOCK_WRITE, &counts);
 }

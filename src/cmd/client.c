@@ -180,3 +180,10 @@ const char *wb_client_text_in(JsonNode *stats, const char *object, const char *k
 {
 	return text_of(member(inner(stats, object), key));
 }
+
+double wb_client_percent_in(JsonNode *stats, const char *object, const char *key)
+{
+	JsonNode *node = member(inner(stats, object), key);
+
+	return node ? json_node_get_double(node) : -1;
+}

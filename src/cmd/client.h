@@ -28,5 +28,7 @@ const char *wb_client_text(JsonNode *stats, const char *key);
 uint64_t wb_client_number_in(JsonNode *stats, const char *object, const char *key);
 double wb_client_double_in(JsonNode *stats, const char *object, const char *key);
 const char *wb_client_text_in(JsonNode *stats, const char *object, const char *key);
+/* Negative when it is missing or null. */
+double wb_client_percent_in(JsonNode *stats, const char *object, const char *key);
 
 #endif

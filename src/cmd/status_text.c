@@ -172,6 +172,33 @@ static void hits_row(struct output *out, JsonNode *stats, const char *op)
 		    100.0 * (double)ram / (double)all);
 }
 
+/* What read_cache does, and what a cache of another size would do. */
+static void keeping_rows(struct output *out, JsonNode *stats)
+{
+	char kept[WB_SIZE_TEXT_BYTES], rate[WB_SIZE_TEXT_BYTES], left[WB_SIZE_TEXT_BYTES];
+	g_autofree char *budget = NULL;
+
+	if (!strcmp(wb_client_text_in(stats, "read_cache", "plan"), "none") ||
+	    !is_known(stats, "read_cache"))
+		return;
+	if (wb_client_percent_in(stats, "read_cache", "budget_left") >= 0)
+		budget = g_strdup_printf(", %s of the day's budget left",
+			wb_size_format(wb_client_number_in(stats, "read_cache", "budget_left"),
+				       left));
+	row(out, PLAIN, "  kept", "%s, %s a second now%s",
+	    wb_size_format((wb_client_number(stats, "filled_blocks") +
+			    wb_client_number(stats, "second_chance_blocks")) * 4096, kept),
+	    wb_size_format(wb_client_number_in(stats, "read_cache", "bytes_per_s"), rate),
+	    budget ? budget : "");
+	if (wb_client_percent_in(stats, "read_cache", "hit_percent_half") >= 0)
+		row(out, PLAIN, "  what if", "%.0f %% hits with half the cache, %.0f %% with this "
+		    "one, %.0f %% with twice, %.0f %% with four times as much",
+		    wb_client_percent_in(stats, "read_cache", "hit_percent_half"),
+		    wb_client_percent_in(stats, "read_cache", "hit_percent_same"),
+		    wb_client_percent_in(stats, "read_cache", "hit_percent_double"),
+		    wb_client_percent_in(stats, "read_cache", "hit_percent_fourfold"));
+}
+
 static void read_rows(struct output *out, JsonNode *stats)
 {
 	char total[WB_SIZE_TEXT_BYTES], ram[WB_SIZE_TEXT_BYTES], cache[WB_SIZE_TEXT_BYTES],
@@ -183,6 +210,7 @@ static void read_rows(struct output *out, JsonNode *stats)
 	    wb_size_format(wb_client_number(stats, "read_cache_bytes"), cache),
 	    wb_size_format(wb_client_number(stats, "read_backing_bytes"), backing));
 	hits_row(out, stats, "read");
+	keeping_rows(out, stats);
 }
 
 static void written_rows(struct output *out, JsonNode *stats)

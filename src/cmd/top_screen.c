@@ -157,12 +157,17 @@ static int draw_flow(const struct wb_top_view *view, int y, enum wb_top_flow flo
 static int draw_hits(const struct wb_top_view *view, int y)
 {
 	double hits = view->model->hit_percent;
+	double half = wb_client_percent_in(view->stats, "read_cache", "hit_percent_half");
 
 	if (hits < 0)
 		putf(y, 0, 0, "%-*s %s", LABEL_WIDTH, "hits", "nothing is read");
 	else
 		putf(y, 0, 0, "%-*s %5.1f %% of what is read", LABEL_WIDTH, "hits", hits);
-	if (hits >= 0)
+	if (half >= 0)
+		putf(y, SPARK_FROM, 0, "half the cache %.0f %%, twice %.0f %%, four times %.0f %%",
+		     half, wb_client_percent_in(view->stats, "read_cache", "hit_percent_double"),
+		     wb_client_percent_in(view->stats, "read_cache", "hit_percent_fourfold"));
+	else if (hits >= 0)
 		put_bar(y, SPARK_FROM, COLS - SPARK_FROM - 3, hits / 100, PAIR_GOOD);
 	return y + 1;
 }

@@ -258,6 +258,34 @@ static void add_lock_waits(JsonObject *root)
 	json_object_set_array_member(root, "lock_waits", array);
 }
 
+/* --- reads ------------------------------------------------------------------------ */
+
+static void set_percent(JsonObject *object, const char *name, double percent)
+{
+	if (percent < 0)
+		json_object_set_null_member(object, name);
+	else
+		json_object_set_double_member(object, name, percent);
+}
+
+static void add_reads(JsonObject *root, const struct wb_read_keeping *reads)
+{
+	JsonObject *object = json_object_new();
+
+	json_object_set_boolean_member(object, "on", reads->is_on);
+	json_object_set_string_member(object, "plan", reads->plan);
+	set_number(object, "bytes_per_s", reads->bytes_per_s);
+	if (reads->left_bytes == WB_STATS_UNKNOWN)
+		json_object_set_null_member(object, "budget_left");
+	else
+		set_number(object, "budget_left", reads->left_bytes);
+	set_percent(object, "hit_percent_half", reads->at_half);
+	set_percent(object, "hit_percent_same", reads->at_same);
+	set_percent(object, "hit_percent_double", reads->at_double);
+	set_percent(object, "hit_percent_fourfold", reads->at_fourfold);
+	json_object_set_object_member(root, "read_cache", object);
+}
+
 /* --- rates and times -------------------------------------------------------------- */
 
 /* Without an answer null, not a number that somebody would believe. */
@@ -352,6 +380,13 @@ static void add_tunables(JsonObject *root, const struct wb_tunables *tunables)
 		case WB_TUNABLE_SCHEDULE:
 			set_tunable_text(object, tunable, tunables);
 			break;
+		case WB_TUNABLE_RANGE: {
+			g_autoptr(GString) text = g_string_new(NULL);
+
+			wb_tunable_append(tunable, tunables, text);
+			set_text(object, tunable->name, text->str);
+			break;
+		}
 		}
 	}
 	json_object_set_object_member(root, "tunables", object);
@@ -388,6 +423,7 @@ JsonObject *wb_stats_json_object(const struct wb_stats_view *view)
 	add_counters(root, snapshot);
 	add_lock_waits(root);
 	add_rates(root, snapshot);
+	add_reads(root, &snapshot->reads);
 	add_latencies(root, view);
 	add_lifetime(root, snapshot);
 	return root;

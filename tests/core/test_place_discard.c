@@ -412,7 +412,7 @@ Test(place_discard, a_disk_that_cannot_is_told_of_once_and_left_alone)
 	set("discard_cache", "on");
 	wait(100);
 	tries = discards();
-	cr_expect_leq(tries, WB_DISCARD_PLACES);
+	cr_expect_leq(tries, WB_DISCARD_PLACES_MAX);
 	cr_expect_eq(count_events("does not discard; discard_cache has no effect"), 1);
 	cr_expect_eq(stats().discard_state, WB_DISCARD_UNSUPPORTED);
 	cr_expect_eq(stats().counter[WB_STAT_CACHE_DISCARD_FAILURES], 0);
@@ -433,19 +433,19 @@ static void expect_it_goes_on_after(enum wb_io_op op)
 	uint64_t tries;
 
 	start_with(false);
-	fail(op, -EIO, op == WB_IO_FLUSH ? 1 : WB_DISCARD_PLACES);
+	fail(op, -EIO, op == WB_IO_FLUSH ? 1 : WB_DISCARD_PLACES_MAX);
 	set("discard_rate_mib_s", "0");
 	set("discard_cache", "on");
 	wb_sim_settle(&sim);
 	tries = discards();
-	cr_expect_leq(tries, op == WB_IO_DISCARD ? WB_DISCARD_PLACES : 0, "without a pause");
-	cr_expect_eq(stats().counter[WB_STAT_CACHE_DISCARD_FAILURES], WB_DISCARD_PLACES);
+	cr_expect_leq(tries, op == WB_IO_DISCARD ? WB_DISCARD_PLACES_MAX : 0, "without a pause");
+	cr_expect_eq(stats().counter[WB_STAT_CACHE_DISCARD_FAILURES], WB_DISCARD_PLACES_MAX);
 	cr_expect_eq(stats().counter[WB_STAT_CACHE_DISCARDS], 0);
 	cr_expect_eq(count_events("discarding a segment failed: Input/output error"), 1);
 	wait(2);
-	cr_expect_eq(stats().counter[WB_STAT_CACHE_DISCARD_FAILURES], WB_DISCARD_PLACES);
+	cr_expect_eq(stats().counter[WB_STAT_CACHE_DISCARD_FAILURES], WB_DISCARD_PLACES_MAX);
 	cr_expect_eq(stats().counter[WB_STAT_CACHE_DISCARDS],
-		     SEGMENTS - wb_log_limit(sim.cache->path.log) - WB_DISCARD_PLACES);
+		     SEGMENTS - wb_log_limit(sim.cache->path.log) - WB_DISCARD_PLACES_MAX);
 	write_segments(0, 30, 1);
 	expect_segments(0, 30, 1);
 }

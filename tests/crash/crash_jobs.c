@@ -43,6 +43,8 @@ void crash_totals_add(struct crash_totals *totals, const struct crash_report *re
 	sum->bypassed += report->bypassed;
 	sum->streams += report->streams;
 	sum->gaps += report->gaps;
+	sum->filled += report->filled;
+	sum->second_chances += report->second_chances;
 	sum->discards += report->discards;
 	sum->episodes += report->episodes;
 	sum->refusals += report->refusals;

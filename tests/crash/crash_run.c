@@ -433,6 +433,8 @@ static void die(struct run *run)
 	run->report->bypassed += stats.counter[WB_STAT_BYPASSED_BYTES];
 	run->report->gaps += stats.counter[WB_STAT_GAP_BLOCKS];
 	run->report->streams += stats.counter[WB_STAT_BYPASSED_STREAMS];
+	run->report->filled += stats.counter[WB_STAT_FILLED_BLOCKS];
+	run->report->second_chances += stats.counter[WB_STAT_SECOND_CHANCE_BLOCKS];
 	run->report->segments = MAX(run->report->segments, stats.head_segment);
 	crash_deaths_collect(&run->deaths);
 	wb_sim_kill(&run->sim);
@@ -521,6 +523,7 @@ static bool check_recovered(struct run *run)
 static bool open_volume(struct run *run)
 {
 	g_autoptr(GError) error = NULL;
+	bool is_good;
 
 	run->sim.on_progress = NULL;
 	run->sim.on_finish = NULL;
@@ -538,8 +541,12 @@ static bool open_volume(struct run *run)
 			object(run, g_strdup_printf("refused: %s", error->message));
 		return false;
 	}
-	/* Nothing of the old life calls back; the check is no part of the log. */
-	if (!check_recovered(run))
+	/* Nothing of the old life calls back; the check is no part of the log: of records
+	 * that it made the oracle would know nothing, should the power go meanwhile. */
+	run->sim.only_looks = true;
+	is_good = check_recovered(run);
+	run->sim.only_looks = false;
+	if (!is_good)
 		return false;
 	run->sim.arg = run;
 	run->sim.on_progress = on_progress;

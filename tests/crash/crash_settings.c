@@ -36,6 +36,8 @@ void crash_settings_init(struct crash_settings *settings, const struct crash_opt
 	settings->is_paced = one_in(settings, 3);
 	wb_prng_init(&settings->discard_prng, options->seed * 32452843);
 	settings->discards = wb_prng_below(&settings->discard_prng, 3) == 0;
+	wb_prng_init(&settings->read_prng, options->seed * 122949829);
+	settings->keeps_reads = wb_prng_below(&settings->read_prng, 2) == 0;
 	wb_prng_init(&settings->plan_prng, options->seed * 49979687);
 	settings->has_holes = wb_prng_below(&settings->plan_prng, 4) == 0;
 	wb_prng_init(&settings->stream_prng, options->seed * 67867967);
@@ -120,6 +122,8 @@ void crash_settings_before_open(struct crash_settings *settings)
 	settings->is_unplanned = wb_prng_below(&settings->plan_prng, 4) > 0;
 	if (settings->has_holes)
 		wb_store_memory_set_sparse(settings->sim->backing_disk.memory);
+	settings->sim->keeps_reads = settings->keeps_reads &&
+				     wb_prng_below(&settings->read_prng, 5) > 0;
 	settings->sim->discards_cache = settings->discards &&
 					wb_prng_below(&settings->discard_prng, 5) > 0;
 	if (settings->streams)
@@ -151,6 +155,31 @@ static void choose_model(struct crash_settings *settings)
 	model->turn_ns = wb_prng_below(&settings->plan_prng, 2) ? 1e5 : 2e7;
 	for (unsigned i = 0; i < WB_HOP_CLASSES; i++)
 		model->hop_ns[i] = wb_prng_below(&settings->plan_prng, 4) ? 1e9 : 1e5;
+}
+
+static void change_reads(struct crash_settings *settings)
+{
+	struct wb_tunables tunables;
+
+	wb_cache_get_tunables(settings->sim->cache, &tunables);
+	switch (wb_prng_below(&settings->read_prng, 4)) {
+	case 0:
+		tunables.read_cache = !tunables.read_cache;
+		break;
+	case 1:
+		tunables.read_bypass_threshold = 64 * (uint32_t)wb_prng_below(&settings->read_prng, 3);
+		break;
+	case 2:
+		tunables.fill_budget = (uint32_t)wb_prng_below(&settings->read_prng, 3);
+		break;
+	case 3:
+		tunables.pin.start_bytes = 4096 * wb_prng_below(&settings->read_prng, 8);
+		tunables.pin.end_bytes = tunables.pin.start_bytes +
+					 4096 * (1 + wb_prng_below(&settings->read_prng, 16));
+		break;
+	}
+	wb_cache_set_tunables(settings->sim->cache, &tunables);
+	settings->count++;
 }
 
 /* Which blocks go together, and in which order. */
@@ -259,6 +288,9 @@ void crash_settings_step(struct crash_settings *settings)
 	if (settings->discards && wb_prng_below(&settings->discard_prng, 60) == 0)
 		switch_discards(settings);
 	if (settings->is_unplanned || wb_prng_below(&settings->plan_prng, 40) == 0)
+	if (settings->keeps_reads && wb_prng_below(&settings->read_prng, 60) == 0)
+		change_reads(settings);
+	if (wb_prng_below(&settings->plan_prng, 40) == 0)
 		change_plan(settings);
 	if (settings->streams && stream_below(settings, 40) == 0)
 		switch_bypass(settings);

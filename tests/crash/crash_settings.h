@@ -18,6 +18,8 @@ struct crash_settings {
 	bool is_paced;			/* ... by the other tunables, and by a busy disk */
 	bool discards;			/* places of the cache, in most lives */
 	struct wb_prng discard_prng;	/* as the others: of its own */
+	bool keeps_reads;		/* in most lives */
+	struct wb_prng read_prng;	/* of that */
 	struct wb_prng plan_prng;	/* what is written back next; likewise */
 	bool is_unplanned;		/* since the opening */
 	bool has_holes;			/* of the backing, where it has only zeros */

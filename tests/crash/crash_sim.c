@@ -183,6 +183,7 @@ static void tell_totals(void)
 		printf("# %lu deaths of the process alone (%lu of them while opening), %lu requests "
 		       "sent again (%lu had been executed)\n", sum->deaths,
 		       sum->deaths_while_opening, sum->resent, sum->skipped);
+	printf("# %lu blocks of reads kept, %lu second chances\n", sum->filled, sum->second_chances);
 	printf("# %lu seeds, %lu histories, %lu power cuts (%lu of them while opening, %lu while "
 	       "stopping), %lu failures\n", totals.seeds, totals.histories, sum->power_cuts,
 	       sum->cuts_while_opening, sum->cuts_while_stopping, totals.failures);

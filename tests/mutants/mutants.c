@@ -64,9 +64,14 @@ const struct mutant mutants[] = {
 	MUTANT("dirty_sectors_not_merged", "older dirty sectors move to the new version"),
 	MUTANT("pending_zeros_not_merged", "over a pending discard a version is whole"),
 	MUTANT("edge_copy_unchecked",
-	       "a copy of the backing is used only if the stripe did not change (fills, which "
-	       "have the same check, do not exist yet)"),
+	       "a copy of the backing is used only if the stripe did not change"),
 	MUTANT_IN(MUTANT_ROT, "read_unchecked", "readers check every block of the cache"),
+	/* reads that are kept */
+	MUTANT("fill_unchecked",
+	       "a read is kept only if the stripe did not change since it looked"),
+	MUTANT("fill_of_unflushed", "and only if the backing has nothing that is not flushed"),
+	MUTANT("second_chance_unchecked", "only what the map still names gets a second chance"),
+	MUTANT("clean_replaces_dirty", "at recovery a copy never replaces what is dirty"),
 	/* writeback */
 	MUTANT("writeback_before_durable", "only durable records are written back"),
 	MUTANT("punch_before_durable", "only durable discards are punched"),

@@ -204,6 +204,8 @@ static gpointer control_main(gpointer data)
 			tunables.read_latency_target_ms =
 				(uint32_t)wb_prng_below(&prng, 3) * 5;
 			tunables.discard_cache = wb_prng_below(&prng, 3) != 0;
+			tunables.read_cache = wb_prng_below(&prng, 3) != 0;
+			tunables.fill_budget = 0;
 			tunables.discard_rate_mib_s = (uint32_t)wb_prng_below(&prng, 3);
 			wb_cache_set_tunables(cache, &tunables);
 			break;

@@ -76,6 +76,8 @@ int race_run(struct race_client *client, enum wb_request_op op, unsigned flags,
 	client->is_finished = false;
 	if (wb_cache_submit(cache, request, &error) == WB_SUBMIT_PENDING)
 		error = wait_for_end(client);
+	if (op == WB_READ && !error)
+		wb_cache_read_answered(cache, request);
 	wb_request_put(cache, request);
 	if (error && (error != -EIO || !client->world->may_fail))
 		race_report(client, "request %d at " U64 " ended with %d", op, offset, error);

@@ -188,6 +188,8 @@ bool wb_sim_open(struct wb_sim *sim, GError **error)
 	config.tunables.discard_rate_mib_s = 0;
 	config.tunables.slow_writes_percent = sim->slow_writes_percent;
 	config.tunables.read_latency_target_ms = sim->read_latency_target_ms;
+	config.tunables.read_cache = sim->keeps_reads;
+	config.tunables.read_bypass_threshold = config.tunables.fill_budget = 0;
 	sim->cache = wb_cache_open(&config, error);
 	return sim->cache != NULL;
 }
@@ -463,6 +465,9 @@ int wb_sim_wait(struct wb_sim_op *op)
 void wb_sim_release(struct wb_sim_op *op)
 {
 	g_assert(op->is_finished);
+	/* So late, because more may have happened since the read looked. */
+	if (op->op == WB_READ && !op->error && op->submit_step && !op->sim->only_looks)
+		wb_cache_read_answered(op->sim->cache, op->request);
 	wb_request_put(op->sim->cache, op->request);
 	free(op->memory);
 	memset(op, 0, sizeof *op);

@@ -112,6 +112,8 @@ struct wb_sim {
 	unsigned slow_writes_percent;	/* likewise; 0: writers are not slowed */
 	unsigned read_latency_target_ms;	/* likewise; 0: writeback does not care */
 	const char *schedule;		/* likewise, of writeback; NULL: always */
+	bool keeps_reads;		/* likewise: read_cache, without limits */
+	bool only_looks;		/* reads of now leave no trace in the cache */
 };
 
 /* A new, formatted volume; not opened. */

@@ -68,6 +68,21 @@ Test(status, the_mode_is_said_and_what_went_around_the_cache)
 	cr_expect_null(strstr(back, "around"));
 }
 
+Test(status, what_is_kept_of_reads_and_what_another_size_would_give)
+{
+	g_autofree char *on = status(VOLUME ",\"filled_blocks\":256,\"second_chance_blocks\":256,"
+		"\"read_cache\":{\"on\":true,\"plan\":\"clock\",\"bytes_per_s\":4096,"
+		"\"budget_left\":1048576,\"hit_percent_half\":40.2,\"hit_percent_same\":60.0,"
+		"\"hit_percent_double\":80.0,\"hit_percent_fourfold\":90.0}", WB_STATUS_PLAIN);
+	g_autofree char *off = status(VOLUME ",\"read_cache\":{\"on\":false,\"plan\":\"none\"}",
+				      WB_STATUS_PLAIN);
+
+	expect(on, "\n  kept             2 MiB, 4 KiB a second now, 1 MiB of the day's budget left\n");
+	expect(on, "\n  what if          40 % hits with half the cache, 60 % with this one, 80 % "
+		   "with twice, 90 % with four times as much\n");
+	cr_expect_null(strstr(off, "  kept "));
+}
+
 Test(status, that_writers_are_slowed_is_said_while_they_are)
 {
 	g_autofree char *slow = status(VOLUME ",\"write_limit_bytes_per_s\":2097152,"

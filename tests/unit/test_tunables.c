@@ -54,6 +54,27 @@ Test(tunables, what_is_shown_is_taken_back_and_means_the_same)
 	}
 }
 
+Test(tunables, a_range_has_a_start_and_an_end)
+{
+	const char *words = "'pin' takes START-END, multiples of 4096 as in 0-256M, or none, not ";
+	g_autoptr(GString) text = g_string_new(NULL);
+
+	cr_assert(wb_tunable_parse(find("pin"), "4K-1g", &tunables, &error));
+	cr_expect_eq(tunables.pin.start_bytes, 4096);
+	cr_expect_eq(tunables.pin.end_bytes, 1u << 30);
+	wb_tunable_append(find("pin"), &tunables, text);
+	cr_expect_str_eq(text->str, "4096-1073741824");
+	refuse("pin", "1M", words);
+	refuse("pin", "-1M", words);
+	refuse("pin", "2M-1M", words);
+	refuse("pin", "1M-1M", words);
+	refuse("pin", "100-1M", words);
+	refuse("pin", "0-1Mx", words);
+	refuse("pin", "0-99999999T", words);
+	cr_assert(wb_tunable_parse(find("pin"), "none", &tunables, &error));
+	cr_expect_eq(tunables.pin.end_bytes, 0);
+}
+
 Test(tunables, a_switch_takes_on_and_off_only)
 {
 	cr_assert(wb_tunable_parse(find("allow_writeback"), "off", &tunables, &error));

@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Fills: what a read brought from the backing enters the log as CLEAN blocks, after the
+ * reader has its answer and while the memory is still the request's.
+ *
+ * The data was read with nothing held. It is what the backing has now, and what the
+ * image has, only if nothing of the block has changed since the read looked it up:
+ *  - under the exclusion, so that nobody changes it from here to the publication;
+ *  - the stripe's change counter is what it was at the look-up: no write, discard or
+ *    bypass has been published, begun or ended since;
+ *  - the map names no slot of it, no discard of it is pending: nobody else filled it;
+ *  - the image ends where it ended;
+ *  - nothing on the backing waits for a flush: what goes around the cache can be lost
+ *    in a power cut, and a copy of it would come back alone.
+ * Else the fill is dropped. It waits for nothing and nobody: no room to spare in the
+ * log, a block that somebody works on, or somebody waiting for room drop it as well.
+ */
+#include "cache/request.h"
+
+#include <string.h>
+
+#include "base/checksum.h"
+#include "base/mutant.h"
+#include "cache/read_policy.h"
+
+#define BLOCK WB_BLOCK_BYTES
+
+/* The blocks of one stretch that are to enter. */
+struct fill {
+	struct wb_data_path *path;
+	const struct wb_read_miss *miss;
+	const char *data;		/* of miss->first */
+	struct wb_busy busy;
+	uint32_t count;
+	struct {
+		uint8_t offset, mark;	/* from miss->first */
+	} block[WB_CHUNK_BLOCKS];
+};
+
+G_STATIC_ASSERT(WB_CHUNK_BLOCKS <= 256);	/* an offset is a byte */
+
+static struct wb_stripe *stripe_of(const struct fill *fill)
+{
+	return wb_block_map_stripe(fill->path->map, fill->miss->first);
+}
+
+/* By the policy: not everything that is missed is worth a write. */
+static void choose(struct fill *fill, bool is_stream)
+{
+	for (uint32_t i = 0; i < fill->miss->count; i++) {
+		uint64_t address = fill->miss->first + i;
+		enum wb_read_verdict verdict = WB_READ_ENTERS;
+
+		if (!wb_fill_gate_is_pinned(&fill->path->fill_gate, address))
+			verdict = is_stream ? WB_READ_PASSES :
+				  wb_read_policy_missed(fill->path->read_policy, address);
+		if (verdict == WB_READ_PASSES)
+			continue;
+		fill->block[fill->count].offset = (uint8_t)i;
+		fill->block[fill->count++].mark = verdict == WB_READ_ENTERS_MARKED;
+	}
+}
+
+/* Under the stripe lock, entered: those that are still what the backing has. */
+static void keep_valid_locked(struct fill *fill)
+{
+	struct wb_data_path *path = fill->path;
+	uint32_t kept = 0;
+
+	if (stripe_of(fill)->change_count != fill->miss->change_count &&
+	    !WB_MUTANT(fill_unchecked)) {
+		fill->count = 0;
+		return;
+	}
+	for (uint32_t i = 0; i < fill->count; i++) {
+		uint64_t address = fill->miss->first + fill->block[i].offset, until;
+		struct wb_mapping now;
+
+		wb_block_map_lookup_locked(path->map, address, &now);
+		if (now.slot == WB_NO_SLOT &&
+		    wb_extent_table_lookup(path->extents, address, &until) == WB_EXTENT_NONE)
+			fill->block[kept++] = fill->block[i];
+	}
+	fill->count = kept;
+}
+
+static void copy(struct fill *fill, const struct wb_reservation *reservation, uint32_t done)
+{
+	struct wb_data_path *path = fill->path;
+
+	for (uint32_t i = 0; i < reservation->count; i++) {
+		uint32_t offset = fill->block[done + i].offset;
+		uint32_t slot = wb_log_reserved_slot(path->log, reservation, i);
+		char *target = wb_log_reserved_block(path->log, reservation, i);
+		struct wb_entry entry = {
+			.address = fill->miss->first + offset, .type = WB_ENTRY_CLEAN,
+		};
+		uint64_t length = MIN(BLOCK, wb_image_bytes(&path->image) -
+					     entry.address * BLOCK);
+
+		entry.mask = wb_image_block_mask(&path->image, entry.address);
+		memcpy(target, fill->data + (size_t)offset * BLOCK, length);
+		memset(target + length, 0, BLOCK - length);
+		entry.crc_or_length = wb_crc32c(target, BLOCK);
+		wb_block_map_set_crc(path->map, slot, entry.crc_or_length);
+		wb_read_policy_set_mark(path->read_policy, slot, fill->block[done + i].mark);
+		wb_record_set_entry(reservation->record->header, reservation->first_entry + i,
+				    &entry);
+	}
+}
+
+/* The change counter stays: no data of a block has changed. */
+static void publish(struct fill *fill, const struct wb_reservation *reservation, uint32_t done)
+{
+	struct wb_data_path *path = fill->path;
+	struct wb_stripe *stripe = stripe_of(fill);
+
+	wb_lock_acquire(&stripe->lock);
+	for (uint32_t i = 0; i < reservation->count; i++) {
+		uint64_t address = fill->miss->first + fill->block[done + i].offset;
+
+		wb_block_map_put_locked(path->map, address,
+					wb_log_reserved_slot(path->log, reservation, i),
+					wb_image_block_mask(&path->image, address),
+					WB_SLOT_CLEAN);
+	}
+	wb_lock_release(&stripe->lock);
+}
+
+static uint32_t append(struct fill *fill)
+{
+	struct wb_data_path *path = fill->path;
+	struct wb_reservation reservation;
+	uint32_t done = 0;
+
+	while (done < fill->count &&
+	       wb_log_reserve(path->log, WB_LOG_FILL, fill->count - done, &reservation)) {
+		copy(fill, &reservation, done);
+		publish(fill, &reservation, done);
+		wb_log_reservation_done(path->log, &reservation);
+		done += reservation.count;
+	}
+	return done;
+}
+
+static void fill_miss(struct wb_request *request, const struct wb_read_miss *miss,
+		      bool is_stream)
+{
+	struct wb_data_path *path = request->path;
+	uint64_t first = request->pub.offset_bytes / BLOCK;
+	struct fill fill = {
+		.path = path, .miss = miss,
+		.data = (const char *)request->pub.buffer + (miss->first - first) * BLOCK,
+		.busy = { .first = miss->first, .last = miss->first + miss->count - 1 },
+	};
+	uint32_t chosen, taken, done = 0;
+
+	choose(&fill, is_stream);
+	chosen = fill.count;
+	fill.count = taken = wb_fill_gate_take(&path->fill_gate, chosen);
+	if (fill.count > 0 &&
+	    wb_exclusion_enter(path->exclusion, &fill.busy, NULL) == WB_ENTERED) {
+		keep_valid_locked(&fill);
+		wb_lock_release(&stripe_of(&fill)->lock);
+		done = append(&fill);
+		wb_exclusion_leave(path->exclusion, &fill.busy);
+	}
+	wb_fill_gate_give_back(&path->fill_gate, taken - done);
+	WB_STAT_ADD(path->stats, WB_STAT_FILLED_BLOCKS, done);
+	WB_STAT_ADD(path->stats, WB_STAT_FILL_DROPPED_BLOCKS, chosen - done);
+}
+
+/* Before anything is begun; whoever needs it after this goes first all the same. */
+static bool has_room(struct wb_data_path *path)
+{
+	return wb_park_count(path->space) == 0 && !wb_flush_has_failed(path->flush) &&
+	       wb_flush_available_buffers(path->flush) > wb_rambuf_count(path->rambuf) / 2;
+}
+
+void wb_fill_path_after(struct wb_request *request)
+{
+	struct wb_data_path *path = request->path;
+	struct wb_read_work *work = &request->read;
+	bool is_stream;
+
+	if (work->miss_count == 0 || request->error || atomic_load(&path->is_abandoned))
+		return;
+	is_stream = wb_fill_gate_is_stream(&path->fill_gate, request->pub.offset_bytes / BLOCK,
+					   wb_request_span_bytes(request->pub.offset_bytes,
+								 request->pub.length_bytes) / BLOCK);
+	if (work->image_bytes == wb_image_bytes(&path->image) && has_room(path) &&
+	    (!wb_backing_flush_has_changes(path->backing_flush) ||
+	     WB_MUTANT(fill_of_unflushed))) {
+		for (unsigned i = 0; i < work->miss_count; i++)
+			fill_miss(request, &work->misses[i], is_stream);
+	}
+	work->miss_count = 0;
+}

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The table by which the policy for reads was chosen: hit ratios of reads, in percent,
+ * of other policies and of the log with wbfs's.
+ *
+ *	read_bench DIRECTORY [TRACE[:BLOCKS] ...]	DIRECTORY: of the recorded traces
+ *
+ * Each trace is run with a cache of 10, 25 and 50 % of the different blocks in it. The
+ * others have as many blocks as the ring, which keeps some segments empty. Segments are
+ * of 1 MiB, but smaller where the ring would have fewer than 256.
+ */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "format/ondisk.h"
+#include "read_references.h"
+#include "read_ring.h"
+
+#define SLOTS_MIN 4096u	/* 256 segments of the smallest size: 16 MiB */
+#define FLOOR 1.0	/* a ratio below counts as this in the means, which are of logarithms */
+
+enum { FIFO, CLOCK, LRU, ARC, S3FIFO, WBFS, POLICIES };
+
+/* All rows; and those that have something for any policy. */
+static struct mean {
+	double log_sums[POLICIES];
+	unsigned rows;
+} all_rows, easy_rows;
+static double worst_below_lru;
+static uint32_t segment_blocks_for(uint32_t slots)
+{
+	uint32_t blocks = 256;
+
+	while (blocks > WB_SEGMENT_BYTES_MIN / WB_BLOCK_BYTES && slots / blocks < 256)
+		blocks /= 2;
+	return blocks;
+}
+
+static void note_row(struct mean *mean, const double *ratio)
+{
+	for (unsigned i = 0; i < POLICIES; i++)
+		mean->log_sums[i] += log(MAX(ratio[i], FLOOR));
+	mean->rows++;
+}
+
+static void print_mean(const char *of, const struct mean *mean)
+{
+	printf("| %s | |", of);
+	for (unsigned i = 0; i < POLICIES; i++)
+		printf(" %.2f |", exp(mean->log_sums[i] / MAX(mean->rows, 1)));
+	printf(" | | |\n");
+}
+
+static void run_row(const char *name, const struct trace *trace, uint32_t slots)
+{
+	double ratio[POLICIES];
+	struct ring_result result;
+
+	ring_run(trace, slots, segment_blocks_for(slots), &result);
+	ratio[FIFO] = reference_clock(trace, slots, 0);
+	ratio[CLOCK] = reference_clock(trace, slots, 1);
+	ratio[LRU] = reference_lru(trace, slots);
+	ratio[ARC] = reference_arc(trace, slots);
+	ratio[S3FIFO] = reference_s3fifo(trace, slots);
+	ratio[WBFS] = 100.0 * (double)result.hits / (double)MAX(result.reads, 1);
+	printf("| %s | %u |", name, slots);
+	for (unsigned i = 0; i < POLICIES; i++)
+		printf(" %.1f |", ratio[i]);
+	note_row(&all_rows, ratio);
+	if (ratio[LRU] >= 10)
+		note_row(&easy_rows, ratio);
+	printf(" %s | %.2f | %.1f, %.1f, %.1f |\n", wb_read_plan_name(result.forecast.plan),
+	       (double)result.moved / (double)MAX(result.fills + result.written, 1),
+	       result.forecast.at_half, result.forecast.at_double, result.forecast.at_fourfold);
+	fflush(stdout);
+	worst_below_lru = MAX(worst_below_lru, ratio[LRU] - ratio[WBFS]);
+}
+
+static int run_trace(const char *wanted, const char *directory)
+{
+	static const unsigned percents[] = { 10, 25, 50 };
+	g_auto(GStrv) parts = g_strsplit(wanted, ":", 2);
+	struct trace *trace = trace_get(parts[0], directory);
+
+	if (!trace) {
+		fprintf(stderr, "read_bench: there is no trace %s in %s\n", parts[0], directory);
+		return 1;
+	}
+	if (parts[1])
+		run_row(parts[0], trace, (uint32_t)strtoul(parts[1], NULL, 10));
+	for (unsigned i = 0; !parts[1] && i < G_N_ELEMENTS(percents); i++) {
+		uint32_t slots = (uint32_t)((uint64_t)trace->footprint * percents[i] / 100);
+
+		if (slots >= SLOTS_MIN || i == G_N_ELEMENTS(percents) - 1)
+			run_row(parts[0], trace, MAX(slots, SLOTS_MIN));
+	}
+	trace_free(trace);
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	static const char *const all[] = { "zipf", "shift", "scan+zipf", "loop", "boot", "build",
+					   "git", "sqlite", "day" };
+	int failed = 0;
+
+	if (argc < 2) {
+		fprintf(stderr, "usage: read_bench DIRECTORY [TRACE[:BLOCKS] ...]\n");
+		return 2;
+	}
+	printf("| trace | blocks | FIFO | CLOCK | LRU | ARC | S3-FIFO | wbfs | plan | moved per "
+	       "new block | what if 0.5x, 2x, 4x |\n|---|---|---|---|---|---|---|---|---|---|---|\n");
+	for (int i = 2; i < argc; i++)
+		failed |= run_trace(argv[i], argv[1]);
+	for (unsigned i = 0; argc == 2 && i < G_N_ELEMENTS(all); i++)
+		failed |= run_trace(all[i], argv[1]);
+	if (failed || all_rows.rows == 0)
+		return 1;
+	print_mean("geometric mean", &all_rows);
+	print_mean("of the rows where LRU has 10 % or more", &easy_rows);
+	printf("\nAt most %.1f points below LRU.\n", worst_below_lru);
+	return 0;
+}
