@@ -287,10 +287,9 @@ void crash_settings_step(struct crash_settings *settings)
 		switch_mode(settings);
 	if (settings->discards && wb_prng_below(&settings->discard_prng, 60) == 0)
 		switch_discards(settings);
-	if (settings->is_unplanned || wb_prng_below(&settings->plan_prng, 40) == 0)
 	if (settings->keeps_reads && wb_prng_below(&settings->read_prng, 60) == 0)
 		change_reads(settings);
-	if (wb_prng_below(&settings->plan_prng, 40) == 0)
+	if (settings->is_unplanned || wb_prng_below(&settings->plan_prng, 40) == 0)
 		change_plan(settings);
 	if (settings->streams && stream_below(settings, 40) == 0)
 		switch_bypass(settings);
