@@ -3,10 +3,11 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <libnbd.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
+
+#include "io/nbd_library.h"
 
 #define ALIGNMENT_MIN 512u
 #define ALIGNMENT_MAX 4096u
@@ -23,8 +24,8 @@
 
 static bool fail(GError **error, const char *uri)
 {
-	int errnum = nbd_get_errno();
-	const char *why = nbd_get_error();
+	int errnum = wb_nbd_library.nbd_get_errno();
+	const char *why = wb_nbd_library.nbd_get_error();
 
 	g_set_error(error, G_FILE_ERROR, g_file_error_from_errno(errnum ? errnum : EIO),
 		    "%s: the NBD server cannot be used: %s", uri, why ? why : g_strerror(errnum));
@@ -45,7 +46,7 @@ static void watch_over(struct nbd_handle *handle)
 	};
 	/* When this process is killed the kernel shall not go on sending. */
 	struct linger linger = { .l_onoff = 1, .l_linger = 0 };
-	int fd = nbd_aio_get_fd(handle);
+	int fd = wb_nbd_library.nbd_aio_get_fd(handle);
 
 	for (unsigned i = 0; i < G_N_ELEMENTS(settings); i++)
 		if (setsockopt(fd, settings[i].level, settings[i].name, &settings[i].value,
@@ -58,7 +59,7 @@ static void watch_over(struct nbd_handle *handle)
 
 static bool look_at_size(const char *uri, struct wb_nbd_peer *peer, GError **error)
 {
-	int64_t size = nbd_get_size(peer->handle);
+	int64_t size = wb_nbd_library.nbd_get_size(peer->handle);
 
 	if (size < 0)
 		return fail(error, uri);
@@ -83,8 +84,8 @@ static bool look_at_end(const char *uri, const struct wb_nbd_peer *peer, GError 
 
 static bool look_at_blocks(const char *uri, struct wb_nbd_peer *peer, GError **error)
 {
-	int64_t least = nbd_get_block_size(peer->handle, LIBNBD_SIZE_MINIMUM);
-	int64_t most = nbd_get_block_size(peer->handle, LIBNBD_SIZE_MAXIMUM);
+	int64_t least = wb_nbd_library.nbd_get_block_size(peer->handle, LIBNBD_SIZE_MINIMUM);
+	int64_t most = wb_nbd_library.nbd_get_block_size(peer->handle, LIBNBD_SIZE_MAXIMUM);
 
 	if (least < 0 || most < 0)
 		return fail(error, uri);
@@ -107,14 +108,14 @@ static bool look_at(const char *uri, struct wb_nbd_peer *peer, GError **error)
 {
 	struct nbd_handle *handle = peer->handle;
 
-	peer->is_read_only = nbd_is_read_only(handle) > 0;
-	peer->is_rotational = nbd_is_rotational(handle) > 0;
-	peer->can_flush = nbd_can_flush(handle) > 0;
-	peer->can_fua = nbd_can_fua(handle) > 0;
-	peer->can_zero = nbd_can_zero(handle) > 0;
-	peer->can_trim = nbd_can_trim(handle) > 0;
-	peer->can_multi_conn = nbd_can_multi_conn(handle) > 0;
-	peer->has_extents = nbd_can_meta_context(handle, LIBNBD_CONTEXT_BASE_ALLOCATION) > 0;
+	peer->is_read_only = wb_nbd_library.nbd_is_read_only(handle) > 0;
+	peer->is_rotational = wb_nbd_library.nbd_is_rotational(handle) > 0;
+	peer->can_flush = wb_nbd_library.nbd_can_flush(handle) > 0;
+	peer->can_fua = wb_nbd_library.nbd_can_fua(handle) > 0;
+	peer->can_zero = wb_nbd_library.nbd_can_zero(handle) > 0;
+	peer->can_trim = wb_nbd_library.nbd_can_trim(handle) > 0;
+	peer->can_multi_conn = wb_nbd_library.nbd_can_multi_conn(handle) > 0;
+	peer->has_extents = wb_nbd_library.nbd_can_meta_context(handle, LIBNBD_CONTEXT_BASE_ALLOCATION) > 0;
 	return look_at_size(uri, peer, error) && look_at_blocks(uri, peer, error);
 }
 
@@ -125,7 +126,7 @@ static bool wait_until_ready(const char *uri, struct nbd_handle *handle, unsigne
 {
 	gint64 deadline = g_get_monotonic_time() + (gint64)timeout_ms * 1000;
 
-	while (nbd_aio_is_ready(handle) == 0) {
+	while (wb_nbd_library.nbd_aio_is_ready(handle) == 0) {
 		gint64 left_us = deadline - g_get_monotonic_time();
 
 		if (left_us <= 0) {
@@ -134,7 +135,7 @@ static bool wait_until_ready(const char *uri, struct nbd_handle *handle, unsigne
 				    timeout_ms);
 			return false;
 		}
-		if (nbd_poll(handle, (int)(left_us / 1000) + 1) < 0)
+		if (wb_nbd_library.nbd_poll(handle, (int)(left_us / 1000) + 1) < 0)
 			return fail(error, uri);
 	}
 	return true;
@@ -143,15 +144,17 @@ static bool wait_until_ready(const char *uri, struct nbd_handle *handle, unsigne
 static bool begin(struct nbd_handle *handle, const char *uri)
 {
 	/* The URI comes from whoever may mount: it may name a file of certificates. */
-	return !nbd_set_uri_allow_local_file(handle, true) &&
-	       !nbd_add_meta_context(handle, LIBNBD_CONTEXT_BASE_ALLOCATION) &&
-	       !nbd_set_pread_initialize(handle, false) && !nbd_aio_connect_uri(handle, uri);
+	return !wb_nbd_library.nbd_set_uri_allow_local_file(handle, true) &&
+	       !wb_nbd_library.nbd_add_meta_context(handle, LIBNBD_CONTEXT_BASE_ALLOCATION) &&
+	       !wb_nbd_library.nbd_set_pread_initialize(handle, false) && !wb_nbd_library.nbd_aio_connect_uri(handle, uri);
 }
 
 bool wb_nbd_connect(const char *uri, unsigned timeout_ms, struct wb_nbd_peer *peer,
 		    GError **error)
 {
-	*peer = (struct wb_nbd_peer){ .handle = nbd_create() };
+	if (!wb_nbd_library_load(error))
+		return false;
+	*peer = (struct wb_nbd_peer){ .handle = wb_nbd_library.nbd_create() };
 	if (!peer->handle)
 		return fail(error, uri);
 	if (!begin(peer->handle, uri))
@@ -171,10 +174,10 @@ void wb_nbd_disconnect(struct wb_nbd_peer *peer)
 
 	if (!peer->handle)
 		return;
-	if (nbd_aio_is_ready(peer->handle) > 0) {
-		setsockopt(nbd_aio_get_fd(peer->handle), SOL_SOCKET, SO_LINGER, &linger,
+	if (wb_nbd_library.nbd_aio_is_ready(peer->handle) > 0) {
+		setsockopt(wb_nbd_library.nbd_aio_get_fd(peer->handle), SOL_SOCKET, SO_LINGER, &linger,
 			   sizeof linger);
-		nbd_aio_disconnect(peer->handle, 0);
+		wb_nbd_library.nbd_aio_disconnect(peer->handle, 0);
 	}
 	wb_nbd_cut(peer);
 }
@@ -182,7 +185,7 @@ void wb_nbd_disconnect(struct wb_nbd_peer *peer)
 void wb_nbd_cut(struct wb_nbd_peer *peer)
 {
 	if (peer->handle)
-		nbd_close(peer->handle);
+		wb_nbd_library.nbd_close(peer->handle);
 	peer->handle = NULL;
 }
 
@@ -224,7 +227,7 @@ bool wb_nbd_find(struct wb_nbd_peer *peer, enum wb_nbd_find what, uint64_t from_
 		nbd_extent_callback callback = { .callback = note_extents, .user_data = &search };
 		uint64_t at = search.at_bytes;
 
-		if (nbd_block_status(peer->handle, MIN(peer->size_bytes - at, STATUS_BYTES), at,
+		if (wb_nbd_library.nbd_block_status(peer->handle, MIN(peer->size_bytes - at, STATUS_BYTES), at,
 				     callback, 0) || search.at_bytes < at ||
 		    (search.at_bytes == at && !search.is_found))
 			return false;

@@ -407,4 +407,3 @@ void wb_nbd_lane_look(struct wb_nbd_lane *lane)
 	for (unsigned q = 0; q < WB_NBD_QUEUE_COUNT && lane->open_count == 0; q++)
 		expire_queue(lane, &lane->queues[q], now);
 }
-

@@ -2,7 +2,8 @@
 #include "io/nbd_session.h"
 
 #include <errno.h>
-#include <libnbd.h>
+
+#include "io/nbd_library.h"
 
 void wb_nbd_session_begin(struct wb_nbd_session *session, const struct wb_nbd_peer *peer)
 {
@@ -31,27 +32,27 @@ static int64_t ask(struct wb_nbd_session *session, struct wb_nbd_piece *piece)
 		flags = LIBNBD_CMD_FLAG_FUA;
 	switch (piece->op) {
 	case WB_IO_READ:
-		return nbd_aio_pread(handle, piece->data, piece->length_bytes,
+		return wb_nbd_library.nbd_aio_pread(handle, piece->data, piece->length_bytes,
 				     piece->offset_bytes, callback, 0);
 	case WB_IO_WRITE:
-		return nbd_aio_pwrite(handle, piece->data, piece->length_bytes,
+		return wb_nbd_library.nbd_aio_pwrite(handle, piece->data, piece->length_bytes,
 				      piece->offset_bytes, callback, flags);
 	case WB_IO_ZERO:
-		return nbd_aio_zero(handle, piece->length_bytes, piece->offset_bytes, callback,
+		return wb_nbd_library.nbd_aio_zero(handle, piece->length_bytes, piece->offset_bytes, callback,
 				    flags);
 	case WB_IO_DISCARD:
-		return nbd_aio_trim(handle, piece->length_bytes, piece->offset_bytes, callback,
+		return wb_nbd_library.nbd_aio_trim(handle, piece->length_bytes, piece->offset_bytes, callback,
 				    flags);
 	case WB_IO_FLUSH:
-		return nbd_aio_flush(handle, callback, 0);
+		return wb_nbd_library.nbd_aio_flush(handle, callback, 0);
 	}
 	g_assert_not_reached();
 }
 
 static bool is_broken(struct wb_nbd_session *session)
 {
-	return nbd_aio_is_dead(session->peer.handle) > 0 ||
-	       nbd_aio_is_closed(session->peer.handle) > 0;
+	return wb_nbd_library.nbd_aio_is_dead(session->peer.handle) > 0 ||
+	       wb_nbd_library.nbd_aio_is_closed(session->peer.handle) > 0;
 }
 
 static uint64_t weight(const struct wb_nbd_piece *piece)
@@ -65,7 +66,7 @@ bool wb_nbd_session_send(struct wb_nbd_session *session, struct wb_nbd_piece *pi
 	if (session->sent_count == 0)
 		session->heard_us = g_get_monotonic_time();
 	if (ask(session, piece) < 0) {
-		int errnum = nbd_get_errno();
+		int errnum = wb_nbd_library.nbd_get_errno();
 
 		piece->is_answered = !is_broken(session);
 		piece->error = errnum ? -errnum : -EIO;
@@ -80,12 +81,12 @@ bool wb_nbd_session_send(struct wb_nbd_session *session, struct wb_nbd_piece *pi
 
 int wb_nbd_session_fd(const struct wb_nbd_session *session)
 {
-	return nbd_aio_get_fd(session->peer.handle);
+	return wb_nbd_library.nbd_aio_get_fd(session->peer.handle);
 }
 
 short wb_nbd_session_events(struct wb_nbd_session *session)
 {
-	unsigned direction = nbd_aio_get_direction(session->peer.handle);
+	unsigned direction = wb_nbd_library.nbd_aio_get_direction(session->peer.handle);
 
 	return (short)((direction & LIBNBD_AIO_DIRECTION_READ ? POLLIN : 0) |
 		       (direction & LIBNBD_AIO_DIRECTION_WRITE ? POLLOUT : 0));
@@ -94,14 +95,14 @@ short wb_nbd_session_events(struct wb_nbd_session *session)
 bool wb_nbd_session_move(struct wb_nbd_session *session, short events)
 {
 	struct nbd_handle *handle = session->peer.handle;
-	unsigned direction = nbd_aio_get_direction(handle);
+	unsigned direction = wb_nbd_library.nbd_aio_get_direction(handle);
 
 	/* An error is found by who reads, or else by who writes. */
 	if (events & (POLLIN | POLLHUP | POLLERR) && direction & LIBNBD_AIO_DIRECTION_READ)
-		nbd_aio_notify_read(handle);
+		wb_nbd_library.nbd_aio_notify_read(handle);
 	else if (events & (POLLOUT | POLLHUP | POLLERR) &&
 		 direction & LIBNBD_AIO_DIRECTION_WRITE)
-		nbd_aio_notify_write(handle);
+		wb_nbd_library.nbd_aio_notify_write(handle);
 	return !is_broken(session);
 }
 
