@@ -68,7 +68,7 @@ make_remote 32M 96M
 volume_mount
 [ "$(stat_of backing.kind)" = nbd ]
 [ "$(stat_of backing.path)" = "$BACKING" ]
-[ "$(stat_of backing_line.state)" = up ]
+line_is up
 random_file "$W/data" 8M
 dd if="$W/data" of="$MNT/disk" bs=64k seek=16 conv=notrunc,fsync status=none
 says 0 "(nbd, 96 MiB" -- "$WBFS" status "$MNT"

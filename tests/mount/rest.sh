@@ -79,7 +79,8 @@ dd if="$W/data" of="$DISK" bs=1M count=8 oflag=direct conv=notrunc,fsync status=
 touched >"$W/before"
 sleep 2
 touched | diff "$W/before" -
-state_is resting 'until 30 % of the cache is not written back'
+# Idle, when what came last was written in the same turn.
+says 0 'until 30 % of the cache is not written back' -- "$WBFS" status "$MNT"
 
 case_is "with an idle time it waits until nobody uses the volume"
 "$WBFS" set "$MNT" writeback_schedule=always writeback_idle_s=2 writeback_high_water=80
