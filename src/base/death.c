@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "base/death.h"
 
-#ifdef WB_CHECKS
+#if defined WB_CHECKS || defined WB_MUTANTS
 
 #include <stddef.h>
 

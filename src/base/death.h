@@ -2,12 +2,12 @@
 /*
  * Points at which a process may die, for what it does to memory that outlives it: a
  * simulation looks at that memory as it is at one of them, between two stores. Nothing
- * at all but in a build with --enable-checks.
+ * at all but in a build with --enable-checks or --enable-mutants.
  */
 #ifndef WB_BASE_DEATH_H
 #define WB_BASE_DEATH_H
 
-#ifdef WB_CHECKS
+#if defined WB_CHECKS || defined WB_MUTANTS
 
 extern void (*wb_death_hook)(void);	/* of one thread; NULL: nobody looks */
 

@@ -312,6 +312,9 @@ static void write_done(struct wb_io *io, int error)
 		write_failed_and_unlock(flush, record, error);
 	} else {
 		atomic_store(&record->state, WB_RECORD_WRITTEN);
+		if (WB_MUTANT(kept_durable_early))
+			wb_region_set_durable(wb_rambuf_region(flush->deps.rambuf),
+					      record->sequence, record->crc);
 		if (record->sequence == flush->failing_sequence)
 			flush->failing_sequence = flush->place_failures = 0;
 		advance_completed_locked(flush);

@@ -166,6 +166,8 @@ static bool open_record_locked(struct wb_log *log, enum wb_log_use use)
 	record->entry_count = 0;
 	record->block_count = 0;
 	record->copies = 0;
+	if (WB_MUTANT(record_counts_early))
+		wb_region_set_last(log->region, record->ram_index, record->sequence);
 	wb_record_begin(record->header, log->start.uuid, log->start.epoch,
 			log->start.epoch_start, record->sequence, log->head_id,
 			(uint16_t)log->next_block);
@@ -438,7 +440,8 @@ void wb_log_set_durable(struct wb_log *log, uint64_t sequence, uint32_t crc)
 {
 	g_assert(sequence >= atomic_load(&log->durable));
 	/* Before anybody can hear of it, or use the buffers again. */
-	wb_region_set_durable(log->region, sequence, crc);
+	if (!WB_MUTANT(durable_not_kept))
+		wb_region_set_durable(log->region, sequence, crc);
 	atomic_store(&log->durable, sequence);
 }
 

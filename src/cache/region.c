@@ -150,7 +150,7 @@ struct wb_region *wb_region_new(void *base, size_t bytes, const struct wb_region
 {
 	struct wb_region *region = map(base, bytes, shape);
 
-	if (is_closed(region)) {
+	if (is_closed(region) && !WB_MUTANT(requests_forgotten_by_stop)) {
 		wb_region_leave_requests(region);
 		memset(region->buffers, 0, shape->buffer_count * sizeof *region->buffers);
 		return region;
@@ -366,6 +366,8 @@ void wb_region_leave_requests(struct wb_region *region)
 				 region->requests[i].done_bytes);
 	}
 	WB_DEATH_POINT();
+	if (WB_MUTANT(left_requests_forgotten))
+		return;
 	atomic_store(&region->head->left_index, to == region->left[1]);
 	WB_DEATH_POINT();
 	for (uint32_t i = 0; i < region->shape.request_count; i++)

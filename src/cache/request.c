@@ -3,6 +3,8 @@
 
 #include <errno.h>
 
+#include "base/mutant.h"
+
 uint64_t wb_data_path_last(struct wb_data_path *path)
 {
 	return path->bare ? 0 : wb_log_last_change(path->log);
@@ -356,7 +358,7 @@ static uint64_t take_up(struct wb_request *request)
 	if (!request->executed)
 		return at;
 	region = wb_rambuf_region(request->path->rambuf);
-	if (is_resent)
+	if (is_resent && !WB_MUTANT(resent_executed_anew))
 		at = MAX(at, wb_region_find_left(region, unique));
 	wb_executed_begin(request->executed, unique, at);
 	if (is_resent)

@@ -75,7 +75,8 @@ static void make_whole(struct work *work, struct wb_record_disk *disk, uint64_t 
 		work->last_crc = wb_get_le32(disk->crc);
 		return;
 	}
-	wb_record_mend(disk);
+	if (!WB_MUTANT(headers_not_mended))
+		wb_record_mend(disk);
 	wb_record_move(disk, recovery->superblock.epoch, recovery->superblock.epoch_start,
 		       segment_id, (uint16_t)block);
 	work->last_crc = wb_record_seal(disk, work->last_crc, work->head.durable,
@@ -315,7 +316,8 @@ static int write_somewhere(struct work *work)
 	const struct wb_left_stretch *failed = NULL;
 	int error = -ESTALE;
 
-	if (r->superblock.epoch == work->head.epoch && r->highest_epoch == work->head.epoch) {
+	if (WB_MUTANT(moved_records_in_place) ||
+	    (r->superblock.epoch == work->head.epoch && r->highest_epoch == work->head.epoch)) {
 		stay_in_place(work);
 		error = prove_superblocks(work);
 		if (!error)
@@ -360,7 +362,8 @@ static void conclude(struct work *work)
 		last = newest->last;
 		r->last_segment = newest->to_segment;
 	}
-	drop_overwritten(work);
+	if (!WB_MUTANT(overwritten_replayed))
+		drop_overwritten(work);
 	work->takeover->record_count = last - work->head.durable;
 	r->record_count += work->takeover->record_count;
 	r->cut_sequence = r->durable = last;

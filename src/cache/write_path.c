@@ -459,6 +459,9 @@ static void copy_blocks(struct wb_request *request, const char *data,
 			.mask = mask_of(request, address),
 		};
 
+		if (WB_MUTANT(entry_before_data))
+			wb_record_set_entry(reservation->record->header,
+					    reservation->first_entry + i, &entry);
 		WB_DEATH_POINT();
 		copy_block(request, data, target, address, end);
 		WB_DEATH_POINT();
@@ -558,6 +561,8 @@ static bool reserve_and_publish(struct wb_request *request, uint64_t end_bytes,
 		change_in_place(request, data, &reservation, end);
 	wb_executed_intend(request->executed, reservation.record->sequence,
 			   reservation.first_entry, reservation.count, end);
+	if (WB_MUTANT(done_before_executed))
+		wb_executed_done(request->executed, end);
 	copy_blocks(request, data, &reservation, end);
 	publish(request, &reservation, end);
 	/* Before the end of the copy: afterwards the record may be gone. */

@@ -7,7 +7,7 @@
 #include "base/death.h"
 #include "cache/cache_private.h"
 
-#ifdef WB_CHECKS
+#if defined WB_CHECKS || defined WB_MUTANTS
 static struct wb_crash_clock *hooked;
 
 static void death_point(void)
@@ -34,7 +34,7 @@ void crash_deaths_init(struct crash_deaths *deaths, const struct crash_options *
 	if (!deaths->are_on)
 		return;
 	deaths->snapshot = g_malloc(sim->memory.bytes);
-#ifdef WB_CHECKS
+#if defined WB_CHECKS || defined WB_MUTANTS
 	hooked = &sim->crash_clock;
 	wb_death_hook = death_point;
 #endif
@@ -42,7 +42,7 @@ void crash_deaths_init(struct crash_deaths *deaths, const struct crash_options *
 
 void crash_deaths_clear(struct crash_deaths *deaths)
 {
-#ifdef WB_CHECKS
+#if defined WB_CHECKS || defined WB_MUTANTS
 	wb_death_hook = NULL;
 #endif
 	g_free(deaths->snapshot);

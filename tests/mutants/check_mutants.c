@@ -71,7 +71,9 @@ static char *run_random(const struct mutant *mutant, uint64_t seed, uint64_t *po
 {
 	struct crash_options options = { .seed = seed, .cache_lies = mutant->cache_lies,
 					 .backing_lies = mutant->backing_lies,
-					 .fills_ring = mutant->fills_ring };
+					 .fills_ring = mutant->fills_ring,
+					 .deaths = mutant->deaths,
+					 .ghosts_are_late = mutant->late_ghosts };
 	struct crash_report report;
 
 	crash_run(&options, &report);
@@ -285,6 +287,10 @@ static char *replay_of(const struct mutant *mutant, uint64_t seed)
 		g_string_append_printf(text, " --cache-lies %u", mutant->cache_lies);
 	if (mutant->fills_ring)
 		g_string_append(text, " --fill-ring");
+	if (mutant->deaths)
+		g_string_append(text, " --deaths");
+	if (mutant->late_ghosts)
+		g_string_append(text, " --late-ghosts");
 	if (mutant->backing_lies)
 		g_string_append_printf(text, " --backing-lies %u", mutant->backing_lies);
 	return g_string_free(text, FALSE);

@@ -11,6 +11,8 @@
 	{ .name = mutant, .rule = text, .seeds_max = 300, .is_mutant = true, .scenario = where }
 #define MUTANT_IN_FULL_RING(mutant, text) \
 	{ .name = mutant, .rule = text, .seeds_max = SEEDS, .is_mutant = true, .fills_ring = true }
+#define MUTANT_AT_DEATH(mutant, text) \
+	{ .name = mutant, .rule = text, .seeds_max = SEEDS, .is_mutant = true, .deaths = true }
 #define LIAR(liar, cache, backing, text) \
 	{ .name = liar, .rule = text, .seeds_max = SEEDS, .cache_lies = cache, \
 	  .backing_lies = backing }
@@ -58,6 +60,31 @@ const struct mutant mutants[] = {
 	MUTANT("discarded_before_tail_durable",
 	       "a place is discarded on the SSD only after a tail beyond it is durable"),
 	MUTANT("reused_while_discarded", "a place under discard is not used before that is over"),
+	/* what outlives the process */
+	MUTANT_AT_DEATH("entry_before_data", "an entry becomes valid after its block is in place"),
+	MUTANT_AT_DEATH("record_counts_early", "a record counts after its header is whole"),
+	MUTANT_AT_DEATH("durable_not_kept", "the memory hears of `durable` before buffers are used "
+			"again"),
+	MUTANT_AT_DEATH("kept_durable_early", "... and not before the flush"),
+	MUTANT_AT_DEATH("headers_not_mended", "what did not come to count in a header goes"),
+	MUTANT_AT_DEATH("overwritten_replayed", "a place that the memory has anew is not replayed "
+			"as it was"),
+	MUTANT_AT_DEATH("takeover_not_flushed", "what is written at a takeover is flushed before it "
+			"counts as durable"),
+	MUTANT_AT_DEATH("superblocks_believed", "superblocks that are not known to be durable are "
+			"written again"),
+	MUTANT_AT_DEATH("moved_records_in_place", "while records move to a new epoch the places in "
+			"the memory do not count"),
+	MUTANT_AT_DEATH("owed_flush_forgotten", "the next process owes the flush of the backing"),
+	MUTANT_AT_DEATH("half_piece_kept", "of a piece that was not executed as a whole nothing is "
+			"left"),
+	MUTANT_AT_DEATH("whole_piece_forgotten", "a piece whose entries are all valid is executed"),
+	MUTANT_AT_DEATH("done_before_executed", "a piece is done after its entries are valid"),
+	MUTANT_AT_DEATH("resent_executed_anew", "what is sent again goes on behind what was done"),
+	MUTANT_AT_DEATH("left_requests_forgotten", "... also after several deaths"),
+	MUTANT_AT_DEATH("requests_forgotten_by_stop", "... and over a clean stop"),
+	{ .name = "late_ghosts", .rule = "whoever takes over waits for I/O of the dead process",
+	  .seeds_max = SEEDS, .deaths = true, .late_ghosts = true },
 	/* requests */
 	MUTANT("published_changed_in_place", "published sectors never change"),
 	MUTANT("no_block_exclusion", "a merge excludes other writers of its block"),
