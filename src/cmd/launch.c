@@ -2,7 +2,6 @@
 #include "cmd/launch.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +15,7 @@
 #include "cmd/kept.h"
 #include "cmd/report.h"
 #include "keeper/keeper.h"
+#include "keeper/say.h"
 
 /* --- the daemon's side ----------------------------------------------------------------- */
 
@@ -33,15 +33,7 @@ void wb_launch_tell_parent(int fd, const GError *error)
 
 void wb_launch_let_go_of_terminal(void)
 {
-	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-
-	if (null >= 0) {
-		dup2(null, STDIN_FILENO);
-		dup2(null, STDOUT_FILENO);
-		dup2(null, STDERR_FILENO);
-		close(null);
-	}
-	if (chdir("/") < 0)
+	if (!wb_say_leave_terminal())
 		g_message("cannot leave the current directory: %s", g_strerror(errno));
 }
 

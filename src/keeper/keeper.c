@@ -204,20 +204,6 @@ static bool start_worker(struct keeper *keeper)
 	return false;
 }
 
-static void let_go_of_terminal(void)
-{
-	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-
-	if (null >= 0) {
-		dup2(null, STDIN_FILENO);
-		dup2(null, STDOUT_FILENO);
-		dup2(null, STDERR_FILENO);
-		close(null);
-	}
-	(void)!chdir("/");
-	wb_say_to_log();
-}
-
 static void end_upgrade(struct keeper *keeper, const char *problem)
 {
 	struct wb_keeper_state *state = keeper->state;
@@ -234,8 +220,10 @@ static void worker_serves(struct keeper *keeper)
 {
 	keeper->serving_ns = now_ns();
 	take_guards(keeper);
-	if (keeper->config->is_in_background)
-		let_go_of_terminal();
+	if (keeper->config->is_in_background) {
+		wb_say_leave_terminal();
+		wb_say_to_log();
+	}
 	if (keeper->is_new) {
 		wb_program_close(&keeper->program);
 		keeper->program = keeper->new_program;

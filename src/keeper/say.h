@@ -4,7 +4,12 @@
 #ifndef WB_KEEPER_SAY_H
 #define WB_KEEPER_SAY_H
 
+#include <stdbool.h>
+
 void wb_say_to_log(void);
+/* Standard input, output and error are given up, and the current directory. FALSE, and
+ * errno, when that cannot be left. */
+bool wb_say_leave_terminal(void);
 void wb_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* Cut off where there is no room. */
