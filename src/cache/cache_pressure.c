@@ -34,8 +34,7 @@ static uint64_t mark_of(struct wb_cache *cache, uint64_t usable)
 static void count_room(struct wb_cache *cache, struct wb_write_pace_news *news)
 {
 	const struct wb_geometry *g = &cache->path.geometry;
-	uint64_t good = wb_segment_table_count(cache->path.segments) -
-			wb_segment_table_bad_count(cache->path.segments);
+	uint64_t good = wb_segment_table_good_count(cache->path.segments);
 	uint64_t usable = good - MIN(good, WB_RESERVE_DATA);
 	uint64_t tail = wb_tail_current(&cache->tail).segment, used;
 	struct wb_log_head head;

@@ -13,7 +13,7 @@ static unsigned used_percent(struct wb_cache *cache)
 {
 	struct wb_segment_table *segments = cache->path.segments;
 	uint64_t tail = wb_tail_current(&cache->tail).segment;
-	uint64_t good = wb_segment_table_count(segments) - wb_segment_table_bad_count(segments);
+	uint64_t good = wb_segment_table_good_count(segments);
 	struct wb_log_head head;
 
 	wb_log_get_head(cache->path.log, &head);

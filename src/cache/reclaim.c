@@ -349,8 +349,7 @@ static bool may_be_emptied(struct wb_reclaim *reclaim, uint64_t id, enum wb_urge
 static bool make_places_ready(struct wb_reclaim *reclaim, enum wb_urgency urgency)
 {
 	uint64_t limit = wb_log_limit(reclaim->deps.log);
-	uint64_t good = reclaim->deps.geometry->segment_count -
-			wb_segment_table_bad_count(reclaim->deps.segments);
+	uint64_t good = wb_segment_table_good_count(reclaim->deps.segments);
 	uint64_t target = MIN(WB_READY_SEGMENTS, good / 2);
 	bool moved = false;
 

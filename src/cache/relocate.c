@@ -60,8 +60,7 @@ bool wb_relocate_may_give_up_place(struct wb_segment_table *segments,
 				   const struct wb_superblock *superblock)
 {
 	return superblock->bad_count < WB_SUPERBLOCK_BAD_PLACES &&
-	       wb_segment_table_count(segments) - wb_segment_table_bad_count(segments) >
-		       WB_GOOD_SEGMENTS_MIN;
+	       wb_segment_table_good_count(segments) > WB_GOOD_SEGMENTS_MIN;
 }
 
 static void resume(struct wb_relocate *relocate)

@@ -89,6 +89,11 @@ uint64_t wb_segment_table_bad_count(const struct wb_segment_table *table)
 	return atomic_load(&table->bad_count);
 }
 
+uint64_t wb_segment_table_good_count(const struct wb_segment_table *table)
+{
+	return wb_segment_table_count(table) - wb_segment_table_bad_count(table);
+}
+
 void wb_segment_add_dirty(struct wb_segment_table *table, struct wb_segment *segment,
 			  uint32_t count)
 {

@@ -62,6 +62,7 @@ struct wb_segment *wb_segment_of_id(struct wb_segment_table *table, uint64_t id)
 /* For good, by opening and by the relocation. TRUE when it was not bad before. */
 bool wb_segment_table_mark_bad(struct wb_segment_table *table, uint64_t place);
 uint64_t wb_segment_table_bad_count(const struct wb_segment_table *table);
+uint64_t wb_segment_table_good_count(const struct wb_segment_table *table);
 
 void wb_segment_add_dirty(struct wb_segment_table *table, struct wb_segment *segment,
 			  uint32_t count);

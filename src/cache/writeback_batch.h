@@ -211,6 +211,8 @@ void wb_batch_note_bad_gap(struct wb_writeback *writeback, uint64_t address);
  * the portion is empty. */
 void wb_batch_end_portion(struct wb_writeback *writeback);
 void wb_batch_unpin_all(struct wb_writeback *writeback);
+/* WB_NO_SLOT, a gap that is not in the cache: nothing. */
+void wb_batch_unpin(struct wb_writeback *writeback, uint32_t slot);
 /* Everything is written: flushes the backing, and then all of it is clean. */
 void wb_batch_begin_flush(struct wb_writeback *writeback);
 bool wb_batch_flush_step(struct wb_writeback *writeback);

@@ -8,10 +8,10 @@
 
 /* --- what was written -------------------------------------------------------------- */
 
-static void unpin(struct wb_writeback *writeback, uint32_t slot)
+void wb_batch_unpin(struct wb_writeback *writeback, uint32_t slot)
 {
 	if (slot == WB_NO_SLOT)
-		return;		/* a gap that is not in the cache */
+		return;
 	wb_segment_unpin(writeback->deps.segments,
 			 wb_segment_of_slot(writeback->deps.segments, slot));
 }
@@ -26,7 +26,7 @@ void wb_batch_end_portion(struct wb_writeback *writeback)
 
 		filled += block->is_gap && !block->is_left_out;
 		if (block->is_left_out || block->is_gap)
-			unpin(writeback, block->slot);
+			wb_batch_unpin(writeback, block->slot);
 		else
 			room->written[writeback->written_count++] = (struct wb_written_block){
 				.address = block->address, .slot = block->slot };
@@ -41,9 +41,9 @@ void wb_batch_end_portion(struct wb_writeback *writeback)
 void wb_batch_unpin_all(struct wb_writeback *writeback)
 {
 	for (size_t i = 0; i < writeback->block_count; i++)
-		unpin(writeback, writeback->room->blocks[i].slot);
+		wb_batch_unpin(writeback, writeback->room->blocks[i].slot);
 	for (size_t i = 0; i < writeback->written_count; i++)
-		unpin(writeback, writeback->room->written[i].slot);
+		wb_batch_unpin(writeback, writeback->room->written[i].slot);
 	writeback->block_count = 0;
 	writeback->written_count = 0;
 	wb_batch_end_gaps(writeback);

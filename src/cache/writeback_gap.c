@@ -87,8 +87,7 @@ static void give_back(struct wb_writeback *writeback, size_t from)
 	pass->has_wrapped = writeback->sweep_at < pass->sweep_begin;
 	pass->is_complete = false;
 	for (size_t i = from; i < writeback->block_count; i++)
-		wb_segment_unpin(writeback->deps.segments,
-				 wb_segment_of_slot(writeback->deps.segments, blocks[i].slot));
+		wb_batch_unpin(writeback, blocks[i].slot);
 	writeback->block_count = from;
 }
 
@@ -108,10 +107,7 @@ static void leave_out(struct wb_writeback *writeback, size_t from, size_t end)
 	struct wb_batch_block *blocks = writeback->room->blocks;
 
 	for (size_t i = from; i < end; i++) {
-		if (blocks[i].slot != WB_NO_SLOT)
-			wb_segment_unpin(writeback->deps.segments,
-					 wb_segment_of_slot(writeback->deps.segments,
-							    blocks[i].slot));
+		wb_batch_unpin(writeback, blocks[i].slot);
 		blocks[i].slot = WB_NO_SLOT;
 		blocks[i].is_left_out = true;
 	}

@@ -147,7 +147,7 @@ static bool is_space_short(struct wb_writeback *writeback)
 {
 	struct wb_segment_table *segments = writeback->deps.segments;
 	uint64_t tail = wb_tail_current(writeback->deps.tail).segment;
-	uint64_t good = wb_segment_table_count(segments) - wb_segment_table_bad_count(segments);
+	uint64_t good = wb_segment_table_good_count(segments);
 	uint64_t used = MIN(MAX(writeback->pass.head_id, tail) - tail, good);
 
 	return good - used < WB_READY_SEGMENTS ||

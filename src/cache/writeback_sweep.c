@@ -35,9 +35,7 @@ static void take_chunk(struct wb_writeback *writeback, uint64_t end)
 		if (is_durable(writeback, &found[i]) && wb_batch_is_wanted(writeback, &found[i]))
 			wb_batch_add(writeback, &found[i]);
 		else
-			wb_segment_unpin(writeback->deps.segments,
-					 wb_segment_of_slot(writeback->deps.segments,
-							    found[i].slot));
+			wb_batch_unpin(writeback, found[i].slot);
 	}
 	writeback->sweep_at = count < room ? end : found[count - 1].address + 1;
 }
