@@ -169,10 +169,10 @@ static void answer(struct operation *operation, int error)
 {
 	struct wb_request_public *public = wb_request_public(operation->request);
 	_Atomic uint32_t *has_answered = operation->disk->has_answered;
-	/* What a ring's entry holds is the kernel's again once it is answered. */
-	bool keeps = !error && public->op == WB_READ && !operation->caller.entry;
+	bool has_read = !error && public->op == WB_READ;
 
-	if (!error && public->op == WB_READ && !keeps)
+	/* What a ring's entry holds is the kernel's again once it is answered. */
+	if (has_read && operation->caller.entry)
 		wb_cache_read_answered(operation->disk->cache, operation->request);
 	if (error)
 		wb_fuse_caller_end(operation->caller, -error);
@@ -187,7 +187,7 @@ static void answer(struct operation *operation, int error)
 	/* Read only from then on: all threads share its line. */
 	if (has_answered && !atomic_load_explicit(has_answered, memory_order_relaxed))
 		atomic_store_explicit(has_answered, 1, memory_order_relaxed);
-	if (keeps)
+	if (has_read && !operation->caller.entry)
 		wb_cache_read_answered(operation->disk->cache, operation->request);
 	operation_put(operation);
 }
