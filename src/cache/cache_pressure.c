@@ -17,16 +17,20 @@ static bool is_in_trouble(struct wb_cache *cache)
 }
 
 /* Room comes batch by batch: with less than two of them left it would come too late. In
- * a ring that is not much larger than that, from the middle on. */
+ * a ring that is not much larger than that, from the middle on; but to slow writers is
+ * to write back, and where that is not wanted yet the high water comes first. */
 static uint64_t mark_of(struct wb_cache *cache, uint64_t usable)
 {
 	uint32_t percent = cache->slow_writes_percent;
 	uint64_t batch = ((uint64_t)cache->batch_mib << 20) / cache->path.geometry.segment_bytes;
 	uint64_t mark = usable * (100 - MIN(percent, 100)) / 100;
+	uint64_t most = usable / 2;
 
 	if (percent == 0 || is_in_trouble(cache))
 		return 0;
-	return MAX(mark, MIN(MAX(2 * batch, WB_SLOW_SEGMENTS_MIN), usable / 2));
+	if (!cache->allow_writeback || wb_rest_is_resting(cache->rest_verdict))
+		most = MIN(most, usable * (100 - MIN(cache->high_water, 100)) / 100);
+	return MAX(mark, MIN(MAX(2 * batch, WB_SLOW_SEGMENTS_MIN), most));
 }
 
 /* For data: neither the reserve nor a segment that holds something that the next

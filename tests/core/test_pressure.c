@@ -259,6 +259,29 @@ Test(pressure, while_writers_are_slowed_there_is_writeback_in_any_case)
 	cr_expect_gt(count_of(WB_STAT_WRITEBACK_BLOCKS), 0);
 }
 
+/* In so small a ring two batches would be half of it. */
+Test(pressure, where_writeback_is_not_allowed_a_small_ring_is_kept_up_to_the_high_water)
+{
+	struct wb_stats_snapshot stats;
+	struct wb_sim_op *op;
+	unsigned writes = 0;
+
+	start_at(85, SEGMENTS);
+	wb_sim_set(&sim, "allow_writeback", "off");
+	do {
+		cr_assert_eq(wb_sim_fill(&sim, any_block() * BLOCK, 1, BLOCK, 0), 0);
+		wb_sim_settle(&sim);
+		wb_sim_stats(&sim, &stats);
+		cr_assert_lt(writes++, SEGMENTS * SEGMENT_BLOCKS);
+	} while (stats.segments_dirty < SEGMENTS * 7 / 10);
+	wb_sim_pass_time(&sim, SECOND_NS);
+	wb_sim_settle(&sim);
+	cr_expect_not(is_slow());
+	cr_expect_eq(count_of(WB_STAT_WRITEBACK_BLOCKS), 0);
+	fill_until(1, &op);
+	wait_for_all(&op, 1);
+}
+
 /* --- who waits ------------------------------------------------------------------------------ */
 
 static void note_finish(void *arg, struct wb_sim_op *op)

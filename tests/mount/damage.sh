@@ -7,9 +7,8 @@
 needs fuse jq
 start
 
-# Nothing is written back, so that what the cache holds is needed: not even when so
-# small a ring is half full.
-keep=allow_writeback=off,slow_writes_percent=0
+# Nothing is written back, so that what the cache holds is needed.
+keep=allow_writeback=off
 
 state_of() {	# of both files, without their times
 	sha256sum "$CACHE" "$BACKING"

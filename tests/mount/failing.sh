@@ -16,7 +16,7 @@ disks_start 16M 64M
 
 # --- volumes and data -----------------------------------------------------------------
 
-dirty=allow_writeback=off,slow_writes_percent=0	# nothing is written back unless space is wanted
+dirty=allow_writeback=off	# nothing is written back unless space is wanted
 survey_blocks=1024		# blocks 0..1023: 4 MiB
 old_first=4096			# were on the backing before there was a cache: 1 MiB
 old_blocks=256

@@ -131,7 +131,7 @@ if [ "$(id -u)" -eq 0 ]; then
 	truncate -s 0 "$W/b3"; truncate -s 8M "$W/b3"
 	CACHE=$W/c3 BACKING=$W/b3
 	says 0 -- "$WBFS" format --cache "$W/c3" --backing "$W/b3" --force
-	volume_mount -o allow_writeback=off,slow_writes_percent=0
+	volume_mount -o allow_writeback=off
 	dd if="$W/b" of="$DISK" bs=1M conv=notrunc,fdatasync status=none
 	volume_umount
 	says 1 "$W/small/out: writing at byte " ' failed: No space left' -- \
