@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 # src/README.md is the map: each file under src/ stands in the table of its layer,
-# nothing stands there that is not, and each thread has its line.
+# nothing stands there that is not, and each thread has its line. tests/README.md is
+# that of the tests: each folder and each script that mounts stands in it.
 set -eu
 cd "$(dirname "$0")/../../src"
 export LC_ALL=C
@@ -50,4 +51,14 @@ sort -u "$work/said" "$work/families" | comm -13 - "$work/is" >"$work/missing"
 while read -r thread; do
 	grep -q "^|.*\`$thread\`" README.md || { echo "thread $thread is not in src/README.md"; status=1; }
 done <"$work/threads"
+
+cd ../tests
+for name in */; do
+	grep -qF "| \`$name\` |" README.md || { echo "folder $name is not in tests/README.md"; status=1; }
+done
+for name in mount/*.sh; do
+	name=${name#mount/}
+	grep -qF "\`${name/#cli_*/cli_*.sh}\`" README.md ||
+		{ echo "$name is not in tests/README.md"; status=1; }
+done
 exit $status
