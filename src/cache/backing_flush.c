@@ -24,6 +24,7 @@ struct wb_backing_flush {
 	bool covers_changes;		/* the flush under way */
 	bool is_told;			/* ... but the region still says that it is owed */
 	bool owes_error;		/* to the next sync of everything */
+	bool has_lost;			/* changes, with a flush that failed */
 	bool is_flushing;
 	bool is_abandoned;
 	struct waiters covered;		/* by the flush under way */
@@ -75,6 +76,7 @@ struct wb_backing_flush *wb_backing_flush_new(const struct wb_backing_flush_deps
 	wb_lock_init(&flush->lock, WB_RANK_FLUSH);
 	init_waiters(&flush->covered);
 	init_waiters(&flush->waiting);
+	flush->has_lost = deps->region && wb_region_has_debt(deps->region, WB_HAS_LOST);
 	return flush;
 }
 
@@ -87,9 +89,23 @@ void wb_backing_flush_free(struct wb_backing_flush *flush)
 	g_free(flush);
 }
 
+static void set_debt(struct wb_backing_flush *flush, enum wb_region_debt debt, bool owes)
+{
+	if (flush->deps.region)
+		wb_region_set_debt(flush->deps.region, debt, owes);
+}
+
+static void note_loss(struct wb_backing_flush *flush)
+{
+	flush->has_lost = true;
+	set_debt(flush, WB_HAS_LOST, true);
+}
+
 void wb_backing_flush_begin_sync(struct wb_backing_flush *flush)
 {
 	flush->has_changed = wb_store_flush_sync(flush->deps.store) != 0;
+	if (flush->has_changed)
+		note_loss(flush);
 }
 
 void wb_backing_flush_take_over(struct wb_backing_flush *flush)
@@ -111,12 +127,6 @@ static void answer(struct waiters *waiters, int error)
 	}
 }
 
-static void set_debt(struct wb_backing_flush *flush, enum wb_region_debt debt, bool owes)
-{
-	if (flush->deps.region)
-		wb_region_set_debt(flush->deps.region, debt, owes);
-}
-
 static void owe_error(struct wb_backing_flush *flush)
 {
 	flush->owes_error = true;
@@ -130,6 +140,8 @@ static void fail_locked(struct wb_backing_flush *flush, struct waiters *ended)
 {
 	atomic_fetch_add(&flush->failures, 1);
 	splice(ended, &flush->waiting);
+	if (flush->has_changed || flush->covers_changes)
+		note_loss(flush);
 	if (flush->has_changed || (flush->covers_changes && !has_sync(ended)))
 		owe_error(flush);
 }
@@ -324,6 +336,17 @@ bool wb_backing_flush_has_changes(struct wb_backing_flush *flush)
 	has = flush->has_changed || flush->covers_changes;
 	wb_lock_release(&flush->lock);
 	return has;
+}
+
+bool wb_backing_flush_shows_what_stays(struct wb_backing_flush *flush)
+{
+	bool stays;
+
+	wb_lock_acquire(&flush->lock);
+	stays = !flush->has_changed && !flush->covers_changes &&
+		(!flush->has_lost || WB_MUTANT(fill_of_lost));
+	wb_lock_release(&flush->lock);
+	return stays;
 }
 
 bool wb_backing_flush_owes_error(struct wb_backing_flush *flush)

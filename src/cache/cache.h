@@ -93,7 +93,7 @@ struct wb_cache_memory {
 };
 
 /* Part of what is said when two versions do not fit: see wb_cache_memory_look(). */
-#define WB_CACHE_MEMORY_VERSION 1u
+#define WB_CACHE_MEMORY_VERSION 2u
 
 size_t wb_cache_memory_bytes(uint64_t ram_buffer_bytes, uint32_t segment_bytes,
 			     unsigned request_count);

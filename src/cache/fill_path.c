@@ -10,8 +10,9 @@
  *    bypass has been published, begun or ended since;
  *  - the map names no slot of it, no discard of it is pending: nobody else filled it;
  *  - the image ends where it ended;
- *  - nothing on the backing waits for a flush: what goes around the cache can be lost
- *    in a power cut, and a copy of it would come back alone.
+ *  - nothing on the backing waits for a flush, or was lost with one that failed and can
+ *    still be read: of what went around the cache and is gone after a power cut a copy
+ *    would come back alone, and hide what the backing has until it falls out.
  * Else the fill is dropped. It waits for nothing and nobody: no room to spare in the
  * log, a block that somebody works on, or somebody waiting for room drop it as well.
  */
@@ -189,7 +190,7 @@ void wb_fill_path_after(struct wb_request *request)
 					   wb_request_span_bytes(request->pub.offset_bytes,
 								 request->pub.length_bytes) / BLOCK);
 	if (work->image_bytes == wb_image_bytes(&path->image) && has_room(path) &&
-	    (!wb_backing_flush_has_changes(path->backing_flush) ||
+	    (wb_backing_flush_shows_what_stays(path->backing_flush) ||
 	     WB_MUTANT(fill_of_unflushed))) {
 		for (unsigned i = 0; i < work->miss_count; i++)
 			fill_miss(request, &work->misses[i], is_stream);

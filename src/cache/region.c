@@ -201,8 +201,8 @@ void wb_region_begin(struct wb_region *region, const struct wb_region_head *head
 
 void wb_region_end(struct wb_region *region)
 {
-	for (unsigned i = 0; i < WB_REGION_DEBTS; i++)
-		wb_region_set_debt(region, i, false);
+	wb_region_set_debt(region, WB_OWES_FLUSH, false);
+	wb_region_set_debt(region, WB_OWES_ERROR, false);
 	atomic_store(&region->head->magic, MAGIC_CLOSED);
 }
 

@@ -87,8 +87,9 @@ void wb_region_set_epoch(struct wb_region *region, uint64_t epoch, uint64_t epoc
 void wb_region_set_generation(struct wb_region *region, uint64_t generation);
 uint64_t wb_region_generation(const struct wb_region *region);
 /* What is owed to the next sync, by backing_flush.h: to flush the backing, and to tell
- * that a flush has failed. */
-enum wb_region_debt { WB_OWES_FLUSH, WB_OWES_ERROR, WB_REGION_DEBTS };
+ * that a flush has failed. And for good, as the kernel may still show what is not on the
+ * disk: that one has failed which something hung on. */
+enum wb_region_debt { WB_OWES_FLUSH, WB_OWES_ERROR, WB_HAS_LOST, WB_REGION_DEBTS };
 void wb_region_set_debt(struct wb_region *region, enum wb_region_debt debt, bool owes);
 bool wb_region_has_debt(const struct wb_region *region, enum wb_region_debt debt);
 

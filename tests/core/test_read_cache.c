@@ -219,6 +219,20 @@ Test(read_cache, nothing_is_kept_while_the_backing_has_something_that_was_not_fl
 	cr_expect_eq(misses(10, 1, 4) + misses(20, 1, OLD), 0);
 }
 
+/* As the kernel does it: the pages are clean afterwards, and the next flush says nothing. */
+Test(read_cache, what_a_failed_flush_may_have_lost_is_not_kept_though_it_can_be_read)
+{
+	set("cache_mode", "writearound");
+	write_blocks(10, 1, 4);
+	wb_store_crashy_fail_flush(sim.backing_disk.crashy, 1);
+	cr_assert_eq(wb_sim_sync(&sim), -EIO);
+	cr_assert_eq(wb_sim_sync(&sim), 0);
+	misses(10, 1, 4);
+	cr_assert_eq(wb_sim_sync(&sim), 0);
+	misses(10, 1, 4);
+	cr_expect_eq(count(WB_STAT_FILLED_BLOCKS), 0);
+}
+
 Test(read_cache, a_second_reader_of_the_same_block_is_too_late)
 {
 	struct wb_sim_op *one = begin_read(10), *other = begin_read(10);

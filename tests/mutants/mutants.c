@@ -97,6 +97,7 @@ const struct mutant mutants[] = {
 	MUTANT("fill_unchecked",
 	       "a read is kept only if the stripe did not change since it looked"),
 	MUTANT("fill_of_unflushed", "and only if the backing has nothing that is not flushed"),
+	MUTANT("fill_of_lost", "nor lost anything with a flush that failed"),
 	MUTANT("second_chance_unchecked", "only what the map still names gets a second chance"),
 	MUTANT("clean_replaces_dirty", "at recovery a copy never replaces what is dirty"),
 	/* writeback */
