@@ -49,6 +49,7 @@ static void count_room(struct wb_cache *cache, struct wb_write_pace_news *news)
 	if (used > 0 && used <= usable)
 		news->free_blocks += g->segment_blocks - head.next_block;
 	news->mark_blocks = mark_of(cache, usable) * g->segment_blocks;
+	news->ring_blocks = usable * g->segment_blocks;
 }
 
 /* It is switched off, and was before. */
@@ -62,6 +63,7 @@ static bool look(struct wb_cache *cache)
 	struct wb_write_pace_news news = {
 		.cleaned_blocks = wb_stats_sum(&cache->stats, WB_STAT_WRITEBACK_BLOCKS),
 		.write_count = wb_stats_sum(&cache->stats, WB_STAT_BACKING_WRITES),
+		.dirty_blocks = wb_segment_table_dirty(cache->path.segments),
 		.is_working = !wb_writeback_is_idle(cache->writeback),
 	};
 	bool was_on = wb_pressure_is_on(&cache->pressure), some_wait;

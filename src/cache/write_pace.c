@@ -10,6 +10,11 @@
 #define BUSY_LEAST_S 1e-3		/* disks in memory take no time */
 /* Close to the mark there is no limit that anybody would notice. */
 #define FASTEST 64.0
+/* Once it is there the rate gets no higher than so many times what can go on for ever. */
+#define CAP 1.25
+#define CAP_ENDS_NS UINT64_C(2000000000)
+#define EMPTY_PART 8			/* the ring is, when less than that of it is used */
+#define GONE_LEAST_S 5.0
 /* Until a batch has ended nobody knows the rate: as if the room were to last so long. */
 #define UNKNOWN_S 5.0
 /* When no room came for so long, and nothing was written back, something holds writeback
@@ -64,7 +69,21 @@ static double writeback_rate(const struct wb_write_pace *pace)
 
 bool wb_write_pace_is_slow(const struct wb_write_pace *pace)
 {
-	return pace->free_blocks < pace->mark_blocks;
+	return pace->is_slow;
+}
+
+static double curve(const struct wb_write_pace *pace)
+{
+	double left = MAX(pace->free_blocks, 0), used = pace->mark_blocks - left;
+
+	return writeback_rate(pace) * MIN(left / MAX(used, 1), FASTEST);
+}
+
+static double cap(const struct wb_write_pace *pace)
+{
+	double gone = MAX(pace->gone_blocks, 0) / MAX(pace->gone_s, GONE_LEAST_S);
+
+	return CAP * MAX(writeback_rate(pace), gone);
 }
 
 static bool is_stuck(const struct wb_write_pace *pace, uint64_t now_ns)
@@ -75,9 +94,10 @@ static bool is_stuck(const struct wb_write_pace *pace, uint64_t now_ns)
 
 double wb_write_pace_rate(const struct wb_write_pace *pace, uint64_t now_ns)
 {
-	double left = MAX(pace->free_blocks, 0), used = pace->mark_blocks - left;
-	double rate = writeback_rate(pace) * MIN(left / MAX(used, 1), FASTEST);
+	double rate = curve(pace);
 
+	if (pace->is_capped)
+		rate = MIN(rate, cap(pace));
 	if (is_stuck(pace, now_ns))
 		rate = MAX(rate, pace->mark_blocks / STUCK_S);
 	return MAX(rate, 1);
@@ -96,9 +116,12 @@ bool wb_write_pace_take(struct wb_write_pace *pace, uint64_t now_ns, uint64_t bl
 {
 	double credit = credit_at(pace, now_ns);
 
-	if (credit < 0)
+	if (credit < 0) {
+		pace->waited_ns = now_ns;
 		return false;
+	}
 	pace->credit_blocks = credit - (double)blocks;
+	pace->paid_blocks += blocks;
 	pace->credited_ns = now_ns;
 	/* Nobody looks at the ring for each of them. */
 	pace->free_blocks -= (double)blocks;
@@ -117,12 +140,37 @@ uint64_t wb_write_pace_wait_ns(const struct wb_write_pace *pace, uint64_t now_ns
 
 /* --- what becomes known ---------------------------------------------------------------- */
 
+/* (What is paid for is dirty a little later; over some seconds that is nothing.) */
+static void add_gone(struct wb_write_pace *pace, const struct wb_write_pace_news *news)
+{
+	double s = (double)(news->now_ns - pace->seen_ns) / SECOND;
+	double keep = MEMORY_S / (MEMORY_S + s);
+
+	pace->gone_blocks = pace->gone_blocks * keep + (double)pace->paid_blocks +
+			    (double)pace->dirty_blocks - (double)news->dirty_blocks;
+	pace->gone_s = pace->gone_s * keep + s;
+}
+
+static void judge(struct wb_write_pace *pace, const struct wb_write_pace_news *news)
+{
+	bool stays = pace->is_capped && news->mark_blocks > 0 &&
+		     news->now_ns < pace->waited_ns + CAP_ENDS_NS &&
+		     news->free_blocks < news->ring_blocks - news->ring_blocks / EMPTY_PART;
+
+	pace->is_slow = stays || news->free_blocks < news->mark_blocks;
+	pace->is_capped = pace->is_slow && (stays || curve(pace) <= cap(pace));
+}
+
 void wb_write_pace_add(struct wb_write_pace *pace, const struct wb_write_pace_news *news)
 {
 	bool was_slow = wb_write_pace_is_slow(pace);
 
 	/* At the rate that was. */
 	pace->credit_blocks = was_slow ? credit_at(pace, news->now_ns) : 0;
+	if (was_slow)
+		add_gone(pace, news);
+	pace->paid_blocks = 0;
+	pace->dirty_blocks = news->dirty_blocks;
 	pace->credited_ns = news->now_ns;
 	add_writeback(pace, news);
 	if (!was_slow || news->free_blocks > pace->seen_blocks)
@@ -133,4 +181,5 @@ void wb_write_pace_add(struct wb_write_pace *pace, const struct wb_write_pace_ne
 	pace->seen_blocks = news->free_blocks;
 	pace->free_blocks = (double)news->free_blocks;
 	pace->mark_blocks = (double)news->mark_blocks;
+	judge(pace, news);
 }

@@ -15,6 +15,13 @@
  * and x settles higher. It is the control that Linux has for dirty pages
  * (balance_dirty_pages), without its history: room is looked at, not predicted.
  *
+ * Room comes in lumps, when the last block of old segments is written, and one may be
+ * most of the ring: a sweep over random blocks frees hardly anything until it has come
+ * round. If writers had it at once they would wait the longer for the next. So once the
+ * rate has come down to 1.25 times that at which dirty blocks go, written back or written
+ * over, it gets no higher again, on either side of the mark: until nobody has had to wait
+ * for two seconds, or the ring is all but empty.
+ *
  * Writers pay for the blocks that they bring out of a credit that grows at that rate;
  * whoever finds it below zero waits until it is not. So a long write waits no longer
  * than a short one, and those behind it do.
@@ -39,6 +46,12 @@ struct wb_write_pace {			/* all zero at first */
 	uint64_t grown_ns;		/* when there last was more of it than before, */
 	uint64_t moved_ns;		/* and when writeback last wrote something */
 	uint64_t write_count;
+	/* while writers were slowed: what was paid for, and is not dirty any more */
+	double gone_blocks, gone_s;	/* lately */
+	uint64_t paid_blocks, dirty_blocks;	/* since it was seen; then */
+	bool is_slow;
+	bool is_capped;			/* and the rate goes no higher again */
+	uint64_t waited_ns;		/* somebody had to, then */
 
 	/* what may be written now; below zero: has been written in advance */
 	double credit_blocks;
@@ -49,6 +62,8 @@ struct wb_write_pace_news {
 	uint64_t now_ns;
 	uint64_t free_blocks;		/* in the ring, for data */
 	uint64_t mark_blocks;		/* with less than that writers are slowed */
+	uint64_t ring_blocks;		/* for data, free or not */
+	uint64_t dirty_blocks;
 	/* counters of writeback's that only grow */
 	uint64_t cleaned_blocks;
 	uint64_t write_count;		/* in the middle of a batch too */

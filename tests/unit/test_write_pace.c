@@ -28,6 +28,7 @@ struct ring {
 	double used, rate, lump;	/* of writeback; blocks, a second */
 	double superseded;		/* part of what is written that frees as much at once */
 	double progress;		/* of the lump under way */
+	double room_lump, freed;	/* room that comes when so much of it has; 0: at once */
 	uint64_t cleaned;
 	bool is_working;
 	struct writer writers[WRITERS];
@@ -51,7 +52,9 @@ static void look(struct ring *ring)
 {
 	struct wb_write_pace_news news = {
 		.now_ns = ring->now_ns, .free_blocks = (uint64_t)MAX(RING - ring->used, 0),
-		.mark_blocks = (uint64_t)MARK, .cleaned_blocks = ring->cleaned,
+		.mark_blocks = (uint64_t)MARK, .ring_blocks = (uint64_t)RING,
+		.dirty_blocks = (uint64_t)MAX(ring->used - ring->freed, 0),
+		.cleaned_blocks = ring->cleaned,
 		.write_count = (uint64_t)(ring->cleaned + ring->progress),
 		.is_working = ring->is_working,
 	};
@@ -68,7 +71,11 @@ static void write_back(struct ring *ring)
 		return;
 	ring->progress -= ring->lump;
 	ring->cleaned += (uint64_t)ring->lump;
-	ring->used -= MIN(ring->lump, ring->used);
+	ring->freed += ring->lump;
+	if (ring->freed >= ring->room_lump) {
+		ring->used -= MIN(ring->freed, ring->used);
+		ring->freed = 0;
+	}
 	look(ring);
 }
 
@@ -219,6 +226,55 @@ Test(write_pace, what_is_written_over_needs_no_writeback_and_is_not_held_up)
 	run(&ring, 120);
 	run(&ring, 60);
 	cr_expect_float_eq(ring.written / 60, 6000, 600, "%f", ring.written / 60);
+}
+
+/* As with a sweep over random blocks, which frees segments when it has come round. */
+Test(write_pace, most_of_the_ring_at_once_is_not_written_full_at_once)
+{
+	struct ring ring;
+
+	setup(&ring, 32, 1);
+	ring.rate = 1500;
+	ring.room_lump = RING * 0.6;
+	run(&ring, 200);
+	run(&ring, 200);
+	cr_expect_float_eq(ring.written / 200, 1500, 150, "%f", ring.written / 200);
+	cr_expect_lt(ring.fastest_s, 1.4 * 1500, "%f", ring.fastest_s);
+	cr_expect_gt(ring.slowest_s, 100, "%f", ring.slowest_s);
+	cr_expect_gt(ring.least_free, 0);
+	cr_expect_lt(ring.longest_ns, SECOND_NS / 4, "%lu ms", ring.longest_ns / MS_NS);
+}
+
+Test(write_pace, a_burst_after_a_pause_is_as_fast_as_ever)
+{
+	struct ring ring;
+
+	setup(&ring, 32, 1);
+	ring.rate = 1500;
+	run(&ring, 60);
+	ring.offered = 1;
+	run(&ring, 12);		/* room for 18000 blocks */
+	cr_expect_not(wb_write_pace_is_slow(&ring.pace));
+	ring.offered = 0;
+	run(&ring, 1);
+	cr_expect_gt(ring.written, 10000, "%f", ring.written);
+}
+
+/* Each has to wait for its end, but all together are less than writeback can do. */
+Test(write_pace, bursts_that_leave_the_ring_empty_are_not_held_up_for_long)
+{
+	struct ring ring;
+
+	setup(&ring, 32, 1);
+	ring.rate = 1500;
+	run(&ring, 60);
+	for (unsigned i = 0; i < 200; i++) {
+		ring.offered = 1;
+		run(&ring, 1);
+		ring.offered = 2400;
+		run(&ring, 1);
+	}
+	cr_expect_not(wb_write_pace_is_slow(&ring.pace));
 }
 
 /* --- who waits ------------------------------------------------------------------------- */
