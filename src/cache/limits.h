@@ -60,6 +60,10 @@
 /* So long new writes are begun in a batch: who waits for its room waits for it. */
 #define WB_BATCH_TIME_NS (UINT64_C(1000) * 1000 * 1000)
 #define WB_PORTION_BLOCKS_MIN 64u
+/* With so many more dirty blocks the next batch begins while that flush is under way;
+ * or with one for so many slots, in a small cache. */
+#define WB_BEHIND_BLOCKS_MIN 256u
+#define WB_BEHIND_PART 64u
 /* Above so many percent of the ring that are not written back every other batch is
  * one of the oldest segments, with as few blocks as that takes: */
 #define WB_SPACE_SHORT_PERCENT 90u

@@ -34,6 +34,7 @@ struct wb_writeback *wb_writeback_new(const struct wb_writeback_deps *deps, GErr
 		writeback->ios[i].scratch = writeback->scratch + (size_t)i * BLOCK;
 		writeback->ios[i].iov = writeback->iovs + i * WB_WRITEBACK_JOIN_BLOCKS;
 	}
+	writeback->flush.io.writeback = writeback;
 	return writeback;
 }
 
@@ -41,7 +42,7 @@ void wb_writeback_free(struct wb_writeback *writeback)
 {
 	if (!writeback)
 		return;
-	g_assert(writeback->stage == WB_BATCH_IDLE);
+	g_assert(wb_writeback_is_idle(writeback));
 	wb_batch_room_free(writeback->room);
 	wb_batch_room_free(writeback->next_room);
 	g_aligned_free(writeback->scratch);
@@ -63,7 +64,7 @@ void wb_writeback_set_callbacks(struct wb_writeback *writeback, void (*kick)(voi
 
 bool wb_writeback_is_idle(struct wb_writeback *writeback)
 {
-	return writeback->stage == WB_BATCH_IDLE;
+	return writeback->stage == WB_BATCH_IDLE && !writeback->flush.is_under_way;
 }
 
 unsigned wb_writeback_failures(struct wb_writeback *writeback)
@@ -292,9 +293,13 @@ static bool begin(struct wb_writeback *writeback, enum wb_writeback_wish wish)
 	if (writeback->failures > 0 &&
 	    wb_clock_now_ns(writeback->deps.clock) < writeback->retry_at_ns)
 		return false;
-	wb_batch_take_room(writeback);
+	if (!wb_batch_may_begin(writeback))
+		return false;
+	if (!writeback->flush.is_under_way)
+		wb_batch_take_room(writeback);
 	writeback->order = atomic_load(&writeback->next_order);
 	if (!wb_batch_select(writeback, wish)) {
+		wb_batch_found_none(writeback);
 		/* What is left is not durable yet, or nothing is. */
 		if (wish == WB_WRITEBACK_ALL)
 			wb_flush_want(writeback->deps.flush,
@@ -322,6 +327,8 @@ bool wb_writeback_step(struct wb_writeback *writeback, enum wb_writeback_wish wi
 {
 	enum wb_batch_stage stage;
 
+	if (wb_batch_look_at_flush(writeback))
+		return true;
 	/* A stop does not wait until the last bad sector is found, and others who
 	 * need the disk not for all of a batch. */
 	if (wish == WB_WRITEBACK_OFF) {
@@ -330,7 +337,7 @@ bool wb_writeback_step(struct wb_writeback *writeback, enum wb_writeback_wish wi
 	}
 	if (writeback->is_abandoned && writeback->stage != WB_BATCH_IDLE) {
 		wb_batch_collect(writeback, drop);
-		if (wb_batch_has_io(writeback))
+		if (wb_batch_has_io(writeback) || writeback->flush.is_under_way)
 			return false;
 		writeback->error = -ECANCELED;
 		writeback->stage = WB_BATCH_COMMIT;
@@ -345,9 +352,7 @@ bool wb_writeback_step(struct wb_writeback *writeback, enum wb_writeback_wish wi
 	case WB_BATCH_WRITE: return wb_batch_write_step(writeback);
 	case WB_BATCH_FLUSH: return wb_batch_flush_step(writeback);
 	case WB_BATCH_CARRY: return wb_batch_carry_step(writeback);
-	case WB_BATCH_COMMIT:
-		wb_batch_commit(writeback);
-		return true;
+	case WB_BATCH_COMMIT: return wb_batch_commit_step(writeback);
 	}
 	g_assert_not_reached();
 }

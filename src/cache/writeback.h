@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The writeback engine: brings dirty blocks from the log to the backing, in
- * batches. One batch at a time, and it is the only writer of the backing, so
+ * batches. One batch writes at a time, and it is the only writer of the backing, so
  * an older version can never land on a newer one.
  *
  *   IDLE -> SELECT  durable dirty blocks, their segments pinned: what comes next in
@@ -15,15 +15,16 @@
  *                   the rest of partial blocks from it
  *        -> WRITE   in address order, joined; then, in a sweep, the next portion:
  *                   SELECT, READ ... until enough is written, or long enough
- *        -> FLUSH   the backing
+ *        -> FLUSH   the backing; as a rule the next batch begins meanwhile
+ *                   (writeback_flush)
  *        -> COMMIT  clean where the map still names that slot -> IDLE
  *
  * A block that cannot be read or written is left out of the batch, stays dirty,
  * and is tried again after a pause that grows (`refused`); the rest goes on. A
  * failed FLUSH leaves every block of the batch dirty.
  *
- * Memory: that of a portion, of the size that was set, and 40 bytes for each of its
- * blocks; 16 for each block that waits for the flush (256 KiB), half a MiB besides.
+ * Memory: that of a portion, of the size that was set, and 48 bytes for each of its
+ * blocks; 24 for each block that waits for a flush (384 KiB), half a MiB besides.
  * Threads: step() on one worker; completions only count down and kick it.
  */
 #ifndef WB_CACHE_WRITEBACK_H

@@ -45,7 +45,8 @@ struct wb_batch_room {
 	uint32_t block_count, written_count;
 	char *data;			/* block_count blocks */
 	struct wb_batch_block *blocks;
-	struct wb_written_block *written;	/* written_count of them */
+	/* written_count of them: of the batch, and what the flush under way is for */
+	struct wb_written_block *written, *flushed;
 };
 
 /* How a portion is selected. */
@@ -75,6 +76,20 @@ struct wb_batch_tally {
 	uint64_t last_address;		/* written in the portion */
 	uint64_t read_count, read_bytes;	/* of gaps, in the stage */
 	bool has_filled;
+	bool is_blurred;		/* the reads were behind a flush */
+};
+
+/* The flush under way, and what it is for; see writeback_flush.c. */
+struct wb_batch_flush {
+	atomic_bool is_under_way;	/* worker; read by others as a hint */
+	bool is_behind;			/* the next batch may begin meanwhile, */
+	uint64_t least_dirty;		/* when so many blocks are dirty */
+	int error;			/* when it has ended */
+	uint64_t begun_ns;
+	uint64_t failures;		/* of the backing, before the first write */
+	size_t count;			/* of room->flushed, by slot; each is pinned */
+	struct wb_batch_tally tally;
+	struct wb_batch_io io;
 };
 
 #define WB_BAD_GAPS 16u
@@ -103,6 +118,7 @@ struct wb_writeback {
 	uint32_t portion_blocks;	/* as many as can be written in good time */
 	uint64_t written_until_ns;	/* no new write after this; 0: none yet */
 	bool was_urgent;		/* the last batch was of the oldest segments */
+	struct wb_batch_flush flush;
 	struct wb_disk_model model;
 	struct wb_batch_tally tally;
 	unsigned gap_batches;		/* that could fill some */
@@ -213,10 +229,25 @@ void wb_batch_end_portion(struct wb_writeback *writeback);
 void wb_batch_unpin_all(struct wb_writeback *writeback);
 /* WB_NO_SLOT, a gap that is not in the cache: nothing. */
 void wb_batch_unpin(struct wb_writeback *writeback, uint32_t slot);
-/* Everything is written: flushes the backing, and then all of it is clean. */
-void wb_batch_begin_flush(struct wb_writeback *writeback);
+bool wb_batch_commit_step(struct wb_writeback *writeback);
+/* All of writeback waits, longer with each time in a row. */
+void wb_batch_pause(struct wb_writeback *writeback);
+
+/* writeback_flush.c: everything is written: flushes the backing, once the flush before
+ * has ended. */
 bool wb_batch_flush_step(struct wb_writeback *writeback);
-void wb_batch_commit(struct wb_writeback *writeback);
+/* The flush under way has ended: TRUE. */
+bool wb_batch_look_at_flush(struct wb_writeback *writeback);
+/* Its blocks are clean now. */
+size_t wb_batch_mark_clean(struct wb_writeback *writeback);
+void wb_batch_unpin_flushed(struct wb_writeback *writeback);
+/* A batch may begin: no flush is under way, or the blocks that wait for it can be told
+ * from others. */
+bool wb_batch_may_begin(const struct wb_writeback *writeback);
+/* It was looked for, and there was nothing to do. */
+void wb_batch_found_none(struct wb_writeback *writeback);
+/* Written, and waits for the flush under way. */
+bool wb_batch_is_flushed(const struct wb_writeback *writeback, uint32_t slot);
 
 /* A new batch: nothing has happened to it yet. */
 void wb_batch_reset(struct wb_writeback *writeback);

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The end of a batch: what was written is flushed on the backing, and is clean then. */
+/* The end of a batch, and of each portion: what becomes of its blocks. */
 #include "cache/writeback_batch.h"
-
-#include <errno.h>
 
 #include "base/mutant.h"
 
@@ -49,98 +47,7 @@ void wb_batch_unpin_all(struct wb_writeback *writeback)
 	wb_batch_end_gaps(writeback);
 }
 
-/* --- FLUSH --------------------------------------------------------------------------- */
-
-static void flush_done(struct wb_backing_waiter *waiter, int error)
-{
-	struct wb_batch_io *io = (struct wb_batch_io *)((char *)waiter -
-				 offsetof(struct wb_batch_io, flush_waiter));
-
-	wb_batch_io_done(&io->io, error);
-}
-
-void wb_batch_begin_flush(struct wb_writeback *writeback)
-{
-	struct wb_batch_io *io;
-
-	writeback->stage = WB_BATCH_COMMIT;
-	if (!writeback->has_written)
-		return;
-	writeback->stage = WB_BATCH_FLUSH;
-	writeback->tally.begun_ns = wb_clock_now_ns(writeback->deps.clock);
-	io = wb_batch_take_io(writeback);
-	io->is_at_backing = true;
-	io->io.op = WB_IO_FLUSH;
-	wb_busy_meter_begin(&writeback->meter);
-	io->flush_waiter.purpose = WB_FLUSH_FOR_BATCH;
-	io->flush_waiter.done = flush_done;
-	wb_backing_flush_batch(writeback->deps.backing_flush, &io->flush_waiter);
-}
-
-static void flush_ended(struct wb_writeback *writeback, struct wb_batch_io *io)
-{
-	if (io->error)
-		writeback->error = io->error;
-}
-
-/* Of a batch of which nothing was filled, so that it shows what hops cost; and not of
- * one that was held back for those who read. */
-static void learn(struct wb_writeback *writeback)
-{
-	const struct wb_batch_tally *tally = &writeback->tally;
-	uint64_t flush_ns = wb_clock_now_ns(writeback->deps.clock) - tally->begun_ns;
-
-	writeback->gap_batches += writeback->is_probe;
-	if (!tally->has_filled && !writeback->error && writeback->deps.read_first->level <= 0)
-		wb_disk_model_add_writes(&writeback->model, tally->write_ns + flush_ns,
-					 tally->write_count, tally->write_bytes,
-					 tally->span_bytes);
-}
-
-/* A flush for somebody else that failed since the first write may have been told
- * what concerns this batch. */
-bool wb_batch_flush_step(struct wb_writeback *writeback)
-{
-	if (!wb_batch_collect(writeback, flush_ended))
-		return false;
-	if (wb_backing_flush_failures(writeback->deps.backing_flush) !=
-	    writeback->flush_failures && !WB_MUTANT(foreign_flush_ignored))
-		writeback->error = -EIO;
-	learn(writeback);
-	writeback->stage = WB_BATCH_COMMIT;
-	return true;
-}
-
-/* Its discard was punched, but had to stay in a full table as a whole, and will be
- * punched again. */
-static bool is_under_zeros(struct wb_writeback *writeback, const struct wb_written_block *block)
-{
-	uint64_t until;
-
-	return !WB_MUTANT(punch_after_writes) &&
-	       wb_extent_table_lookup(writeback->deps.extents, block->address, &until) ==
-		       WB_EXTENT_ZERO;
-}
-
-static size_t mark_clean(struct wb_writeback *writeback)
-{
-	size_t count = 0;
-
-	for (size_t i = 0; i < writeback->written_count; i++) {
-		const struct wb_written_block *block = &writeback->room->written[i];
-
-		/* A newer version may have taken the map's place: that one is
-		 * dirty and keeps its state. */
-		if (!is_under_zeros(writeback, block)) {
-			wb_batch_set_state(writeback, block->address, block->slot,
-					   WB_SLOT_CLEAN);
-			count++;
-		}
-	}
-	WB_STAT_ADD(writeback->deps.stats, WB_STAT_WRITEBACK_BLOCKS, count);
-	WB_STAT_ADD(writeback->deps.stats, WB_STAT_WRITEBACK_BATCHES, 1);
-	return count;
-}
+/* --- COMMIT ------------------------------------------------------------------------ */
 
 /* All discards before next_zero, but for what refused to be punched. */
 static void finish_zeros(struct wb_writeback *writeback)
@@ -167,7 +74,7 @@ static void finish_zeros(struct wb_writeback *writeback)
 		writeback->zeros_done(writeback->arg);
 }
 
-static void pause_all(struct wb_writeback *writeback)
+void wb_batch_pause(struct wb_writeback *writeback)
 {
 	unsigned failures = writeback->failures;
 
@@ -196,13 +103,13 @@ static void count_bad_tries(struct wb_writeback *writeback)
  * wait by themselves, and the others go on; only if none could be written, or
  * not all the refused ones can be remembered, everything waits.
  */
-void wb_batch_commit(struct wb_writeback *writeback)
+static void commit(struct wb_writeback *writeback)
 {
 	size_t count = 0;
 
 	if (!writeback->error || WB_MUTANT(backing_error_ignored)) {
 		finish_zeros(writeback);
-		count = mark_clean(writeback);
+		count = wb_batch_mark_clean(writeback);
 		/* Of a batch that was cut short nobody knows which were tried: they
 		 * are due again. */
 		if (!writeback->is_cut_short)
@@ -213,9 +120,18 @@ void wb_batch_commit(struct wb_writeback *writeback)
 	}
 	if (writeback->error || writeback->was_refused_unknown ||
 	    (writeback->was_refused_new && !writeback->has_written))
-		pause_all(writeback);
+		wb_batch_pause(writeback);
 	else if (count > 0 || writeback->has_written)
 		writeback->failures = 0;
+	wb_batch_unpin_flushed(writeback);
 	wb_batch_unpin_all(writeback);
 	writeback->stage = WB_BATCH_IDLE;
+}
+
+bool wb_batch_commit_step(struct wb_writeback *writeback)
+{
+	if (writeback->flush.is_under_way)
+		return false;
+	commit(writeback);
+	return true;
 }

@@ -243,11 +243,12 @@ static void end_reads(struct wb_writeback *writeback)
 {
 	struct wb_batch_tally *tally = &writeback->tally;
 
-	if (tally->read_count > 0)
+	if (tally->read_count > 0 && !tally->is_blurred)
 		wb_disk_model_add_reads(&writeback->model,
 					wb_clock_now_ns(writeback->deps.clock) - tally->begun_ns,
 					tally->read_count, tally->read_bytes);
 	tally->begun_ns = tally->read_count = tally->read_bytes = 0;
+	tally->is_blurred = false;
 	writeback->stage = WB_BATCH_MERGE;
 	writeback->next = 0;
 }
@@ -267,6 +268,7 @@ bool wb_batch_gaps_step(struct wb_writeback *writeback)
 			return any;
 		if (writeback->tally.read_count++ == 0)
 			writeback->tally.begun_ns = wb_clock_now_ns(writeback->deps.clock);
+		writeback->tally.is_blurred |= writeback->flush.is_under_way;
 		prepare_gaps(writeback, io);
 		writeback->tally.read_bytes += io->io.length_bytes;
 		wb_batch_submit_to_backing(writeback, io);

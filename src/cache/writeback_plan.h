@@ -20,11 +20,11 @@ struct wb_batch_block {
 	bool may_fill, has_cached_gap, fills_gap;	/* the gap before it */
 };
 
-/* What was written and waits for the flush of the backing. */
+/* What was written and waits for a flush of the backing; of those there are many. */
 struct wb_written_block {
 	uint64_t address;
 	uint32_t slot;
-};
+} __attribute__((packed, aligned(4)));
 
 /* By address; addresses are unique in a batch. */
 void wb_writeback_plan_sort(struct wb_batch_block *blocks, size_t count);

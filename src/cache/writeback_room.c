@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The memory in which a batch is made: data and list of the portion under way, and
- * the list of what was written. Taken by whoever opens the cache or sets the size, as a whole and present
- * from then on; the worker only changes from one to the next between batches.
+ * The memory in which a batch is made: data and list of the portion under way, the list
+ * of what was written, and that of what is being flushed. Taken by whoever opens the
+ * cache or sets the size, as a whole and present from then on; the worker only changes
+ * from one to the next between batches.
  */
 #include "cache/writeback_batch.h"
 
@@ -29,7 +30,7 @@ struct wb_batch_room *wb_batch_room_new(const struct wb_geometry *geometry, uint
 	struct wb_batch_room *room = g_new0(struct wb_batch_room, 1);
 
 	room->bytes = (size_t)blocks * (BLOCK + sizeof(struct wb_batch_block)) +
-		      written * sizeof(struct wb_written_block);
+		      2 * written * sizeof(struct wb_written_block);
 	room->data = mmap(NULL, room->bytes, PROT_READ | PROT_WRITE,
 			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
 	if (room->data == MAP_FAILED) {
@@ -43,6 +44,7 @@ struct wb_batch_room *wb_batch_room_new(const struct wb_geometry *geometry, uint
 	room->written_count = written;
 	room->blocks = (struct wb_batch_block *)(room->data + (size_t)blocks * BLOCK);
 	room->written = (struct wb_written_block *)(room->blocks + blocks);
+	room->flushed = room->written + written;
 	return room;
 }
 
@@ -72,7 +74,7 @@ void wb_batch_take_room(struct wb_writeback *writeback)
 	if (!room)
 		return;
 	g_assert(writeback->block_count == 0 && writeback->written_count == 0 &&
-		 !wb_batch_has_io(writeback));
+		 !writeback->flush.is_under_way && !wb_batch_has_io(writeback));
 	wb_batch_room_free(writeback->room);
 	writeback->room = room;
 }

@@ -26,6 +26,8 @@ bool wb_batch_is_wanted(struct wb_writeback *writeback, const struct wb_mapping 
 {
 	bool may_write;
 
+	if (wb_batch_is_flushed(writeback, mapping->slot))
+		return false;
 	if (mapping->state == WB_SLOT_BAD) {
 		writeback->has_seen_bad = true;
 		if (!writeback->takes_bad)
@@ -212,7 +214,8 @@ bool wb_batch_select(struct wb_writeback *writeback, enum wb_writeback_wish wish
 	take_portion(writeback);
 	writeback->has_zeros = wb_batch_next_zero(writeback, 0, &extent);
 	atomic_store(&writeback->is_stuck, writeback->block_count == 0 &&
-		     !writeback->has_zeros && is_beyond_help(writeback));
+		     !writeback->has_zeros && !writeback->flush.is_under_way &&
+		     is_beyond_help(writeback));
 	if (writeback->block_count > 0 || writeback->has_zeros)
 		return true;
 	if (writeback->pass.is_complete)

@@ -145,6 +145,7 @@ static bool has_turn(const struct wb_writeback *writeback)
 static bool is_out_of_time(const struct wb_writeback *writeback)
 {
 	return writeback->written_until_ns > 0 && writeback->order == WB_ORDER_SWEEP &&
+	       !writeback->flush.is_under_way &&	/* what is written waits for it */
 	       wb_clock_now_ns(writeback->deps.clock) > writeback->written_until_ns;
 }
 
@@ -187,7 +188,7 @@ static void end_writes(struct wb_writeback *writeback)
 							  room->block_count);
 	if (is_over || writeback->written_count + room->block_count > room->written_count ||
 	    !wb_batch_select_more(writeback)) {
-		wb_batch_begin_flush(writeback);
+		writeback->stage = WB_BATCH_FLUSH;
 		return;
 	}
 	wb_batch_take_gaps(writeback);

@@ -141,6 +141,9 @@ bool wb_batch_zero_step(struct wb_writeback *writeback)
 	struct wb_extent extent;
 	bool any = wb_batch_collect(writeback, zero_ended);
 
+	/* Not over what only waits to become clean. */
+	if (writeback->has_zeros && writeback->flush.is_under_way)
+		return any;
 	while (writeback->has_zeros) {
 		if (!wb_batch_next_zero(writeback, writeback->next_zero, &extent)) {
 			writeback->has_zeros = false;
