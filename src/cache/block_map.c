@@ -210,8 +210,8 @@ static enum wb_slot_state state_of(struct wb_block_map *map, uint32_t slot)
 }
 
 /* `sequence`: of what supersedes it, at most. The index is the caller's. */
-static struct wb_segment *unlink_slot(struct wb_block_map *map, struct wb_stripe *stripe,
-				      uint32_t *link, uint64_t sequence)
+static void unlink_slot(struct wb_block_map *map, struct wb_stripe *stripe, uint32_t *link,
+			uint64_t sequence)
 {
 	uint32_t slot = *link - 1;
 	struct wb_segment *segment = wb_segment_of_slot(map->segments, slot);
@@ -223,15 +223,13 @@ static struct wb_segment *unlink_slot(struct wb_block_map *map, struct wb_stripe
 	map->slots[slot].chain = 0;
 	atomic_store(&map->slots[slot].word, 0);
 	count_state(map, stripe, slot, state, WB_SLOT_FREE);
-	return segment;
 }
 
-struct wb_segment *wb_block_map_put_locked(struct wb_block_map *map, uint64_t address,
-					   uint32_t slot, uint8_t mask,
-					   enum wb_slot_state state)
+uint32_t wb_block_map_put_locked(struct wb_block_map *map, uint64_t address, uint32_t slot,
+				 uint8_t mask, enum wb_slot_state state)
 {
 	struct wb_stripe *stripe = wb_block_map_stripe(map, address);
-	struct wb_segment *replaced = NULL;
+	uint32_t replaced = WB_NO_SLOT;
 	bool was_dirty = false;
 	uint32_t *link;
 
@@ -244,8 +242,9 @@ struct wb_segment *wb_block_map_put_locked(struct wb_block_map *map, uint64_t ad
 	link = find_link(map, address);
 	if (*link) {
 		was_dirty = wb_slot_state_is_dirty(state_of(map, *link - 1));
-		replaced = unlink_slot(map, stripe, link,
-				       wb_segment_of_slot(map->segments, slot)->last_sequence);
+		replaced = *link - 1;
+		unlink_slot(map, stripe, link,
+			    wb_segment_of_slot(map->segments, slot)->last_sequence);
 	}
 	link = bucket_of(map, address);
 	map->slots[slot].chain = *link;

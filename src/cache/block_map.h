@@ -81,11 +81,10 @@ struct wb_stripe *wb_block_map_stripe_at(struct wb_block_map *map, unsigned inde
 
 void wb_block_map_lookup_locked(struct wb_block_map *map, uint64_t address,
 				struct wb_mapping *mapping);
-/* `slot` becomes the version of `address`; what was there is forgotten (and
- * counted out of its segment, which is returned; NULL: there was nothing). */
-struct wb_segment *wb_block_map_put_locked(struct wb_block_map *map, uint64_t address,
-					   uint32_t slot, uint8_t mask,
-					   enum wb_slot_state state);
+/* `slot` becomes the version of `address`; what was there is forgotten, and counted out
+ * of its segment: its slot is returned, or WB_NO_SLOT. */
+uint32_t wb_block_map_put_locked(struct wb_block_map *map, uint64_t address, uint32_t slot,
+				 uint8_t mask, enum wb_slot_state state);
 /* Forgets the version of `address`, if any. TRUE when there was one. */
 bool wb_block_map_remove_locked(struct wb_block_map *map, uint64_t address);
 /* Changes the state if the map still names `slot` for `address`; else FALSE. */

@@ -50,15 +50,14 @@ static void choose(struct fill *fill, bool is_stream)
 {
 	for (uint32_t i = 0; i < fill->miss->count; i++) {
 		uint64_t address = fill->miss->first + i;
-		enum wb_read_verdict verdict = WB_READ_ENTERS;
+		uint8_t mark = WB_READ_MARK_READ;
 
-		if (!wb_fill_gate_is_pinned(&fill->path->fill_gate, address))
-			verdict = is_stream ? WB_READ_PASSES :
-				  wb_read_policy_missed(fill->path->read_policy, address);
-		if (verdict == WB_READ_PASSES)
+		if (!wb_fill_gate_is_pinned(&fill->path->fill_gate, address) &&
+		    (is_stream ||
+		     !wb_read_policy_missed(fill->path->read_policy, address, &mark)))
 			continue;
 		fill->block[fill->count].offset = (uint8_t)i;
-		fill->block[fill->count++].mark = verdict == WB_READ_ENTERS_MARKED;
+		fill->block[fill->count++].mark = mark;
 	}
 }
 

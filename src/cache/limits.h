@@ -50,6 +50,10 @@
 /* Of what is appended, so many blocks for each new one may be old ones that were read
  * again: at most 3/4 of a segment that is used again stay. */
 #define WB_SECOND_CHANCE_RUN 3u
+/* Plans for reads are compared by so many reads for each slot: by fewer, what is best for
+ * a while pushes out what everything else needs again. */
+#define WB_PLAN_WINDOW 8u
+#define WB_FORECAST_WINDOW 2u		/* and what other sizes would give, of so many */
 /* The slots of a cache in miniature: between half of this and this. */
 #define WB_SHADOW_SLOTS_MAX 2048u
 

@@ -23,10 +23,11 @@ struct wb_read_policy {
 
 	/* under lock */
 	struct wb_shadow *shadows[SHADOW_COUNT];
-	uint64_t hits[SHADOW_COUNT], reads;	/* of late */
+	uint64_t hits[SHADOW_COUNT], reads;	/* of late: what is forecast */
+	uint64_t won[WB_PLANS], tried;	/* for longer: by what a plan is chosen */
 	uint64_t seen_before;
 	double expected;		/* reads, had the sample had its share of all */
-	uint32_t window;		/* sampled reads after which the past counts half */
+	uint32_t window, long_window;	/* sampled reads after which the past counts half */
 
 	/* atomic */
 	_Atomic enum wb_read_plan plan;
@@ -34,7 +35,6 @@ struct wb_read_policy {
 		_Atomic uint64_t count;
 		char gap[WB_CACHE_LINE_BYTES - sizeof(uint64_t)];
 	} seen[WB_THREAD_STRIPES];
-	_Atomic uint32_t coin;
 	atomic_bool is_full;
 };
 
@@ -80,7 +80,8 @@ struct wb_read_policy *wb_read_policy_new(const struct wb_geometry *geometry, GE
 	policy->shadows[SHADOW_HALF] = wb_shadow_new(sample / 2);
 	policy->shadows[SHADOW_DOUBLE] = wb_shadow_new(sample * 2);
 	policy->shadows[SHADOW_FOURFOLD] = wb_shadow_new(sample * 4);
-	policy->window = sample * 2;
+	policy->window = sample * WB_FORECAST_WINDOW;
+	policy->long_window = sample * WB_PLAN_WINDOW;
 	policy->plan = WB_PLAN_CLOCK;
 	wb_lock_init(&policy->lock, WB_RANK_POLICY);
 	return policy;
@@ -99,15 +100,15 @@ void wb_read_policy_free(struct wb_read_policy *policy)
 
 /* --- the sample --------------------------------------------------------------------- */
 
-/* Another plan must be clearly better: the log does not change its mind for luck. */
+/* Another plan must be better by something: the log does not change its mind for luck. */
 static void elect(struct wb_read_policy *policy)
 {
 	enum wb_read_plan now = policy->plan, best = now;
 
 	for (unsigned i = 0; i < WB_PLANS; i++)
-		if (policy->hits[i] > policy->hits[best])
+		if (policy->won[i] > policy->won[best])
 			best = i;
-	if (policy->hits[best] > policy->hits[now] + policy->reads / 128)
+	if (policy->won[best] > policy->won[now] + policy->tried / 256)
 		policy->plan = best;
 }
 
@@ -127,21 +128,36 @@ static void expect(struct wb_read_policy *policy)
 	policy->seen_before = seen;
 }
 
+/* The past counts half from time to time. */
+static void age(uint64_t *reads, uint32_t window, uint64_t *hits, unsigned count)
+{
+	if (*reads < 2 * (uint64_t)window)
+		return;
+	*reads /= 2;
+	for (unsigned i = 0; i < count; i++)
+		hits[i] /= 2;
+}
+
 static void sample_read(struct wb_read_policy *policy, uint64_t hash)
 {
+	uint64_t reads;
+
 	wb_lock_acquire(&policy->lock);
-	for (unsigned i = 0; i < SHADOW_COUNT; i++)
-		policy->hits[i] += wb_shadow_read(policy->shadows[i], hash,
-						  plan_of(policy, i));
-	expect(policy);
-	if (++policy->reads % 64 == 0)
-		elect(policy);
-	if (policy->reads >= 2 * policy->window) {
-		policy->reads /= 2;
-		policy->expected /= 2;
-		for (unsigned i = 0; i < SHADOW_COUNT; i++)
-			policy->hits[i] /= 2;
+	for (unsigned i = 0; i < SHADOW_COUNT; i++) {
+		bool hit = wb_shadow_read(policy->shadows[i], hash, plan_of(policy, i));
+
+		policy->hits[i] += hit;
+		if (i < WB_PLANS)
+			policy->won[i] += hit;
 	}
+	expect(policy);
+	if (++policy->tried % 64 == 0)
+		elect(policy);
+	age(&policy->tried, policy->long_window, policy->won, WB_PLANS);
+	reads = ++policy->reads;
+	age(&policy->reads, policy->window, policy->hits, SHADOW_COUNT);
+	if (policy->reads < reads)
+		policy->expected /= 2;
 	wb_lock_release(&policy->lock);
 }
 
@@ -190,8 +206,8 @@ static double percent_locked(const struct wb_read_policy *policy, unsigned shado
 const char *wb_read_plan_name(enum wb_read_plan plan)
 {
 	static const char *const names[WB_PLANS] = {
-		[WB_PLAN_FIFO] = "fifo", [WB_PLAN_CLOCK] = "clock", [WB_PLAN_COUNT] = "count",
-		[WB_PLAN_SECOND] = "second", [WB_PLAN_SOME] = "some",
+		[WB_PLAN_CLOCK] = "clock", [WB_PLAN_COUNT] = "count", [WB_PLAN_SECOND] = "second",
+		[WB_PLAN_KEEP] = "keep",
 	};
 
 	return names[plan];
@@ -218,7 +234,7 @@ void wb_read_policy_note_hits(struct wb_read_policy *policy, uint32_t slot, uint
 						    memory_order_relaxed);
 
 		/* Most often it is at its end, and the line stays shared. */
-		if (mark < WB_READ_MARK_MAX)
+		if ((mark & WB_READ_MARK_MAX) < WB_READ_MARK_MAX)
 			atomic_store_explicit(&policy->marks[slot + i], (uint8_t)(mark + 1),
 					      memory_order_relaxed);
 	}
@@ -226,8 +242,18 @@ void wb_read_policy_note_hits(struct wb_read_policy *policy, uint32_t slot, uint
 
 void wb_read_policy_set_mark(struct wb_read_policy *policy, uint32_t slot, unsigned mark)
 {
-	atomic_store_explicit(&policy->marks[slot], (uint8_t)MIN(mark, WB_READ_MARK_MAX),
+	atomic_store_explicit(&policy->marks[slot], (uint8_t)mark,
 			      memory_order_relaxed);
+}
+
+void wb_read_policy_was_replaced(struct wb_read_policy *policy, uint32_t old_slot,
+				 uint32_t new_slot)
+{
+	unsigned old_mark = wb_read_policy_mark(policy, old_slot);
+
+	/* Mostly nothing of it was read, and the new one is 0 already. */
+	if (old_mark != 0)
+		wb_read_policy_set_mark(policy, new_slot, wb_plan_written_mark(old_mark));
 }
 
 void wb_read_policy_clear(struct wb_read_policy *policy, uint32_t slot, uint32_t count)
@@ -248,20 +274,17 @@ void wb_read_policy_is_full(struct wb_read_policy *policy)
 	atomic_store_explicit(&policy->is_full, true, memory_order_relaxed);
 }
 
-enum wb_read_verdict wb_read_policy_missed(struct wb_read_policy *policy, uint64_t address)
+bool wb_read_policy_missed(struct wb_read_policy *policy, uint64_t address, uint8_t *mark)
 {
 	uint64_t hash = mix(address);
 	enum wb_read_plan plan = policy->plan;
+	bool again = wb_ghost_take(&policy->ghost, hash);
 
-	if (wb_ghost_take(&policy->ghost, hash))
-		return WB_READ_ENTERS_MARKED;
-	if (!policy->is_full || plan < WB_PLAN_SECOND ||
-	    (plan == WB_PLAN_SOME &&
-	     atomic_fetch_add_explicit(&policy->coin, 1, memory_order_relaxed) %
-		     WB_ADMIT_ONE_IN == 0))
-		return WB_READ_ENTERS;
+	*mark = wb_plan_fill_mark(plan, again);
+	if (again || plan != WB_PLAN_SECOND || !policy->is_full)
+		return true;
 	wb_ghost_put(&policy->ghost, hash);
-	return WB_READ_PASSES;
+	return false;
 }
 
 unsigned wb_read_policy_next_mark(struct wb_read_policy *policy, uint32_t slot)
@@ -272,29 +295,7 @@ unsigned wb_read_policy_next_mark(struct wb_read_policy *policy, uint32_t slot)
 uint32_t wb_read_policy_choose(struct wb_read_policy *policy, uint32_t first_slot,
 			       bool *live, uint32_t count)
 {
-	uint32_t limit = count * WB_SECOND_CHANCE_RUN / (WB_SECOND_CHANCE_RUN + 1);
-	uint32_t with[WB_READ_MARK_MAX + 1] = { 0 }, stay = 0, room;
-	unsigned lowest = WB_READ_MARK_MAX;
-
-	if (policy->plan == WB_PLAN_FIFO)
-		limit = 0;
-
-	for (uint32_t i = 0; i < count; i++)
-		if (live[i])
-			with[wb_read_policy_mark(policy, first_slot + i)]++;
-	/* All with a higher mark than `lowest` stay, and of those the first ones. */
-	for (room = limit; lowest > 1 && with[lowest] <= room; lowest--)
-		room -= with[lowest];
-	for (uint32_t i = 0; i < count; i++) {
-		unsigned mark = wb_read_policy_mark(policy, first_slot + i);
-
-		if (live[i] && mark == lowest && room > 0 && mark > 0)
-			room--;
-		else if (live[i] && mark <= lowest)
-			live[i] = false;
-		stay += live[i];
-	}
-	return stay;
+	return wb_plan_choose(policy->plan, &policy->marks[first_slot], live, count);
 }
 
 void wb_read_policy_fell_out(struct wb_read_policy *policy, uint64_t address)

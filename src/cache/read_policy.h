@@ -4,10 +4,10 @@
  * its geometry: it is told what is read, missed and written, and asked; the simulator
  * of `make bench-read` asks it the same.
  *
- *  - A slot has a mark: how often it was read since it was written, up to 3. When its
+ *  - A slot has a mark: how often it was used since it was written, up to 3. When its
  *    segment is used again, marked blocks are appended once more with a lower mark (a
- *    second chance), the most read first, and no more than a part of the segment.
- *  - What enters, and how long marks count, is a plan. There are five (read_shadow.h), and
+ *    second chance), the most used first, and no more than a part of the segment.
+ *  - What enters, and how long marks count, is a plan. There are four (read_shadow.h), and
  *    each suits a load that is bad for another. Each is tried on a sample of all blocks
  *    by a cache in miniature, and the one with most hits lately is obeyed (set
  *    duelling: Qureshi et al., "Adaptive Insertion Policies", 2007).
@@ -41,16 +41,15 @@ void wb_read_policy_note_writes(struct wb_read_policy *policy, uint64_t first, u
 void wb_read_policy_note_hits(struct wb_read_policy *policy, uint32_t slot, uint32_t count);
 /* A slot has a new block; `mark`: that it begins with. */
 void wb_read_policy_set_mark(struct wb_read_policy *policy, uint32_t slot, unsigned mark);
+/* A write took a new slot for a block that was in an old one. */
+void wb_read_policy_was_replaced(struct wb_read_policy *policy, uint32_t old_slot,
+				 uint32_t new_slot);
 void wb_read_policy_clear(struct wb_read_policy *policy, uint32_t slot, uint32_t count);
 unsigned wb_read_policy_mark(struct wb_read_policy *policy, uint32_t slot);
 
-enum wb_read_verdict {
-	WB_READ_PASSES,
-	WB_READ_ENTERS,
-	WB_READ_ENTERS_MARKED,	/* not for the first time: with a mark */
-};
-/* A block was missed. As long as nothing is pushed out by it, everything enters. */
-enum wb_read_verdict wb_read_policy_missed(struct wb_read_policy *policy, uint64_t address);
+/* A block was missed: does it enter, and with which mark? As long as nothing is pushed out
+ * by it, everything enters. */
+bool wb_read_policy_missed(struct wb_read_policy *policy, uint64_t address, uint8_t *mark);
 /* The ring has used all its places once: from now on what enters pushes others out. */
 void wb_read_policy_is_full(struct wb_read_policy *policy);
 

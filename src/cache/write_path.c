@@ -473,13 +473,15 @@ static void copy_blocks(struct wb_request *request, const char *data,
 	}
 }
 
-/* `replaced`: the segment of the version before, or NULL. */
+/* `replaced`: the slot of the version before, or WB_NO_SLOT. */
 static void count_block(struct wb_block_counts *counts, struct wb_request *request,
-			uint64_t address, struct wb_segment *replaced)
+			uint64_t address, uint32_t replaced)
 {
 	unsigned full = edge_of(&request->write, address) ? 0 : WB_BLOCK_FULL;
+	struct wb_segment *segment = replaced == WB_NO_SLOT ? NULL :
+				     wb_segment_of_slot(request->path->segments, replaced);
 
-	counts->count[wb_request_hit_bits(replaced) | full]++;
+	counts->count[wb_request_hit_bits(segment) | full]++;
 }
 
 static void publish(struct wb_request *request, const struct wb_reservation *reservation,
@@ -489,15 +491,18 @@ static void publish(struct wb_request *request, const struct wb_reservation *res
 	struct wb_data_path *path = request->path;
 	struct wb_stripe *stripe = wb_block_map_stripe(path->map, work->first);
 	struct wb_block_counts counts = { { 0 } };
+	bool is_watched = wb_data_path_keeps_reads(path);
 
 	/* Nothing newer can be in the map: the mark kept everybody else out
 	 * since before the log position was given. */
 	wb_lock_acquire(&stripe->lock);
 	for (uint32_t i = 0; i < reservation->count; i++) {
-		struct wb_segment *replaced = wb_block_map_put_locked(path->map,
-			work->first + i, wb_log_reserved_slot(path->log, reservation, i),
+		uint32_t slot = wb_log_reserved_slot(path->log, reservation, i);
+		uint32_t replaced = wb_block_map_put_locked(path->map, work->first + i, slot,
 			mask_of(request, work->first + i), WB_SLOT_DIRTY);
 
+		if (replaced != WB_NO_SLOT && is_watched)
+			wb_read_policy_was_replaced(path->read_policy, replaced, slot);
 		count_block(&counts, request, work->first + i, replaced);
 	}
 	wb_extent_table_carve(path->extents, work->first, reservation->count, WB_EXTENT_BAD);
@@ -505,7 +510,7 @@ static void publish(struct wb_request *request, const struct wb_reservation *res
 	wb_executed_done(request->executed, end);
 	wb_exclusion_leave_locked(path->exclusion, &work->busy);
 	wb_lock_release(&stripe->lock);
-	if (wb_data_path_keeps_reads(path))
+	if (is_watched)
 		wb_read_policy_note_writes(path->read_policy, work->first, reservation->count);
 	if (request->pub.op == WB_WRITE)	/* not the edges of a discard */
 		wb_stats_add_blocks(path->stats, WB_BLOCK_WRITE, &counts);

@@ -74,14 +74,21 @@ static void do_write(struct ring *ring, uint32_t address)
 	uint32_t slot = ring->slot_of[address];
 
 	wb_read_policy_note_writes(ring->policy, address, 1);
-	if (slot != NOTHING)
+	if (slot != NOTHING) {
+		unsigned mark = wb_read_policy_mark(ring->policy, slot);
+
 		ring->address_of[slot] = NOTHING;
-	append(ring, address, 0);
+		append(ring, address, wb_plan_written_mark(mark));
+	} else {
+		append(ring, address, 0);
+	}
 	ring->result->written++;
 }
 
 static void do_read(struct ring *ring, uint32_t address)
 {
+	uint8_t mark;
+
 	ring->result->reads++;
 	wb_read_policy_note_reads(ring->policy, address, 1);
 	if (ring->slot_of[address] != NOTHING) {
@@ -89,16 +96,9 @@ static void do_read(struct ring *ring, uint32_t address)
 		ring->result->hits++;
 		return;
 	}
-	switch (wb_read_policy_missed(ring->policy, address)) {
-	case WB_READ_PASSES:
+	if (!wb_read_policy_missed(ring->policy, address, &mark))
 		return;
-	case WB_READ_ENTERS:
-		append(ring, address, 0);
-		break;
-	case WB_READ_ENTERS_MARKED:
-		append(ring, address, 1);
-		break;
-	}
+	append(ring, address, mark);
 	ring->result->fills++;
 }
 
