@@ -82,7 +82,7 @@ void wb_read_first_look(struct wb_read_first *first, struct wb_reads *reads, uin
 		first->not_before_ns = 0;
 }
 
-void wb_read_first_wrote(struct wb_read_first *first, uint64_t now_ns, uint64_t took_ns)
+void wb_read_first_moved(struct wb_read_first *first, uint64_t now_ns, uint64_t took_ns)
 {
 	uint64_t pause = levels[(unsigned)first->level].pause;
 

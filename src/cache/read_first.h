@@ -69,7 +69,7 @@ static inline bool wb_read_first_is_quiet(const struct wb_read_first *first,
 void wb_read_first_look(struct wb_read_first *first, struct wb_reads *reads, uint64_t now_ns,
 			enum wb_read_first_need need);
 /* One of writeback's transfers has ended, which took so long. */
-void wb_read_first_wrote(struct wb_read_first *first, uint64_t now_ns, uint64_t took_ns);
+void wb_read_first_moved(struct wb_read_first *first, uint64_t now_ns, uint64_t took_ns);
 
 /* What it may have at the backing, at most; `depth` 0: nothing new until then. */
 struct wb_read_first_limit {

@@ -143,8 +143,9 @@ void wb_batch_io_done(struct wb_io *io, int error)
 		if (io->op == WB_IO_READ)
 			wb_busy_meter_end(&writeback->reads_meter);
 	}
-	if (io->op == WB_IO_WRITE || io->op == WB_IO_ZERO) {
+	if (batch_io->is_at_backing)
 		batch_io->ended_ns = wb_clock_now_ns(writeback->deps.clock);
+	if (io->op == WB_IO_WRITE || io->op == WB_IO_ZERO) {
 		wb_stats_add_latency(writeback->deps.stats, WB_LATENCY_WRITEBACK,
 				     batch_io->ended_ns - batch_io->begun_ns);
 	}
@@ -193,6 +194,7 @@ struct wb_batch_io *wb_batch_take_io(struct wb_writeback *writeback)
 void wb_batch_submit_to_backing(struct wb_writeback *writeback, struct wb_batch_io *io)
 {
 	io->is_at_backing = true;
+	io->begun_ns = wb_clock_now_ns(writeback->deps.clock);
 	wb_busy_meter_begin(&writeback->meter);
 	if (io->io.op == WB_IO_READ)
 		wb_busy_meter_begin(&writeback->reads_meter);
@@ -234,8 +236,9 @@ bool wb_batch_collect(struct wb_writeback *writeback,
 		if (!io->is_used || !atomic_load(&io->has_ended))
 			continue;
 		io->is_used = false;
-		if (io->io.op == WB_IO_WRITE)
-			wb_read_first_wrote(writeback->deps.read_first, io->ended_ns,
+		/* What is read to fill gaps is in readers' way as a write is. */
+		if (io->is_at_backing && io->io.op != WB_IO_ZERO)
+			wb_read_first_moved(writeback->deps.read_first, io->ended_ns,
 					    io->ended_ns - io->begun_ns);
 		ended(writeback, io);
 		any = true;

@@ -90,6 +90,31 @@ Test(gaps, what_is_not_in_the_cache_is_read_at_once_and_all_becomes_one_write)
 	expect_backing(100, 20, 3);
 }
 
+/* As after a write, of whoever reads from the disk meanwhile. */
+Test(gaps, a_read_of_one_is_in_readers_way_and_a_pause_follows)
+{
+	struct wb_read_first *first;
+
+	start();
+	make_dirty(100, 20, 3);
+	first = &sim.cache->read_first;
+	sim.cache->path.reads.target_ns = 1;
+	wb_reads_begin(&sim.cache->path.reads);
+	first->level = 7;
+	first->is_reading = true;
+	first->read_ns = sim.clock.now_ns;
+	wb_cache_start_drain(sim.cache);
+	while (!wb_writeback_is_idle(sim.cache->writeback) || ios(WB_IO_READ) == 0)
+		if (!wb_sim_step(&sim) || first->not_before_ns > 0)
+			break;
+	cr_expect_gt(ios(WB_IO_READ), 0);
+	cr_expect_gt(first->not_before_ns, sim.clock.now_ns);
+	cr_expect_eq(ios(WB_IO_WRITE), 0);
+	wb_reads_end(&sim.cache->path.reads, 0);
+	cr_assert_eq(wb_sim_drain(&sim), 0);
+	expect_backing(100, 20, 3);
+}
+
 Test(gaps, what_is_clean_in_the_cache_is_not_read_from_the_backing)
 {
 	start();

@@ -63,7 +63,7 @@ static void end_writes(struct disk *disk)
 {
 	for (unsigned i = 0; i < disk->writing;)
 		if (disk->ends[i] <= disk->now_ns) {
-			wb_read_first_wrote(&first, disk->now_ns,
+			wb_read_first_moved(&first, disk->now_ns,
 					    disk->now_ns - disk->begun[i]);
 			disk->writing--;
 			disk->ends[i] = disk->ends[disk->writing];
@@ -242,11 +242,11 @@ Test(read_first, a_target_of_0_lets_writeback_do_as_it_likes)
 Test(read_first, pauses_are_in_proportion_and_end)
 {
 	first.level = 7;
-	wb_read_first_wrote(&first, SECOND_NS, 10 * MS_NS);
+	wb_read_first_moved(&first, SECOND_NS, 10 * MS_NS);
 	cr_expect_eq(wb_read_first_limit(&first, SECOND_NS).depth, 0);
 	cr_expect_eq(wb_read_first_limit(&first, SECOND_NS).wait_ns, 70 * MS_NS);
 	cr_expect_eq(wb_read_first_limit(&first, SECOND_NS + 70 * MS_NS).depth, 1);
 	/* not for ever, whatever one waited for */
-	wb_read_first_wrote(&first, SECOND_NS, 100 * SECOND_NS);
+	wb_read_first_moved(&first, SECOND_NS, 100 * SECOND_NS);
 	cr_expect_leq(wb_read_first_limit(&first, SECOND_NS).wait_ns, SECOND_NS / 2);
 }
