@@ -130,6 +130,25 @@ struct wb_stripe *wb_block_map_stripe_at(struct wb_block_map *map, unsigned inde
 	return &map->stripes[index];
 }
 
+/* More at once than the processor can wait for is of no use. */
+#define FETCH_MAX 16u
+
+void wb_block_map_fetch_buckets(struct wb_block_map *map, uint64_t first, uint64_t count)
+{
+	for (uint64_t i = 0; i < MIN(count, FETCH_MAX); i++)
+		__builtin_prefetch(bucket_of(map, first + i), 1);
+}
+
+void wb_block_map_fetch_slots_locked(struct wb_block_map *map, uint64_t first, uint64_t count)
+{
+	for (uint64_t i = 0; i < MIN(count, FETCH_MAX); i++) {
+		uint32_t link = *bucket_of(map, first + i);
+
+		if (link)
+			__builtin_prefetch(&map->slots[link - 1], 1);
+	}
+}
+
 /* The link that names the slot of `address`, or the end of the chain. */
 static uint32_t *find_link(struct wb_block_map *map, uint64_t address)
 {

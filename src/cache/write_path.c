@@ -281,9 +281,11 @@ static bool enter(struct wb_request *request, uint64_t end_bytes)
 	work->last = (end - 1) / BLOCK;
 	work->busy.first = work->first;
 	work->busy.last = work->last;
+	wb_block_map_fetch_buckets(path->map, work->first, work->last - work->first + 1);
 	if (wb_exclusion_enter(path->exclusion, &work->busy, &request->parked) != WB_ENTERED)
 		return false;
 	stripe = wb_block_map_stripe(path->map, work->first);
+	wb_block_map_fetch_slots_locked(path->map, work->first, work->last - work->first + 1);
 	if (!work->backing_was_read || (stripe->change_count != work->change_count &&
 					!WB_MUTANT(edge_copy_unchecked)))
 		work->edges[0].has_backing = work->edges[1].has_backing = false;
