@@ -5,9 +5,10 @@
  *
  *	bench_core [--pairs N] [--percent N] [--json] [CASE]...
  *
- * Every case runs with one and with two clients in turn, over a new cache each time;
- * the table shows medians. --percent shortens the runs; --json prints the runs as the
- * samples that bench.sh collects.
+ * Every case runs in turn with one client, with two, and with two that have a cache
+ * each: what this machine lets two threads do that share nothing of the program. New
+ * caches each time; the table shows medians. --percent shortens the runs; --json prints
+ * the runs as the samples that bench.sh collects.
  */
 #include <glib.h>
 #include <semaphore.h>
@@ -61,6 +62,10 @@ static const struct bench_case cases[] = {
 	{ "read_miss", "random 4k read from the backing", WB_READ, 0, DEPTH_MAX, 150000, 64 * MIB,
 	  256 * MIB, FILL_NOTHING, WB_STORE_BENCH_KEEP },
 };
+
+enum side { SIDE_ONE, SIDE_TWO, SIDE_APART, SIDE_COUNT };
+
+static const char *const side_names[SIDE_COUNT] = { "threads1", "threads2", "apart" };
 
 struct run {
 	uint64_t ns, cpu_ns;
@@ -296,35 +301,64 @@ static void time_clients(struct client *clients, unsigned count, struct run *run
 	}
 }
 
-static struct run run_once(const struct bench_case *is, unsigned client_count,
-			   uint64_t operations, uint64_t seed)
+/* A cache with its disks, and the clients that it has. */
+struct volume {
+	struct wb_store *cache_store, *backing_store;
+	struct wb_cache *cache;
+	struct wb_stats_snapshot before;
+};
+
+static void volume_make(struct volume *volume, const struct bench_case *is)
 {
-	struct wb_store *cache_store = wb_store_bench_new(2048 * MIB);
-	struct wb_store *backing_store = wb_store_bench_new(IMAGE_BYTES);
-	struct wb_cache *cache = open_cache(is, cache_store, backing_store);
+	volume->cache_store = wb_store_bench_new(2048 * MIB);
+	volume->backing_store = wb_store_bench_new(IMAGE_BYTES);
+	volume->cache = open_cache(is, volume->cache_store, volume->backing_store);
+}
+
+static void volume_fill(struct volume *volume, const struct bench_case *is,
+			struct client *client)
+{
+	if (is->fill == FILL_KEPT_IN_RAM)
+		wb_store_bench_set_mode(volume->cache_store, WB_STORE_BENCH_HOLD);
+	fill(client);
+	wb_store_bench_set_mode(volume->cache_store, is->mode);
+	wb_cache_get_stats(volume->cache, &volume->before);
+}
+
+static void volume_clear(struct volume *volume)
+{
+	wb_store_bench_set_mode(volume->cache_store, WB_STORE_BENCH_DROP);
+	g_assert(wb_cache_close(volume->cache, WB_CLOSE_CLEAN) == 0);
+	wb_store_close(volume->cache_store);
+	wb_store_close(volume->backing_store);
+}
+
+static struct run run_once(const struct bench_case *is, enum side side, uint64_t operations,
+			   uint64_t seed)
+{
+	unsigned client_count = side == SIDE_ONE ? 1 : CLIENTS_MAX;
+	unsigned volume_count = side == SIDE_APART ? CLIENTS_MAX : 1;
+	struct volume volumes[CLIENTS_MAX];
 	struct client *clients = g_new0(struct client, client_count);
-	struct wb_stats_snapshot stats;
 	struct run run;
 
+	for (unsigned i = 0; i < volume_count; i++)
+		volume_make(&volumes[i], is);
 	for (unsigned i = 0; i < client_count; i++) {
-		client_init(&clients[i], cache, is, seed * CLIENTS_MAX + i);
+		client_init(&clients[i], volumes[i % volume_count].cache, is,
+			    seed * CLIENTS_MAX + i);
 		clients[i].operations = operations / client_count;
 	}
-	if (is->fill == FILL_KEPT_IN_RAM)
-		wb_store_bench_set_mode(cache_store, WB_STORE_BENCH_HOLD);
-	fill(&clients[0]);
-	wb_store_bench_set_mode(cache_store, is->mode);
-	wb_cache_get_stats(cache, &stats);
+	for (unsigned i = 0; i < volume_count; i++)
+		volume_fill(&volumes[i], is, &clients[i]);
 	time_clients(clients, client_count, &run);
-	if (is->op == WB_READ)
-		check_source(is, cache, &stats);
+	for (unsigned i = 0; i < volume_count && is->op == WB_READ; i++)
+		check_source(is, volumes[i].cache, &volumes[i].before);
 	for (unsigned i = 0; i < client_count; i++)
 		client_clear(&clients[i]);
 	g_free(clients);
-	wb_store_bench_set_mode(cache_store, WB_STORE_BENCH_DROP);
-	g_assert(wb_cache_close(cache, WB_CLOSE_CLEAN) == 0);
-	wb_store_close(cache_store);
-	wb_store_close(backing_store);
+	for (unsigned i = 0; i < volume_count; i++)
+		volume_clear(&volumes[i]);
 	return run;
 }
 
@@ -343,12 +377,12 @@ static double median(double *values, unsigned count)
 	return (values[(count - 1) / 2] + values[count / 2]) / 2;
 }
 
-static void print_sample(const struct bench_case *is, unsigned pair, unsigned clients,
+static void print_sample(const struct bench_case *is, unsigned pair, enum side side,
 			 const struct run *run)
 {
-	printf("{\"group\":\"core_%s\",\"pair\":%u,\"side\":\"wbfs:threads%u\","
-	       "\"iops\":%.0f,\"cpu_us\":%.3f}\n", is->name, pair, clients, run->per_second,
-	       run->cpu_us);
+	printf("{\"group\":\"core_%s\",\"pair\":%u,\"side\":\"wbfs:%s\","
+	       "\"iops\":%.0f,\"cpu_us\":%.3f}\n", is->name, pair, side_names[side],
+	       run->per_second, run->cpu_us);
 }
 
 static void print_waits(const struct run *runs, unsigned pairs, uint64_t operations)
@@ -369,42 +403,50 @@ static void print_waits(const struct run *runs, unsigned pairs, uint64_t operati
 	}
 }
 
-static void print_case(const struct bench_case *is, const struct run runs[2][PAIRS_MAX],
+static void print_ratio(const char *what, const struct run *over, const struct run *under,
+			unsigned pairs)
+{
+	double ratios[PAIRS_MAX], middle;
+
+	for (unsigned i = 0; i < pairs; i++)
+		ratios[i] = over[i].per_second / under[i].per_second;
+	middle = median(ratios, pairs);		/* they are sorted now */
+	printf("  %s: x %.2f (half of the pairs %.2f .. %.2f)\n", what, middle,
+	       ratios[(pairs - 1) / 4], ratios[pairs - 1 - (pairs - 1) / 4]);
+}
+
+static void print_case(const struct bench_case *is, const struct run runs[SIDE_COUNT][PAIRS_MAX],
 		       unsigned pairs, uint64_t operations)
 {
-	double rates[2][PAIRS_MAX], cpu[2][PAIRS_MAX], ratios[PAIRS_MAX], low, high, middle;
-
-	for (unsigned i = 0; i < pairs; i++) {
-		for (unsigned n = 0; n < 2; n++) {
-			rates[n][i] = runs[n][i].per_second;
-			cpu[n][i] = runs[n][i].cpu_us;
-		}
-		ratios[i] = runs[1][i].per_second / runs[0][i].per_second;
-	}
-	middle = median(ratios, pairs);
-	low = ratios[(pairs - 1) / 4];		/* sorted by now */
-	high = ratios[pairs - 1 - (pairs - 1) / 4];
 	printf("%s: %s\n", is->name, is->title);
-	printf("  1 client %9.0f/s, 2 clients %9.0f/s: x %.2f (half of the pairs %.2f .. %.2f); "
-	       "CPU %.2f and %.2f us for each request\n", median(rates[0], pairs),
-	       median(rates[1], pairs), middle, low, high, median(cpu[0], pairs),
-	       median(cpu[1], pairs));
-	print_waits(runs[1], pairs, operations);
+	for (enum side side = 0; side < SIDE_COUNT; side++) {
+		double rates[PAIRS_MAX], cpu[PAIRS_MAX];
+
+		for (unsigned i = 0; i < pairs; i++) {
+			rates[i] = runs[side][i].per_second;
+			cpu[i] = runs[side][i].cpu_us;
+		}
+		printf("  %-8s %9.0f/s, CPU %.2f us for each request\n", side_names[side],
+		       median(rates, pairs), median(cpu, pairs));
+	}
+	print_ratio("two clients against one", runs[SIDE_TWO], runs[SIDE_ONE], pairs);
+	print_ratio("two clients against two apart", runs[SIDE_TWO], runs[SIDE_APART], pairs);
+	print_waits(runs[SIDE_TWO], pairs, operations);
 	fflush(stdout);
 }
 
 static void run_case(const struct bench_case *is, unsigned pairs, unsigned percent, bool is_json)
 {
-	static struct run runs[2][PAIRS_MAX];
+	static struct run runs[SIDE_COUNT][PAIRS_MAX];
 	uint64_t operations = is->operations * percent / 100 / CLIENTS_MAX * CLIENTS_MAX;
 
 	for (unsigned pair = 0; pair < pairs; pair++) {
-		for (unsigned i = 0; i < 2; i++) {
-			unsigned n = (pair + i) % 2;
+		for (unsigned i = 0; i < SIDE_COUNT; i++) {
+			enum side side = (pair + i) % SIDE_COUNT;
 
-			runs[n][pair] = run_once(is, n + 1, operations, pair);
+			runs[side][pair] = run_once(is, side, operations, pair);
 			if (is_json)
-				print_sample(is, pair + 1, n + 1, &runs[n][pair]);
+				print_sample(is, pair + 1, side, &runs[side][pair]);
 		}
 	}
 	if (!is_json)
