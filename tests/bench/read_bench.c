@@ -4,6 +4,10 @@
  * of other policies and of the log with wbfs's.
  *
  *	read_bench DIRECTORY [TRACE[:BLOCKS] ...]	DIRECTORY: of the recorded traces
+ *	read_bench --ring SLOTS:SEGMENT_BLOCKS DIRECTORY TRACE	only the log, of that
+ *							geometry: its hit ratio
+ *	read_bench --replay FILE DIRECTORY TRACE	does it to a file, e.g. of a mount,
+ *							which has counters of its own
  *
  * Each trace is run with a cache of 10, 25 and 50 % of the different blocks in it. The
  * others have as many blocks as the ring, which keeps some segments empty. Segments are
@@ -16,6 +20,7 @@
 
 #include "format/ondisk.h"
 #include "read_references.h"
+#include "read_replay.h"
 #include "read_ring.h"
 
 #define SLOTS_MIN 4096u	/* 256 segments of the smallest size: 16 MiB */
@@ -100,6 +105,40 @@ static int run_trace(const char *wanted, const char *directory)
 	return 0;
 }
 
+static int run_ring(const char *geometry, const struct trace *trace)
+{
+	g_auto(GStrv) parts = g_strsplit(geometry, ":", 2);
+	uint32_t slots = (uint32_t)strtoul(parts[0], NULL, 10);
+	uint32_t blocks = parts[1] ? (uint32_t)strtoul(parts[1], NULL, 10) : 0;
+	struct ring_result result;
+
+	if (blocks < WB_SEGMENT_BYTES_MIN / WB_BLOCK_BYTES || slots / blocks < 2) {
+		fprintf(stderr, "read_bench: %s is no SLOTS:SEGMENT_BLOCKS\n", geometry);
+		return 2;
+	}
+	ring_run(trace, slots, blocks, &result);
+	printf("%.2f\n", 100.0 * (double)result.hits / (double)MAX(result.reads, 1));
+	return 0;
+}
+
+/* --ring or --replay, its argument, the directory, the trace. */
+static int run_one(char **argv)
+{
+	struct trace *trace = trace_get(argv[3], argv[2]);
+	int status;
+
+	if (!trace) {
+		fprintf(stderr, "read_bench: there is no trace %s in %s\n", argv[3], argv[2]);
+		return 1;
+	}
+	if (!strcmp(argv[0], "--ring"))
+		status = run_ring(argv[1], trace);
+	else
+		status = !replay(trace, argv[1]);
+	trace_free(trace);
+	return status;
+}
+
 int main(int argc, char **argv)
 {
 	static const char *const all[] = { "zipf", "shift", "scan+zipf", "loop", "boot", "build",
@@ -110,6 +149,8 @@ int main(int argc, char **argv)
 		fprintf(stderr, "usage: read_bench DIRECTORY [TRACE[:BLOCKS] ...]\n");
 		return 2;
 	}
+	if (argc == 5 && (!strcmp(argv[1], "--ring") || !strcmp(argv[1], "--replay")))
+		return run_one(argv + 1);
 	printf("| trace | blocks | FIFO | CLOCK | LRU | ARC | S3-FIFO | wbfs | plan | moved per "
 	       "new block | what if 0.5x, 2x, 4x |\n|---|---|---|---|---|---|---|---|---|---|---|\n");
 	for (int i = 2; i < argc; i++)
