@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Does to a file what a trace says, block by block, one after the other. */
+/* Does to a file what a trace says, block by block, one after the other, with a sync
+ * now and then. */
 #ifndef WB_BENCH_READ_REPLAY_H
 #define WB_BENCH_READ_REPLAY_H
 
