@@ -34,6 +34,12 @@ static struct mean {
 	unsigned rows;
 } all_rows, easy_rows;
 static double worst_below_lru;
+/* What the table does not show. */
+static const char limits[] =
+	"\nThe policy was tuned on these rows. Of 12 others, with other sizes, the mean is above\n"
+	"ARC's too (58.47, 58.05), but one is 6.6 points below LRU: day with 24700 blocks, LRU 59.1,\n"
+	"ARC 51.2, wbfs 52.4. What of it is the dead slots' share has not been measured.\n";
+
 static uint32_t segment_blocks_for(uint32_t slots)
 {
 	uint32_t blocks = 256;
@@ -162,5 +168,7 @@ int main(int argc, char **argv)
 	print_mean("geometric mean", &all_rows);
 	print_mean("of the rows where LRU has 10 % or more", &easy_rows);
 	printf("\nAt most %.1f points below LRU.\n", worst_below_lru);
+	if (argc == 2)
+		fputs(limits, stdout);
 	return 0;
 }
