@@ -140,7 +140,7 @@ static void fail_locked(struct wb_backing_flush *flush, struct waiters *ended)
 {
 	atomic_fetch_add(&flush->failures, 1);
 	splice(ended, &flush->waiting);
-	if (flush->has_changed || flush->covers_changes)
+	if (flush->has_changed || flush->covers_changes || flush->changes_under_way > 0)
 		note_loss(flush);
 	if (flush->has_changed || (flush->covers_changes && !has_sync(ended)))
 		owe_error(flush);

@@ -16,6 +16,12 @@ static bool is_in_trouble(struct wb_cache *cache)
 	       wb_flush_has_failed(cache->path.flush) || wb_reclaim_has_failed(cache->reclaim);
 }
 
+/* Nothing is to be written back for a while, as long as there is room. */
+static bool is_held(struct wb_cache *cache)
+{
+	return !cache->allow_writeback || wb_rest_is_resting(cache->rest_verdict);
+}
+
 /* Room comes batch by batch: with less than two of them left it would come too late. In
  * a ring that is not much larger than that, from the middle on; but to slow writers is
  * to write back, and where that is not wanted yet the high water comes first. */
@@ -28,7 +34,7 @@ static uint64_t mark_of(struct wb_cache *cache, uint64_t usable)
 
 	if (percent == 0 || is_in_trouble(cache))
 		return 0;
-	if (!cache->allow_writeback || wb_rest_is_resting(cache->rest_verdict))
+	if (is_held(cache))
 		most = MIN(most, usable * (100 - MIN(cache->high_water, 100)) / 100);
 	return MAX(mark, MIN(MAX(2 * batch, WB_SLOW_SEGMENTS_MIN), most));
 }
@@ -65,6 +71,7 @@ static bool look(struct wb_cache *cache)
 		.write_count = wb_stats_sum(&cache->stats, WB_STAT_BACKING_WRITES),
 		.dirty_blocks = wb_segment_table_dirty(cache->path.segments),
 		.is_working = !wb_writeback_is_idle(cache->writeback),
+		.is_held = is_held(cache),
 	};
 	bool was_on = wb_pressure_is_on(&cache->pressure), some_wait;
 

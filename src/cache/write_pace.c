@@ -38,15 +38,17 @@
  * they took, so that the rate is right in the middle of a batch too. */
 static void add_writeback(struct wb_write_pace *pace, const struct wb_write_pace_news *news)
 {
-	uint64_t cleaned = news->cleaned_blocks - pace->counted_blocks;
+	uint64_t cleaned;
 	double busy_s, keep;
 
 	if (pace->was_busy)
 		pace->pending_ns += news->now_ns - pace->seen_ns;
 	pace->seen_ns = news->now_ns;
 	pace->was_busy = news->is_working;
-	if (cleaned == 0)
+	/* News may come late: whoever read the counter first is not always first here. */
+	if (news->cleaned_blocks <= pace->counted_blocks)
 		return;
+	cleaned = news->cleaned_blocks - pace->counted_blocks;
 	pace->counted_blocks = news->cleaned_blocks;
 	busy_s = (double)pace->pending_ns / SECOND;
 	keep = MEMORY_S / (MEMORY_S + busy_s);
@@ -153,7 +155,7 @@ static void add_gone(struct wb_write_pace *pace, const struct wb_write_pace_news
 
 static void judge(struct wb_write_pace *pace, const struct wb_write_pace_news *news)
 {
-	bool stays = pace->is_capped && news->mark_blocks > 0 &&
+	bool stays = pace->is_capped && news->mark_blocks > 0 && !news->is_held &&
 		     news->now_ns < pace->waited_ns + CAP_ENDS_NS &&
 		     news->free_blocks < news->ring_blocks - news->ring_blocks / EMPTY_PART;
 

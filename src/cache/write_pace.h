@@ -68,6 +68,7 @@ struct wb_write_pace_news {
 	uint64_t cleaned_blocks;
 	uint64_t write_count;		/* in the middle of a batch too */
 	bool is_working;		/* writeback, at a batch */
+	bool is_held;			/* and is to write nothing while there is room */
 };
 void wb_write_pace_add(struct wb_write_pace *pace, const struct wb_write_pace_news *news);
 

@@ -291,12 +291,12 @@ static bool begin(struct wb_writeback *writeback, enum wb_writeback_wish wish)
 {
 	if (wish == WB_WRITEBACK_OFF || writeback->is_abandoned)
 		return false;
+	if (!wb_batch_may_begin(writeback))
+		return false;
 	if (atomic_exchange(&writeback->is_pause_over, false))
 		writeback->retry_at_ns = 0;
 	if (writeback->failures > 0 &&
 	    wb_clock_now_ns(writeback->deps.clock) < writeback->retry_at_ns)
-		return false;
-	if (!wb_batch_may_begin(writeback))
 		return false;
 	if (!writeback->flush.is_under_way)
 		wb_batch_take_room(writeback);

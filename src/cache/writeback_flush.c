@@ -134,8 +134,7 @@ bool wb_batch_flush_step(struct wb_writeback *writeback)
 	submit(writeback);
 	/* While the disk is busy with it. */
 	if (flush->is_behind)
-		qsort(writeback->room->flushed, flush->count, sizeof *writeback->room->flushed,
-		      compare_slots);
+		wb_writeback_plan_sort_written(writeback->room->flushed, flush->count);
 	writeback->stage = flush->is_behind ? WB_BATCH_IDLE : WB_BATCH_COMMIT;
 	return true;
 }

@@ -1,40 +1,85 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "cache/writeback_plan.h"
 
-static void swap(struct wb_batch_block *a, struct wb_batch_block *b)
-{
-	struct wb_batch_block t = *a;
+#include <string.h>
 
-	*a = *b;
-	*b = t;
+/*
+ * Heapsort, because the C library's qsort() takes memory for large arrays, and
+ * writeback may be what frees memory.
+ */
+struct heap {
+	char *items;
+	size_t bytes;			/* of each, at most ITEM_BYTES_MAX */
+	uint64_t (*key)(const void *item);
+};
+
+#define ITEM_BYTES_MAX 64u
+
+_Static_assert(sizeof(struct wb_batch_block) <= ITEM_BYTES_MAX, "swap() has room for it");
+
+static char *item(const struct heap *heap, size_t i)
+{
+	return heap->items + i * heap->bytes;
 }
 
-static void sift_down(struct wb_batch_block *heap, size_t at, size_t count)
+static uint64_t key_at(const struct heap *heap, size_t i)
+{
+	return heap->key(item(heap, i));
+}
+
+static void swap(const struct heap *heap, size_t a, size_t b)
+{
+	char t[ITEM_BYTES_MAX];
+
+	memcpy(t, item(heap, a), heap->bytes);
+	memcpy(item(heap, a), item(heap, b), heap->bytes);
+	memcpy(item(heap, b), t, heap->bytes);
+}
+
+static void sift_down(const struct heap *heap, size_t at, size_t count)
 {
 	for (;;) {
 		size_t child = 2 * at + 1;
 
 		if (child >= count)
 			return;
-		if (child + 1 < count && heap[child + 1].address > heap[child].address)
+		if (child + 1 < count && key_at(heap, child + 1) > key_at(heap, child))
 			child++;
-		if (heap[child].address <= heap[at].address)
+		if (key_at(heap, child) <= key_at(heap, at))
 			return;
-		swap(&heap[at], &heap[child]);
+		swap(heap, at, child);
 		at = child;
 	}
 }
 
-/* Heapsort, because the C library's qsort() takes memory for large arrays, and
- * writeback may be what frees memory. */
-void wb_writeback_plan_sort(struct wb_batch_block *blocks, size_t count)
+static void sort(const struct heap *heap, size_t count)
 {
 	for (size_t i = count / 2; i-- > 0;)
-		sift_down(blocks, i, count);
+		sift_down(heap, i, count);
 	for (size_t end = count; end-- > 1;) {
-		swap(&blocks[0], &blocks[end]);
-		sift_down(blocks, 0, end);
+		swap(heap, 0, end);
+		sift_down(heap, 0, end);
 	}
+}
+
+static uint64_t address_of(const void *block)
+{
+	return ((const struct wb_batch_block *)block)->address;
+}
+
+static uint64_t slot_of(const void *written)
+{
+	return ((const struct wb_written_block *)written)->slot;
+}
+
+void wb_writeback_plan_sort(struct wb_batch_block *blocks, size_t count)
+{
+	sort(&(struct heap){ (char *)blocks, sizeof *blocks, address_of }, count);
+}
+
+void wb_writeback_plan_sort_written(struct wb_written_block *written, size_t count)
+{
+	sort(&(struct heap){ (char *)written, sizeof *written, slot_of }, count);
 }
 
 size_t wb_writeback_plan_read(const struct wb_batch_block *blocks, size_t count, size_t from,

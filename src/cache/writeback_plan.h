@@ -28,6 +28,8 @@ struct wb_written_block {
 
 /* By address; addresses are unique in a batch. */
 void wb_writeback_plan_sort(struct wb_batch_block *blocks, size_t count);
+/* By slot. */
+void wb_writeback_plan_sort_written(struct wb_written_block *written, size_t count);
 
 /*
  * From `blocks[from]`, in order of slots: how many blocks one read of the

@@ -210,6 +210,21 @@ Test(backing_flush, a_write_that_ends_while_one_fails_is_not_taken_for_safe)
 	cr_expect(wb_backing_flush_has_changes(flush));
 }
 
+Test(backing_flush, after_one_that_fails_nothing_shown_is_sure_to_stay)
+{
+	uint64_t failures = wb_backing_flush_begin_change(flush);
+
+	cr_expect(wb_backing_flush_shows_what_stays(flush));
+	fail_next();
+	ask(WB_FLUSH_FOR_BATCH);
+	cr_expect(disk->ops->poll(disk));
+	cr_expect_not(wb_backing_flush_end_change(flush, failures));
+	ask(WB_FLUSH_FOR_SYNC);
+	cr_expect(disk->ops->poll(disk));
+	cr_expect_not(wb_backing_flush_has_changes(flush));
+	cr_expect_not(wb_backing_flush_shows_what_stays(flush));
+}
+
 Test(backing_flush, without_a_cache_one_that_fails_is_the_last)
 {
 	wb_backing_flush_free(flush);

@@ -19,6 +19,23 @@ Test(writeback_plan, blocks_are_written_in_the_order_of_their_addresses)
 	cr_expect_eq(blocks[2].address, 9);
 }
 
+/* Many of them, as they are after a batch: glibc's qsort() would take memory. */
+Test(writeback_plan, what_was_written_is_sorted_by_slot_without_memory)
+{
+	static struct wb_written_block written[5000];
+	uint32_t slot = 1;
+
+	for (unsigned i = 0; i < 5000; i++) {
+		slot = slot * 1664525 + 1013904223;
+		written[i] = (struct wb_written_block){ .address = ~(uint64_t)slot, .slot = slot };
+	}
+	wb_writeback_plan_sort_written(written, 5000);
+	for (unsigned i = 0; i < 5000; i++) {
+		cr_assert(i == 0 || written[i - 1].slot <= written[i].slot);
+		cr_assert_eq(written[i].address, ~(uint64_t)written[i].slot);
+	}
+}
+
 Test(writeback_plan, one_read_covers_small_gaps_but_no_large_one)
 {
 	struct wb_batch_block blocks[] = { block(0, 1, 0xff), block(1, 2, 0xff),

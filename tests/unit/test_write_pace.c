@@ -377,3 +377,44 @@ Test(write_pace, a_batch_that_takes_longer_than_those_before_it_counts_before_it
 	wb_write_pace_add(&pace, &news);
 	cr_expect_lt(wb_write_pace_rate(&pace, news.now_ns), 100);
 }
+
+/* Two threads look at the counters, and the one that looked first comes last. */
+Test(write_pace, news_that_come_late_change_nothing)
+{
+	struct wb_write_pace pace = { 0 };
+	struct wb_write_pace_news news = { .now_ns = SECOND_NS, .free_blocks = 5000,
+					   .mark_blocks = 10000, .is_working = true };
+	double before;
+
+	wb_write_pace_add(&pace, &news);
+	news.now_ns += SECOND_NS;
+	news.cleaned_blocks = 1000;
+	wb_write_pace_add(&pace, &news);
+	before = wb_write_pace_rate(&pace, news.now_ns);
+	news.cleaned_blocks = 400;
+	wb_write_pace_add(&pace, &news);
+	cr_expect_float_eq(wb_write_pace_rate(&pace, news.now_ns), before, 1);
+	news.now_ns += SECOND_NS;
+	news.cleaned_blocks = 2000;
+	wb_write_pace_add(&pace, &news);
+	cr_expect_float_eq(wb_write_pace_rate(&pace, news.now_ns), before, 50);
+}
+
+/* What is far from the mark is not to be written back then, and slow writers would. */
+Test(write_pace, the_cap_ends_with_room_where_writeback_is_held)
+{
+	struct wb_write_pace pace = { 0 };
+	struct wb_write_pace_news news = { .now_ns = SECOND_NS, .free_blocks = 1000,
+					   .mark_blocks = 10000, .ring_blocks = 60000,
+					   .is_working = true };
+
+	wb_write_pace_add(&pace, &news);
+	while (wb_write_pace_take(&pace, news.now_ns, 1))
+		;
+	news.free_blocks = 30000;
+	wb_write_pace_add(&pace, &news);
+	cr_expect(wb_write_pace_is_slow(&pace));
+	news.is_held = true;
+	wb_write_pace_add(&pace, &news);
+	cr_expect_not(wb_write_pace_is_slow(&pace));
+}
