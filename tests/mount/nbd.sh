@@ -97,8 +97,8 @@ nbd_start server "$image"
 case_is "another host with the SSD: refused without the mark, mounted with a copy of it or by force"
 mark=/var/lib/wbfs/$(tr / - <<<"$BACKING")
 volume_mount -o allow_writeback=off
-random_file "$W/data" 4M
-dd if="$W/data" of="$MNT/disk" bs=64k conv=notrunc,fsync status=none
+random_file "$W/moved" 4M
+dd if="$W/moved" of="$MNT/disk" bs=64k conv=notrunc,fsync status=none
 volume_umount
 cp "$mark" "$W/mark"
 rm "$mark" "$mark.lock"		# as on a host that has never had it
@@ -106,15 +106,15 @@ says 1 "carries no mark of a volume" "use --force" -- "$WBFS" mount --cache "$CA
 	--backing "$BACKING" "$MNT"
 cp "$W/mark" "$mark"
 volume_mount -o allow_writeback=off
-cmp -n 4194304 "$W/data" "$MNT/disk"
+cmp -n 4194304 "$W/moved" "$MNT/disk"
 volume_umount
 rm "$mark" "$mark.lock"
 volume_mount --force -o allow_writeback=off
-cmp -n 4194304 "$W/data" "$MNT/disk"
+cmp -n 4194304 "$W/moved" "$MNT/disk"
 [ "$(stat_of dirty_blocks)" -gt 0 ] || fail "nothing was only on the SSD"
 volume_remount			# from now on it has the mark
 drained_equals_the_image
-cmp -n 4194304 "$W/data" "$image"
+cmp -n 4194304 "$W/moved" "$image"
 
 case_is "a cache cannot be behind a server, and what is read-only is not mounted to be written"
 says 1 "only a backing may be behind an NBD server" -- "$WBFS" format --cache "$BACKING" \

@@ -76,6 +76,8 @@ done
 until_it '.dirty_blocks == 0'
 until_it '.writeback_state == "idle"'
 dd if="$W/data" of="$DISK" bs=1M count=8 oflag=direct conv=notrunc,fsync status=none
+# What came while the turn was not over yet may have come to the disk, its flush too.
+until_it '.writeback_state == "resting" or (.writeback_state == "idle" and .dirty_blocks == 0)'
 touched >"$W/before"
 sleep 2
 touched | diff "$W/before" -
