@@ -245,6 +245,7 @@ heads_write() {
 		{title: $title, seconds: ($last_us / 1000000), bytes: ($mib * 1048576), moments: $moments,
 		 sides: (group_by(.side) | map({name: .[0].side, title: ({rival: "without the planner: 32 segments at a time, sorted",
 			wbfs: "with it"}[.[0].side]), strokes: (map(.stroke) | sort)}))} | heads' >"$W/head.svg"
+	mkdir -p "$RESULTS"
 	cp "$W/head.svg" "$RESULTS/head_$group.svg"
 }
 head_moments=900

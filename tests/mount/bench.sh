@@ -169,6 +169,7 @@ lines=$(wc -l <"$W/out/bench.svg")
 grep -q "&gt;= 0.9" "$W/out/bench.svg" && [ "$lines" -gt 10 ] || fail "the chart lacks its row"
 
 case_is "a drain on the simulated hard disk: a table, and where the head was"
+rm -r "$W/out"		# as on a new machine
 HDD_FUSE=$(dirname "$WBFS")/tests/bench/hdd_fuse SUITE=hdd says 0 "drain of 64 MiB" -- \
 	"$bench/bench.sh" tiny honest drain_64
 nothing_is_left
