@@ -59,6 +59,12 @@ static void splice(struct waiters *to, struct waiters *from)
 	init_waiters(from);
 }
 
+/* That no flush which succeeded covers. */
+static bool has_changes_locked(const struct wb_backing_flush *flush)
+{
+	return flush->has_changed || flush->covers_changes;
+}
+
 static bool has_sync(const struct waiters *waiters)
 {
 	for (const struct wb_backing_waiter *w = waiters->first; w; w = w->next) {
@@ -140,7 +146,7 @@ static void fail_locked(struct wb_backing_flush *flush, struct waiters *ended)
 {
 	atomic_fetch_add(&flush->failures, 1);
 	splice(ended, &flush->waiting);
-	if (flush->has_changed || flush->covers_changes || flush->changes_under_way > 0)
+	if (has_changes_locked(flush) || flush->changes_under_way > 0)
 		note_loss(flush);
 	if (flush->has_changed || (flush->covers_changes && !has_sync(ended)))
 		owe_error(flush);
@@ -188,7 +194,7 @@ static void flush_done(struct wb_io *io, int error)
 	atomic_fetch_add(&flush->completions, 1);
 	init_waiters(&ended);
 	wb_lock_acquire(&flush->lock);
-	is_loss = flush->covers_changes || flush->has_changed;
+	is_loss = has_changes_locked(flush);
 	splice(&ended, &flush->covered);
 	is_abandoned = flush->is_abandoned;
 	if (error)
@@ -273,7 +279,7 @@ int wb_backing_flush_sync(struct wb_backing_flush *flush, struct wb_backing_wait
 		flush->is_told |= flush->owes_error;
 		flush->owes_error = false;
 		result = -EIO;
-	} else if (!flush->has_changed && !flush->covers_changes) {
+	} else if (!has_changes_locked(flush)) {
 		result = 0;
 	} else if (flush->is_flushing) {
 		append(flush->has_changed ? &flush->waiting : &flush->covered, waiter);
@@ -333,7 +339,7 @@ bool wb_backing_flush_has_changes(struct wb_backing_flush *flush)
 	bool has;
 
 	wb_lock_acquire(&flush->lock);
-	has = flush->has_changed || flush->covers_changes;
+	has = has_changes_locked(flush);
 	wb_lock_release(&flush->lock);
 	return has;
 }
@@ -343,8 +349,7 @@ bool wb_backing_flush_shows_what_stays(struct wb_backing_flush *flush)
 	bool stays;
 
 	wb_lock_acquire(&flush->lock);
-	stays = !flush->has_changed && !flush->covers_changes &&
-		(!flush->has_lost || WB_MUTANT(fill_of_lost));
+	stays = !has_changes_locked(flush) && (!flush->has_lost || WB_MUTANT(fill_of_lost));
 	wb_lock_release(&flush->lock);
 	return stays;
 }

@@ -357,18 +357,26 @@ Test(write_pace, that_holds_too_when_writeback_has_been_fast_before)
 	cr_expect_float_eq(ring.written / 60, 600, 60, "%f", ring.written / 60);
 }
 
-Test(write_pace, a_batch_that_takes_longer_than_those_before_it_counts_before_it_ends)
+/* Half of the room before the mark is left, and writeback has shown how fast it is. */
+static struct wb_write_pace_news at_1000_a_second(struct wb_write_pace *pace)
 {
-	struct wb_write_pace pace = { 0 };
 	struct wb_write_pace_news news = { .now_ns = SECOND_NS, .free_blocks = 5000,
 					   .mark_blocks = 10000, .is_working = true };
-	double before;
 
-	wb_write_pace_add(&pace, &news);
+	*pace = (struct wb_write_pace){ 0 };
+	wb_write_pace_add(pace, &news);
 	news.now_ns += SECOND_NS;
 	news.cleaned_blocks = 1000;
-	wb_write_pace_add(&pace, &news);
-	before = wb_write_pace_rate(&pace, news.now_ns);
+	wb_write_pace_add(pace, &news);
+	return news;
+}
+
+Test(write_pace, a_batch_that_takes_longer_than_those_before_it_counts_before_it_ends)
+{
+	struct wb_write_pace pace;
+	struct wb_write_pace_news news = at_1000_a_second(&pace);
+	double before = wb_write_pace_rate(&pace, news.now_ns);
+
 	cr_expect_float_eq(before, 1000, 50);
 	news.now_ns += SECOND_NS / 2;	/* the middle of a batch is nothing to worry about */
 	wb_write_pace_add(&pace, &news);
@@ -381,16 +389,10 @@ Test(write_pace, a_batch_that_takes_longer_than_those_before_it_counts_before_it
 /* Two threads look at the counters, and the one that looked first comes last. */
 Test(write_pace, news_that_come_late_change_nothing)
 {
-	struct wb_write_pace pace = { 0 };
-	struct wb_write_pace_news news = { .now_ns = SECOND_NS, .free_blocks = 5000,
-					   .mark_blocks = 10000, .is_working = true };
-	double before;
+	struct wb_write_pace pace;
+	struct wb_write_pace_news news = at_1000_a_second(&pace);
+	double before = wb_write_pace_rate(&pace, news.now_ns);
 
-	wb_write_pace_add(&pace, &news);
-	news.now_ns += SECOND_NS;
-	news.cleaned_blocks = 1000;
-	wb_write_pace_add(&pace, &news);
-	before = wb_write_pace_rate(&pace, news.now_ns);
 	news.cleaned_blocks = 400;
 	wb_write_pace_add(&pace, &news);
 	cr_expect_float_eq(wb_write_pace_rate(&pace, news.now_ns), before, 1);
