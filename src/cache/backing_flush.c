@@ -263,21 +263,29 @@ static bool is_over_locked(struct wb_backing_flush *flush)
 				       atomic_load(&flush->failures) > 0);
 }
 
-int wb_backing_flush_sync(struct wb_backing_flush *flush, struct wb_backing_waiter *waiter)
+/* In the region until the next sync: that comes only when this one was answered, and
+ * before that a death would have it forgotten. */
+static void tell_what_is_owed_locked(struct wb_backing_flush *flush)
 {
-	bool begins = false;
-	int result = 1;
-
-	wb_lock_acquire(&flush->lock);
-	if (waiter->purpose == WB_FLUSH_FOR_SYNC && !flush->owes_error && flush->is_told) {
+	if (!flush->owes_error && flush->is_told) {
 		flush->is_told = false;
 		set_debt(flush, WB_OWES_ERROR, false);
 	}
-	if (is_over_locked(flush) || (waiter->purpose == WB_FLUSH_FOR_SYNC && flush->owes_error)) {
-		/* In the region until the next one: that comes only when this one was
-		 * answered, and before that a death would have it forgotten. */
-		flush->is_told |= flush->owes_error;
-		flush->owes_error = false;
+	flush->is_told |= flush->owes_error;
+	flush->owes_error = false;
+}
+
+int wb_backing_flush_sync(struct wb_backing_flush *flush, struct wb_backing_waiter *waiter)
+{
+	bool begins = false, fails;
+	int result = 1;
+
+	wb_lock_acquire(&flush->lock);
+	fails = is_over_locked(flush) ||
+		(waiter->purpose != WB_FLUSH_FOR_WRITE && flush->owes_error);
+	if (waiter->purpose == WB_FLUSH_FOR_SYNC)
+		tell_what_is_owed_locked(flush);
+	if (fails) {
 		result = -EIO;
 	} else if (!has_changes_locked(flush)) {
 		result = 0;

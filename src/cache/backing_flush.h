@@ -52,6 +52,7 @@ enum wb_flush_for {
 	WB_FLUSH_FOR_BATCH,	/* whose blocks stay dirty if it fails */
 	WB_FLUSH_FOR_WRITE,	/* O_DSYNC: of that write itself */
 	WB_FLUSH_FOR_SYNC,	/* of everything: hears of earlier failures too */
+	WB_FLUSH_FOR_OWN,	/* the same, but whoever syncs the image has still to hear of them */
 };
 
 struct wb_backing_waiter {

@@ -98,7 +98,8 @@ static int sync_backing(struct wb_request *request)
 	if (!request->path->backing_flush ||
 	    (WB_MUTANT(switch_forgets_bypass) && request->mode == WB_MODE_WRITEBACK))
 		return 0;
-	request->backing_waiter.purpose = request->pub.op == WB_SYNC ? WB_FLUSH_FOR_SYNC :
+	request->backing_waiter.purpose = request->is_own	       ? WB_FLUSH_FOR_OWN :
+					  request->pub.op == WB_SYNC ? WB_FLUSH_FOR_SYNC :
 								       WB_FLUSH_FOR_WRITE;
 	request->backing_waiter.done = backing_flushed;
 	return wb_backing_flush_sync(request->path->backing_flush, &request->backing_waiter);

@@ -179,6 +179,19 @@ Test(backing_flush, one_that_fails_while_no_sync_waits_is_told_to_the_next)
 	expect(ask(WB_FLUSH_FOR_SYNC), true, 0);
 }
 
+Test(backing_flush, a_failure_that_only_the_cache_itself_was_told_of_is_owed)
+{
+	fail_next();
+	note();
+	ask(WB_FLUSH_FOR_OWN);
+	cr_expect(disk->ops->poll(disk));
+	expect(&waiters[0], true, -EIO);
+	expect(ask(WB_FLUSH_FOR_OWN), true, -EIO);	/* and leaves it */
+	expect(ask(WB_FLUSH_FOR_SYNC), true, -EIO);
+	expect(ask(WB_FLUSH_FOR_OWN), true, 0);
+	expect(ask(WB_FLUSH_FOR_SYNC), true, 0);
+}
+
 Test(backing_flush, what_was_written_during_one_that_fails_is_told_to_the_next)
 {
 	fail_next();

@@ -281,6 +281,20 @@ Test(takeover, a_flush_of_the_backing_that_is_owed_stays_owed)
 	cr_expect_eq(backing[5 * BLOCK], 1);
 }
 
+/* What an upgrade makes durable before it hands over; and a stop that was refused. */
+Test(takeover, an_error_that_only_the_flush_before_it_was_told_of_is_told_to_a_sync)
+{
+	start();
+	wb_sim_set(&sim, "cache_mode", "writearound");
+	write_byte(5, 1);
+	wb_store_crashy_fail_flush(sim.backing_disk.crashy, 1);
+	wb_cache_start_flush(sim.cache);
+	wb_sim_settle(&sim);
+	die_and_open();
+	cr_expect_eq(wb_sim_sync(&sim), -EIO);
+	cr_expect_eq(wb_sim_sync(&sim), 0);
+}
+
 Test(takeover, an_error_that_a_sync_has_to_be_told_is_told)
 {
 	start();
