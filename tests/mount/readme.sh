@@ -227,7 +227,7 @@ rm "$W"/ssd/*
 # --- the rest ------------------------------------------------------------------------
 
 case_is "no command is left out, here or by another test"
-elsewhere package/check_run './examples/quickstart' './tests/run' \
+elsewhere package/check_newcomer './examples/quickstart' './tests/run' \
 	'autoreconf -fi && mkdir -p build && cd build && ../configure && make && make install'
 elsewhere mount/top.sh 'wbfs top /mnt/wb'
 elsewhere mount/mount_helper.sh '/hdd/vm.img  /mnt/wb  wbfs  cache=/ssd/cache.img  0 0' \
