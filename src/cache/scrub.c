@@ -191,6 +191,11 @@ static bool find_chunk(struct wb_scrub *scrub)
 		/* Once: a record that is added meanwhile is not there yet. */
 		scrub->last_sequence = segment->last_sequence;
 		find_live(scrub);
+		/* What was opened and published meanwhile is live, and not on the SSD. */
+		if (!is_still_there(scrub, segment)) {
+			next_segment(scrub);
+			continue;
+		}
 		if (scrub->live || has_header_in_chunk(scrub)) {
 			wb_segment_pin(segment);
 			scrub->pinned = segment;
