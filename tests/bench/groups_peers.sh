@@ -55,7 +55,7 @@ down_loop() { loop_detach "$LOOP"; }
 up_wbfs() {
 	CACHE=$W/peer/cache MNT=$W/peer/mnt DISK=$W/peer/mnt/disk
 	mkdir "$MNT"
-	volume_format --cache-size "${peer_cache_mib}M" >"$W/said" 2>&1 || { cat "$W/said"; fail "format"; }
+	volume_format --force --cache-size "${peer_cache_mib}M" >"$W/said" 2>&1 || { cat "$W/said"; fail "format"; }
 	volume_mount
 	PEER_FILE=$DISK
 }
