@@ -4,7 +4,7 @@
 # right recovery or a clear refusal that changes nothing, never a crash.
 . "$(dirname "$0")/lib.sh"
 
-needs fuse jq
+needs fuse jq setfattr
 start
 
 # Nothing is written back, so that what the cache holds is needed.
@@ -20,6 +20,7 @@ refused() {
 	local status=0 word
 	state_of >"$W/state"
 	"$WBFS" mount --cache "$CACHE" --backing "$BACKING" "$MNT" 2>"$W/message" || status=$?
+	name_files "$W/message"
 	cat "$W/message"
 	[ $status -eq 1 ] || fail "exit status $status, not 1"
 	! is_mounted "$MNT" || fail "it is mounted"
@@ -75,7 +76,7 @@ make_dirty_volume() {
 	daemon_kill
 	wreck_clear_mount
 	cp --sparse=always "$CACHE" "$W/cache.good"
-	cp --sparse=always --preserve=xattr "$BACKING" "$W/backing.good"
+	backing_save "$W/backing.good"
 	ring=$(le "$CACHE" 72 8)
 	segment=$(le "$CACHE" 60 4)
 	echo "ring at $ring, segments of $segment"
@@ -83,7 +84,7 @@ make_dirty_volume() {
 
 fresh_copy() {
 	cp --sparse=always "$W/cache.good" "$CACHE"
-	cp --sparse=always --preserve=xattr "$W/backing.good" "$BACKING"
+	backing_bring_back "$W/backing.good"
 }
 
 all_is_there() {
@@ -189,8 +190,8 @@ refused "$BACKING"
 CACHE=$good_cache
 
 case_is "a copy of the backing without its mark"
-rm -f "$BACKING"
-cp --sparse=always "$W/backing.good" "$BACKING"
+fresh_copy
+mark_remove
 refused "$BACKING"
 
 case_is "rot in a header in the middle of the log"

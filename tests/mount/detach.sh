@@ -24,17 +24,12 @@ volume_new() {
 	volume_umount
 }
 
-is_unmarked() {
-	[ -z "$(getfattr -d -- "$BACKING" 2>/dev/null)" ] || fail "the backing is still marked"
-	[ ! -e "$BACKING.wbfs-id" ] || fail "a mark lies beside the backing"
-}
-
 case_is "a dirty volume is written back and taken apart"
 volume_new
 says 0 "$BACKING is complete without its cache" 'written back)' \
 	"$CACHE is detached and may be formatted or removed" -- "$WBFS" detach "$CACHE"
 same_bytes "$BACKING" "$W/reference"
-is_unmarked
+backing_is_unmarked
 says 0 'detached: the backing is complete alone' 'dirty: 0 blocks, 0 discards' sound -- \
 	"$WBFS" check "$CACHE"
 says 0 '(detached)' -- "$WBFS" dump "$CACHE"
@@ -53,17 +48,19 @@ volume_mount
 volume_umount
 says 0 '(0 B written back)' -- "$WBFS" detach "$CACHE"
 
-case_is "where the backing was is a hint, --backing says where it is"
-volume_new 50
-mv "$BACKING" "$BACKING.moved"
-says 1 "the backing, last at '$BACKING', is to be given by --backing" -- "$WBFS" detach "$CACHE"
-BACKING=$BACKING.moved
-cp "$W/reference" "$W/other"
-says 1 'carries no mark' -- "$WBFS" detach --backing "$W/other" "$CACHE"
-says 1 'same' -- "$WBFS" detach --backing "$CACHE" "$CACHE"
-says 0 "$BACKING is complete" -- "$WBFS" detach --backing "$BACKING" "$CACHE"
-same_bytes "$BACKING" "$W/reference"
-is_unmarked
+if local_case "where the backing was is a hint, --backing says where it is"; then
+	volume_new 50
+	mv "$BACKING" "$BACKING.moved"
+	says 1 "the backing, last at '$BACKING', is to be given by --backing" -- \
+		"$WBFS" detach "$CACHE"
+	BACKING=$BACKING.moved
+	cp "$W/reference" "$W/other"
+	says 1 'carries no mark' -- "$WBFS" detach --backing "$W/other" "$CACHE"
+	says 1 'same' -- "$WBFS" detach --backing "$CACHE" "$CACHE"
+	says 0 "$BACKING is complete" -- "$WBFS" detach --backing "$BACKING" "$CACHE"
+	same_bytes "$BACKING" "$W/reference"
+	backing_is_unmarked
+fi
 
 case_is "a mounted volume is not detached"
 volume_new 50
@@ -75,7 +72,7 @@ wreck_clear_mount
 case_is "one that was killed is recovered first"
 says 0 'is complete without its cache' -- "$WBFS" detach "$CACHE"
 same_bytes "$BACKING" "$W/reference"
-is_unmarked
+backing_is_unmarked
 
 # inject WHAT: the attributes of the backing are removed last of all
 inject() {
@@ -83,7 +80,9 @@ inject() {
 		"$WBFS" detach "$CACHE"
 }
 
-if command -v strace >/dev/null && strace -qq -o /dev/null true; then
+if over_nbd; then
+	:	# that mark is no attribute
+elif command -v strace >/dev/null && strace -qq -o /dev/null true; then
 	case_is "a mark that cannot be removed, and a death just before: given again, it finishes"
 	volume_new 50
 	says 1 "cache $CACHE is detached and backing $BACKING is complete, but its mark cannot be removed" -- \
@@ -93,13 +92,13 @@ if command -v strace >/dev/null && strace -qq -o /dev/null true; then
 	says 1 'was detached from its backing' -- \
 		"$WBFS" mount "${test_options[@]}" --cache "$CACHE" --backing "$BACKING" "$MNT"
 	says 0 'was detached before' -- "$WBFS" detach "$CACHE"
-	is_unmarked
+	backing_is_unmarked
 	for nth in 1 2 3; do
 		volume_new 50
 		says 137 -- inject signal=KILL:when=$nth
 		same_bytes "$BACKING" "$W/reference"
 		says 0 'was detached before' -- "$WBFS" detach "$CACHE"
-		is_unmarked
+		backing_is_unmarked
 	done
 else
 	case_skip "a mark that cannot be removed" "strace is not installed, or may not trace"
@@ -130,13 +129,16 @@ done
 kill -TERM "$JOB"
 status=0
 wait "$JOB" || status=$?
+name_files "$W/said"
 cat "$W/said"
 [ $status -eq 143 ] || fail "exit status $status"
 grep -q "interrupted: $CACHE and $BACKING are still a volume, with .* of dirty data left; 'wbfs detach' goes on" "$W/said"
 disks heal backing
 says 0 'stopped cleanly: yes' sound -- "$WBFS" check "$CACHE"
 left=$(awk '$1 == "dirty:" { print $2 }' "$W/said")
-[ "$left" -gt 0 ] && [ "$left" -lt 4000 ] || fail "$left of 4000 blocks are dirty"
+[ "$left" -gt 0 ] && [ "$left" -le 4000 ] || fail "$left of 4000 blocks are dirty"
+# (a server has all of them in hand at once, and is not asked to flush any)
+over_nbd || [ "$left" -lt 4000 ] || fail "none was written back"
 says 0 'is complete without its cache' -- "$WBFS" detach "$CACHE"
 same_bytes "$W/reference" "$BACKING" $((4000 * 4096))
 
@@ -186,7 +188,7 @@ for ((round = 1; round <= ROUNDS; round++)); do
 	fi
 	"$WBFS" detach "$CACHE"
 	same_bytes "$BACKING" "$W/reference"
-	is_unmarked
+	backing_is_unmarked
 done
 echo "$volumes were volumes still, $detached were detached"
 finish

@@ -13,7 +13,7 @@ ACCEL=${ACCEL:-tcg}
 
 needs fuse loop fs:ext4 qemu-system-x86_64 jq
 start
-guest=${GUEST_DIR:-$(dirname "$WBFS")/guest}
+guest=${GUEST_DIR:-$build_dir/guest}
 "$mount_tests/guest/prepare" "$guest" ||
 	skip_all "the guest's kernel and initramfs cannot be made (no network?)"
 

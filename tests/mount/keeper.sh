@@ -15,9 +15,9 @@ keeper_mount() {
 
 # The same program with other bytes in it, of the same length.
 patched() {	# file, what, by what
-	cp "$WBFS" "$1"
+	cp "$PROGRAM" "$1"
 	FROM=$2 TO=$3 perl -0777 -pi -e 's/\Q$ENV{FROM}\E/$ENV{TO}/g' "$1"
-	! cmp -s "$WBFS" "$1" || fail "$2 is not in the program"
+	! cmp -s "$PROGRAM" "$1" || fail "$2 is not in the program"
 }
 
 worker_is_another() {
@@ -45,7 +45,7 @@ case_is "under a verified load one program follows the other, and no user sees a
 patched "$W/other" "$version" "$other"
 fio --name=load --filename="$DISK" --size=96m --rw=randrw --bssplit=4k/70:64k/30 \
 	--direct=1 --ioengine=libaio --iodepth=16 --time_based --runtime=600 \
-	--verify=crc32c --verify_backlog=64 --verify_fatal=1 \
+	--verify=crc32c --verify_backlog=64 --verify_fatal=1 --verify_state_save=0 \
 	--max_latency=30s >"$W/fio.log" 2>&1 &
 load=$!
 own_jobs+=($load)

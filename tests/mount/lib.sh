@@ -152,7 +152,8 @@ own_filesystems=() own_loops=() own_mounts=() own_workers=() own_jobs=()
 start() {
 	find_wbfs
 	W=$(mktemp -d "${TMPDIR:-/var/tmp}/wbfs-$test_name.XXXXXX")
-	[ -z "${WBFS_TEST_BACKING:-}" ] || put_behind_nbd
+	PROGRAM=$WBFS		# itself, whatever stands in for it
+	! over_nbd || put_behind_nbd
 	trap 'echo "at line $LINENO of $0: $BASH_COMMAND"' ERR
 	trap 'clean_up $?' EXIT
 	trap 'exit 129' HUP
@@ -173,17 +174,37 @@ nbd_kill() {	# NAME
 	"$nbd_serve" kill "$W/nbd/$1"
 }
 
-nbd_forget_all() {
+nbd_all() {	# kill|forget
 	local folder
 	for folder in "$W"/nbd/*/; do
-		[ ! -d "$folder" ] || "$nbd_serve" forget "${folder%/}"
+		[ ! -d "$folder" ] || "$nbd_serve" "$1" "${folder%/}"
 	done
 }
+nbd_kill_all() { nbd_all kill; }
+nbd_forget_all() { nbd_all forget; }
+
+# --- the same test with its backings behind a server: WBFS_TEST_BACKING -----------------
+
+over_nbd() { [ -n "${WBFS_TEST_BACKING:-}" ]; }
 
 put_behind_nbd() {
 	needs "${WBFS_TEST_BACKING%%-qcow2}"
 	export WBFS_OVER_NBD=$WBFS NBD_FOLDER=$W/nbd WBFS_TEST_BACKING
 	WBFS=$top_srcdir/tests/support/wbfs-over-nbd
+}
+
+# A case about the backing's own file, left out where that is a server's:
+#	if local_case "what is shown"; then ... fi
+local_case() {
+	over_nbd || { case_is "$1"; return; }
+	case_skip "$1" "it is about a file, and the backing is behind a server"
+	return 1
+}
+
+# The program names the URI; tests look for the file, of which that has the path.
+name_files() {	# FILE of messages
+	! over_nbd ||
+		sed -i -E "s#nbd[a-z+]*://[^/ ]*/(/[^?' ]*)(\\?socket=[^]' ,:;)]*)?#\\1#g" "$1"
 }
 
 is_mounted() {	# mountinfo writes a space as \040
@@ -226,12 +247,15 @@ clean_up() {
 		is_mounted "$item" || continue
 		[ "$status" -eq 0 ] && umount "$item" 2>/dev/null || umount -l "$item"
 	done
-	for item in "${own_workers[@]}"; do
+	# Daemons before the disks, which a server of theirs may have open.
+	for ((i = ${#own_workers[@]} - 1; i >= 0; i--)); do
+		item=${own_workers[i]}
+		[ "$item" != "${DISKS_SERVER:-}" ] && [ "$item" != "${HDD_SERVER:-}" ] || nbd_kill_all
 		gone_within 20 "$item" || kill -9 "$item" 2>/dev/null
 	done
 	# Loop devices that stand on files of ours (cache or backing).
 	for item in "${own_loops[@]}"; do losetup -d "$item" 2>/dev/null; done
-	[ ! -d "$W/nbd" ] || nbd_forget_all
+	nbd_forget_all
 	if [ -n "${KEEP:-}" ]; then
 		echo "kept: $W"
 	else
@@ -265,6 +289,7 @@ says() {
 	while [ "$1" != -- ]; do words+=("$1"); shift; done
 	shift
 	"$@" >"$W/said" 2>&1 </dev/null || status=$?
+	name_files "$W/said"
 	cat "$W/said"
 	[ $status -eq "$wanted" ] || fail "$*: exit status $status, not $wanted"
 	for word in "${words[@]}"; do
@@ -285,7 +310,7 @@ says_not() {	# WORD...: of what was said last
 volume_make() {
 	CACHE=$W/cache BACKING=$W/backing MNT=$W/mnt
 	rm -f "$CACHE" "$BACKING"
-	[ ! -d "$W/nbd" ] || nbd_forget_all
+	nbd_forget_all
 	volume_format --cache-size "$1" --size "$2" "${@:3}"
 }
 
@@ -315,12 +340,72 @@ volume_is_stopped() {
 	! is_mounted "$MNT" || fail "$MNT is still mounted"
 	! is_alive "$WORKER" || fail "the daemon $WORKER is still there"
 	flock -n "$CACHE" true || fail "the cache is still locked"
-	flock -n "$BACKING" true || fail "the backing is still locked"
+	backing_is_free
+}
+
+backing_is_free() {
+	local lock=$BACKING
+	! mark_is_in_file || lock=$(mark_file).lock
+	flock -n "$lock" true || fail "the backing is still locked"
 }
 
 volume_remount() {
 	volume_umount
 	volume_mount "$@"
+}
+
+# --- the mark of the backing -----------------------------------------------------------
+
+mark_is_in_file() { over_nbd && [ -f "$BACKING" ]; }
+
+mark_file() {	# where it is when the backing is behind a server
+	"$nbd_serve" mark "$("$nbd_serve" folder "$W/nbd" "$(realpath "$BACKING")")"
+}
+
+mark_state() {	# what it says
+	if mark_is_in_file; then
+		sed -n 3p "$(mark_file)"
+	else
+		getfattr --absolute-names -n user.wbfs.state --only-values "$BACKING"
+	fi
+}
+
+mark_set() {	# STATE, or nothing as in a mark of an older version
+	if mark_is_in_file; then
+		sed -i "3s/.*/$1/" "$(mark_file)"
+	elif [ -n "$1" ]; then
+		setfattr -n user.wbfs.state -v "$1" "$BACKING"
+	else
+		setfattr -x user.wbfs.state "$BACKING"
+	fi
+}
+
+mark_remove() {
+	local name
+	if mark_is_in_file; then
+		rm "$(mark_file)"
+	else
+		for name in uuid cache state; do setfattr -x user.wbfs.$name "$BACKING"; done
+	fi
+}
+
+backing_is_unmarked() {
+	if mark_is_in_file; then
+		[ ! -e "$(mark_file)" ] || fail "a mark is in the state directory"
+	else
+		[ -z "$(getfattr -d -- "$BACKING" 2>/dev/null)" ] || fail "the backing is still marked"
+		[ ! -e "$BACKING.wbfs-id" ] || fail "a mark lies beside the backing"
+	fi
+}
+
+backing_save() {	# FILE: a copy, with its mark
+	cp --sparse=always --preserve=xattr "$BACKING" "$1"
+	! mark_is_in_file || cp "$(mark_file)" "$1.mark"
+}
+
+backing_bring_back() {	# FILE
+	cp --sparse=always --preserve=xattr "$1" "$BACKING"
+	! mark_is_in_file || cp "$1.mark" "$(mark_file)"
 }
 
 stat_of() {	# a field of stats.json: name, or name.name
@@ -375,9 +460,16 @@ disks() {	# a command of test_disk
 	"$test_disk" ask "$W/socket" "$@"
 }
 
+# A server of the backing was in the dark as well.
+disks_power_on() {
+	nbd_kill_all
+	disks power-on
+}
+
 # Lazily, because a ring of a dead daemon may hold a file for a moment more: the
 # server ends when the last one is gone.
 disks_stop() {
+	nbd_kill_all
 	umount -l "$DISKS"
 	gone_within 60 "$DISKS_SERVER" || fail "the server of the disks does not end"
 }
@@ -411,6 +503,7 @@ hdd_control() {	# clear, settle, trace FILE, trace off
 }
 
 hdd_stop() {
+	nbd_kill_all
 	umount "$HDD"
 	gone_within 60 "$HDD_SERVER" || fail "the server of the hard disk does not end"
 }

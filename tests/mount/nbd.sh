@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 # A backing behind an NBD server: its whole life, the server killed and started again,
-# connections cut, the daemon killed, both; what users see meanwhile, and that in the
-# end every byte is on the server.
+# its machine without power, connections cut, the daemon killed, both; what users see
+# meanwhile, and that in the end every byte is on the server.
 # CUTS and ROUNDS choose how often, SEED when.
 . "$(dirname "$0")/lib.sh"
 needs fuse root nbdkit fio socat
@@ -17,6 +17,8 @@ volume_is_stopped() {
 	! is_mounted "$MNT" || fail "$MNT is still mounted"
 	! is_alive "$WORKER" || fail "the daemon $WORKER is still there"
 	flock -n "$CACHE" true || fail "the cache is still locked"
+	[ -z "$(find /var/lib/wbfs -name "nbd*${W##*/}*.lock" -size +0)" ] ||
+		fail "the daemon did not say goodbye to the server"
 }
 
 make_remote() {	# cache size, image size, argument of nbdkit...
@@ -59,7 +61,7 @@ drained_equals_the_image() {
 load() {	# seconds
 	fio --name=load --filename="$MNT/disk" --ioengine=libaio --direct=1 --rw=randrw \
 		--bsrange=4k-64k --iodepth=16 --time_based --runtime="$1" --size=100% \
-		--verify=crc32c --verify_backlog=512 --verify_fatal=1 --fsync=64 \
+		--verify=crc32c --verify_backlog=512 --verify_fatal=1 --verify_state_save=0 --fsync=64 \
 		--randseed="$RANDOM" --output="$W/fio"
 }
 
@@ -76,7 +78,8 @@ drained_equals_the_image
 cmp -n 8388608 -i 1048576:0 "$image" "$W/data"
 
 case_is "the mark is in the state directory, and a second user is refused"
-ls "/var/lib/wbfs/$(tr / - <<<"$BACKING")"
+mark=$("$nbd_serve" mark "$W/nbd/server")
+head -n 1 "$mark" | grep -qE '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
 volume_mount
 says 1 "is in use by wbfs" -- "$WBFS" format --cache "$W/other" --cache-size 32M \
 	--backing "$BACKING"
@@ -95,7 +98,6 @@ nbd_kill server
 nbd_start server "$image"
 
 case_is "another host with the SSD: refused without the mark, mounted with a copy of it or by force"
-mark=/var/lib/wbfs/$(tr / - <<<"$BACKING")
 volume_mount -o allow_writeback=off
 random_file "$W/moved" 4M
 dd if="$W/moved" of="$MNT/disk" bs=64k conv=notrunc,fsync status=none
@@ -196,25 +198,47 @@ done
 wait "$fio"
 drained_equals_the_image
 
-case_is "the daemon is killed $ROUNDS times, and the server with it or not: what was synced is there"
+case_is "the server's machine loses power $ROUNDS times under load: what no flush covered is written again"
+disks_start 1M 96M
+image=$BACKING CACHE=$W/cache
+rm -f "$CACHE"
+nbd_start dark "$image"
+BACKING=$NBD_URI
+"$WBFS" format --cache "$CACHE" --cache-size 64M --backing "$BACKING"
+volume_mount
+load $((ROUNDS * 2 + 2)) &
+fio=$!
+for ((round = 0; round < ROUNDS; round++)); do
+	sleep "1.$((RANDOM % 10))"
+	disks power-cut $RANDOM "$( ((round % 2)) && echo any || echo loses-all)"
+	nbd_kill dark
+	disks power-on
+	nbd_start dark "$image"
+done
+wait "$fio"
+[ "$(stat_of backing_errors)" -gt 0 ] || fail "no flush was in doubt"
+drained_equals_the_image
+"$nbd_serve" forget "$W/nbd/dark"
+disks_stop
+image=$W/image
+
+case_is "the daemon is killed $ROUNDS times, the server before, after it or not: what was synced is there, and a prefix"
+make_remote 64M 96M
 writer=$(helper synced_writer)
-"$writer" 2>&1 | head -3 || :
 for ((round = 0; round < ROUNDS; round++)); do
 	volume_mount
-	fio --name=w --filename="$MNT/disk" --ioengine=psync --rw=randwrite --bs=4k --fsync=1 \
-		--size=16M --offset=32M --time_based --runtime=60 --randseed=$round \
-		--output="$W/fio" &
-	fio=$!
-	own_jobs+=("$fio")
+	run_in_background "$writer" write "$MNT/disk" "$W/book" $((64 << 20)) 4 $RANDOM
 	sleep "1.$((RANDOM % 10))"
-	dd if="$W/data" of="$MNT/disk" bs=64k seek=$((round * 128)) conv=notrunc,fsync status=none
-	[ $((RANDOM % 2)) = 0 ] || nbd_kill server
+	[ $((round % 3)) != 0 ] || nbd_kill server
 	daemon_kill
-	wait "$fio" || :
+	[ $((round % 3)) != 1 ] || nbd_kill server
+	status=0
+	wait "$JOB" || status=$?
+	[ $status -eq 3 ] || fail "the writer ended with $status, not by the death of the daemon"
 	umount -l "$MNT"
 	nbd_start server "$image"
 	volume_mount
-	dd if="$MNT/disk" bs=64k skip=$((round * 128)) count=128 status=none | cmp - "$W/data"
+	"$writer" verify "$MNT/disk" "$W/book"
 	drained_equals_the_image
 done
 

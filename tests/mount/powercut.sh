@@ -58,7 +58,7 @@ power_is_back() {
 	gone_within 60 "$WORKER" || fail "the daemon does not die of SIGKILL"
 	! is_mounted "$MNT" || wreck_clear_mount
 	mounted=no
-	disks power-on
+	disks_power_on
 	if [ -n "${ARTEFACTS:-}" ]; then
 		for item in cache backing; do
 			cp --sparse=always "$W/store/$item.now" "$W/store/$item.before-recovery"
@@ -74,7 +74,7 @@ cut_in_recovery() {
 	"$WBFS" mount "${test_options[@]}" --cache "$CACHE" --backing "$BACKING" "$MNT" || status=$?
 	disks power-cut-at 0
 	if [ "$(disks power)" = off ]; then
-		WORKER=$(disks killed)
+		WORKER=$(disks killed)	# (or a server of the backing; the daemon died with it)
 	else
 		[ $status -eq 0 ] || fail "the mount failed with the power on"
 		WORKER=$(stat_of worker_pid)

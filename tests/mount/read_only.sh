@@ -15,10 +15,13 @@ state_of() {
 		sha256sum "$file"
 		getfattr -d --absolute-names "$file"
 	done
+	! mark_is_in_file || cat "$(mark_file)"
 }
 
+# (reading is a server's own)
 times_of() {
-	stat -c '%X %Y %Z' "$CACHE" "$BACKING"
+	stat -c '%X %Y %Z' "$CACHE"
+	stat -c "$(over_nbd || echo %X) %Y %Z" "$BACKING"
 }
 
 # Read last two days ago: a filesystem that notes such times at all (relatime) would
@@ -117,7 +120,7 @@ umount_read_only
 is_unchanged
 
 as_nobody=(setpriv --reuid 65534 --regid 65534 --clear-groups)
-if [ "$(id -u)" -eq 0 ] && command -v fusermount3 >/dev/null &&
+if ! over_nbd && [ "$(id -u)" -eq 0 ] && command -v fusermount3 >/dev/null &&
 	"${as_nobody[@]}" test -w /dev/fuse; then
 	case_is "by a user who may not write to them, nor owns them"
 	chmod 755 "$W"
@@ -134,7 +137,7 @@ else
 	case_skip "by a user who may not write to them, nor owns them" "not here"
 fi
 
-if [ "$(id -u)" -eq 0 ]; then
+if ! over_nbd && [ "$(id -u)" -eq 0 ]; then
 	case_is "on a filesystem that is mounted read-only"
 	mkdir -p "$W/fs"
 	mount --bind "$W" "$W/fs"

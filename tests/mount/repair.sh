@@ -53,11 +53,11 @@ says 1 'in use by wbfs' -- "$WBFS" check --repair --yes "$CACHE"
 daemon_kill
 wreck_clear_mount
 cp --sparse=always "$CACHE" "$W/cache.good"
-cp --sparse=always --preserve=xattr "$BACKING" "$W/backing.good"
+backing_save "$W/backing.good"
 
 fresh_copy() {
 	cp --sparse=always "$W/cache.good" "$CACHE"
-	cp --sparse=always --preserve=xattr "$W/backing.good" "$BACKING"
+	backing_bring_back "$W/backing.good"
 }
 
 case_is "what is sound needs no repair"

@@ -139,7 +139,7 @@ says 1 'cannot open cache' -- "$WBFS" resize "$W/none" --cache-size 1G
 says 1 'not a wbfs cache' -- "$WBFS" resize "$W/reference" --cache-size 1G
 says 1 "$CACHE is the cache itself; without --to it changes its size under its own name" -- \
 	"$WBFS" resize "$CACHE" --to "$CACHE" --cache-size 1G
-says 1 "$BACKING is the backing of cache $CACHE" -- "$WBFS" resize "$CACHE" --to "$BACKING" --force
+over_nbd || says 1 "$BACKING is the backing of cache $CACHE" -- "$WBFS" resize "$CACHE" --to "$BACKING" --force
 says 1 "there is no $W/other yet: --cache-size SIZE makes it" -- "$WBFS" resize "$CACHE" --to "$W/other"
 says 1 'is not empty and is no cache' -- "$WBFS" resize "$CACHE" --to "$W/reference"
 says 1 "exists already and has $size bytes, not the" 'of --cache-size: leave that out' -- \

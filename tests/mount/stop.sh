@@ -122,7 +122,7 @@ volume_umount
 case_is "who may not stop it is told so in the words of fusermount3"
 volume_mount -o allow_other
 chmod 755 "$W"
-install "${WBFS_OVER_NBD:-$WBFS}" "$W/wbfs"	# which may lie where nobody else gets
+install "$PROGRAM" "$W/wbfs"	# which may lie where nobody else gets
 # root's mounts are not in the list of those that others may unmount
 says 1 "cannot unmount $MNT: fusermount3: " 'not found in /etc/mtab' -- \
 	setpriv --reuid nobody --clear-groups "$W/wbfs" umount "$MNT"

@@ -78,6 +78,7 @@ verified_load() {
 		fio --name=load --filename="$DISK" --size=160m --rw=randwrite \
 			--bssplit=4k/60:16k/20:64k/15:1m/5 --direct=1 --ioengine=libaio \
 			--iodepth=16 --verify=crc32c --verify_fatal=1 --do_verify=1 \
+			--verify_state_save=0 \
 			--randseed=$((SEED + passes++)) "$@" >"$W/fio.log" 2>&1 ||
 			{ cat "$W/fio.log"; return 1; }
 	done
@@ -159,6 +160,7 @@ load_file() {
 	survivor_mount 1M
 	writer=$(helper synced_writer)
 	run_in_background "$writer" write "$DISK" "$W/book" $writer_area 4 $((SEED * 1000))
+	until [ "$(stat_of written_bytes)" -gt 0 ]; do is_alive "$JOB"; done
 	sleep "0.$((RANDOM % 10))"
 	kill -9 "$KEEPER" "$WORKER"
 	wait "$JOB" || [ $? -eq 3 ]
@@ -173,9 +175,9 @@ patch_version() {	# the same program by another name
 	local version
 	version=$("$WBFS" --version)
 	version=${version#wbfs }
-	cp "$WBFS" "$W/other"
+	cp "$PROGRAM" "$W/other"
 	FROM=$version TO=${version%?}x perl -0777 -pi -e 's/\Q$ENV{FROM}\E/$ENV{TO}/g' "$W/other"
-	programs=("$W/other" "$WBFS")
+	programs=("$W/other" "$PROGRAM")
 }
 
 copy_and_compare() {	# directory
@@ -227,7 +229,7 @@ guest_says() {	# words
 
 load_guest() {
 	local pid
-	guest=${GUEST_DIR:-$(dirname "$WBFS")/guest}
+	guest=${GUEST_DIR:-$build_dir/guest}
 	if ! command -v qemu-system-x86_64 >/dev/null || ! "$mount_tests/guest/prepare" "$guest"; then
 		case_skip "a guest with sqlite" "no QEMU, or its kernel and initramfs cannot be made"
 		return 0

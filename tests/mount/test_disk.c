@@ -24,13 +24,16 @@
  *   forget FILE yes|no              a failed flush loses what it covered
  *   counts FILE                     "NAME VALUE" words
  *
- * From the power cut on nothing is taken and everything is EIO, and whoever
- * asks is killed, as the power cut would have done; also everything that comes
+ * From the power cut on nothing is taken and everything is EIO, and whoever asks
+ * (after power-cut-at: has one of them open) is killed, as the power cut would have
+ * done; also everything that comes
  * through a descriptor from before the power came back is EIO, so that a late
  * write of a dead process cannot reach the disk of a later life.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/fuse.h>
 #include <pthread.h>
 #include <signal.h>
@@ -54,6 +57,7 @@ struct wb_test_disks wb_test_disks = { .lock = PTHREAD_MUTEX_INITIALIZER };
 #define state wb_test_disks		/* all of it is under its lock */
 
 static struct fuse_session *session;
+static const char *mounted_at;	/* where they are mounted */
 
 static void acquire(void)
 {
@@ -98,6 +102,44 @@ static void kill_asker_locked(fuse_req_t req)
 	state.killed = process;
 }
 
+static bool has_open(pid_t process)
+{
+	size_t length = strlen(mounted_at);
+	char path[64], target[PATH_MAX];
+	bool found = false;
+	struct dirent *entry;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/proc/%d/fd", (int)process);
+	dir = opendir(path);
+	while (dir && !found && (entry = readdir(dir))) {
+		ssize_t bytes = readlinkat(dirfd(dir), entry->d_name, target, sizeof(target));
+
+		found = bytes > (ssize_t)length && !memcmp(target, mounted_at, length) &&
+			target[length] == '/';
+	}
+	if (dir)
+		closedir(dir);
+	return found;
+}
+
+/* Whoever has one of the disks open is in the dark with them, and not only who asked: a
+ * server of the backing, or its client, would live on. */
+static void kill_users_locked(void)
+{
+	DIR *dir = opendir("/proc");
+	struct dirent *entry;
+
+	while (dir && (entry = readdir(dir))) {
+		pid_t process = atoi(entry->d_name);
+
+		if (process > 1 && process != getpid() && has_open(process))
+			kill(process, SIGKILL);
+	}
+	if (dir)
+		closedir(dir);
+}
+
 /* Does the power go in the middle of this operation, which has been taken? */
 static bool power_goes_locked(fuse_req_t req)
 {
@@ -105,6 +147,7 @@ static bool power_goes_locked(fuse_req_t req)
 		return false;
 	wb_test_disks_cut_locked(state.cut_seed, state.cut_how);
 	kill_asker_locked(req);
+	kill_users_locked();
 	return true;
 }
 
@@ -600,6 +643,7 @@ static int be_server(char **argv, int ready_fd)
 	dup2(ready_fd, 3);
 	close_range(4, ~0u, 0);
 	umask(077);
+	mounted_at = argv[2];
 	for (char **word = argv + 5; *word; word++)
 		if (!make_disk(argv[4], *word))
 			return perror(*word), 1;

@@ -65,6 +65,8 @@ clean_root_run() {	# directory command...
 	devices=${devices:-few} unshare --mount --pid --ipc --fork --kill-child --propagation private bash -c '
 		root=$1
 		shift
+		# A copy of what others have mounted would keep their daemons.
+		awk "\$3 ~ /^fuse/ || \$1 ~ /^\\/dev\\/loop/ { print \$2 }" /proc/self/mounts | tac | xargs -r -d "\n" umount -l
 		mount --bind "$root" "$root"
 		mount -t proc proc "$root/proc"
 		if [ "$devices" = all ]; then

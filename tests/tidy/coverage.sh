@@ -22,7 +22,7 @@ complain() {
 has_case() {
 	case $1 in
 	*.c) grep -qE "^(Parameterized)?Test\([a-z_0-9]+, $2\)|^(Parameterized)?Test\([a-z_0-9]+, $2," "$1" ;;
-	*) grep -E '(case_is|tool_case|case_skip|result|step)' "$1" | grep -qF -e "$2" ;;
+	*) grep -E '(case_is|local_case|tool_case|case_skip|result|step)' "$1" | grep -qF -e "$2" ;;
 	esac
 }
 
