@@ -110,25 +110,81 @@ volume_umount
 nbd_state() {	# of the example's server, which is no other's
 	rm -f "/var/lib/wbfs/nbd+unix:---?socket=$(tr / - <<<"${W#/}" | sed s/^/-/)"*
 }
-for kind in file memory flaky raw qcow2; do
-	tool=nbdkit
-	case $kind in raw | qcow2) tool=qemu-nbd ;; esac
-	tool_case $tool "nbd: a volume over $kind" || continue
+nbd_example() {	# what it takes: a volume over that, mounted
 	rm -rf "$W/nbd-example" "$W/nbd-cache"
-	BACKING=$("$examples/nbd" "$W/nbd-example" $kind 64M) CACHE=$W/nbd-cache
+	BACKING=$("$examples/nbd" "$W/nbd-example" "$@") CACHE=$W/nbd-cache
 	at_exit='"$examples/nbd" "$W/nbd-example" stop; nbd_state'
 	until [ -s "$W/nbd-example/pid" ]; do sleep 0.01; done
 	"$WBFS" format --cache "$CACHE" --cache-size 32M --backing "$BACKING"
 	volume_mount
-	random_file "$W/nbd-data" 24M
-	dd if="$W/nbd-data" of="$DISK" bs=1M conv=notrunc,fsync status=none
-	[ $kind = flaky ] || "$WBFS" drain "$MNT"
-	same_bytes "$DISK" "$W/nbd-data" 25165824
+}
+nbd_example_ends() {
 	"$WBFS" umount "$MNT"
 	"$examples/nbd" "$W/nbd-example" stop
 	nbd_state
 	at_exit=
+}
+random_file "$W/nbd-data" 24M
+for kind in file memory flaky raw qcow2; do
+	tool=nbdkit
+	case $kind in raw | qcow2) tool=qemu-nbd ;; esac
+	tool_case $tool "nbd: a volume over $kind" || continue
+	nbd_example $kind 64M
+	dd if="$W/nbd-data" of="$DISK" bs=1M conv=notrunc,fsync status=none
+	[ $kind = flaky ] || "$WBFS" drain "$MNT"
+	same_bytes "$DISK" "$W/nbd-data" 25165824
+	nbd_example_ends
 done
+
+objects_start() {	# OBJECTS: where their server is
+	mkdir "$W/objects"
+	mkfifo "$W/port"
+	"$top_srcdir/tests/support/object-server" "$W/objects" >"$W/port" &
+	own_jobs+=($!)
+	OBJECTS=http://127.0.0.1:$(head -n 1 "$W/port")
+}
+image_of_objects() {	# FILE: what the objects of 1 MiB are together
+	local n object
+	rm -f "$1"
+	truncate -s 64M "$1"
+	for ((n = 0; n < 64; n++)); do
+		object=$W/objects/images/wbfs/$(printf %016x $n)
+		[ ! -e "$object" ] || dd if="$object" of="$1" bs=1M seek=$n conv=notrunc status=none
+	done
+}
+if nbdkit S3 --dump-plugin >/dev/null 2>&1; then
+	case_is "nbd: a volume over s3, in objects that are whole: any write, discard and zero-range"
+	objects_start
+	export AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_DEFAULT_REGION=none
+	BUCKET=images ENDPOINT=$OBJECTS nbd_example s3 64M
+	dd if="$W/nbd-data" of="$DISK" bs=1M conv=notrunc,fsync status=none
+	"$WBFS" drain "$MNT"
+	cp "$DISK" "$W/nbd-reference"
+	"$(helper mirror_io)" "$DISK" "$W/nbd-reference" $((64 << 20)) 2 150 11
+	"$WBFS" drain "$MNT"
+	same_bytes "$DISK" "$W/nbd-reference"
+	nbd_example_ends
+	image_of_objects "$W/nbd-image"
+	same_bytes "$W/nbd-image" "$W/nbd-reference"
+else
+	case_skip "nbd: a volume over s3" "nbdkit's S3 plugin (nbdkit-plugin-python) or boto3 is not installed"
+fi
+if nbdkit curl --dump-plugin >/dev/null 2>&1 && /usr/bin/python3 --version; then
+	case_is "nbd: a volume over curl: what the web server has, and what was written since"
+	[ -n "${OBJECTS:-}" ] || objects_start
+	random_file "$W/objects/base.img" 32M
+	cp "$W/objects/base.img" "$W/nbd-reference"
+	nbd_example curl "$OBJECTS/base.img"
+	same_bytes "$DISK" "$W/nbd-reference"
+	for file in "$DISK" "$W/nbd-reference"; do
+		dd if="$W/nbd-data" of="$file" bs=64k seek=5 count=200 conv=notrunc,fsync status=none
+	done
+	"$WBFS" drain "$MNT"
+	same_bytes "$DISK" "$W/nbd-reference"
+	nbd_example_ends
+else
+	case_skip "nbd: a volume over curl" "nbdkit's curl plugin or Python is not installed"
+fi
 if tool_case nbdkit "nbd: what is asked for wrongly is answered with the usage"; then
 	says 2 'usage: ' -- "$examples/nbd" "$W" nothing 1M
 fi
