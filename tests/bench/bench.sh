@@ -7,7 +7,8 @@
 #	SUITE=hdd WBFS=PATH HDD_FUSE=PATH bench.sh [full|quick] [ROW...]
 #
 # SUITE=hdd	on the simulated hard disk, the rows of rows_hdd.json: `make bench-hdd`
-# SUITE=peers	there too, against other programs, the rows of rows_peers.json: `make bench-peers`
+# SUITE=nbd	with a backing behind an NBD server, the rows of rows_nbd.json: `make bench-nbd`
+# SUITE=peers	on that disk too, against other programs, the rows of rows_peers.json: `make bench-peers`
 # BASE=PATH	another wbfs, measured in the same pairs: the last column is new / old.
 #		It has to understand the same format
 # PEERS="loop qemu"  of the peers only these
@@ -26,8 +27,8 @@ profile "$wanted"
 . "$bench_dir/groups.sh"
 case $SUITE in
 bench) . "$bench_dir/groups_start.sh" ;;
-hdd | peers) . "$bench_dir/groups_$SUITE.sh" ;;
-*) fail "SUITE=$SUITE: bench, hdd or peers" ;;
+hdd | nbd | peers) . "$bench_dir/groups_$SUITE.sh" ;;
+*) fail "SUITE=$SUITE: bench, hdd, nbd or peers" ;;
 esac
 
 suite_needs

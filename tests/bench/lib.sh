@@ -18,7 +18,7 @@ profile() {
 	tiny) percent=1 default_pairs=2 image_mib=192 cache_mib=256 big_mib=512 log_mib=32 lone_mib=4 ;;
 	*) fail "profile $1?" ;;
 	esac
-	case ${SUITE:-} in hdd | peers) "profile_$SUITE" ;; esac
+	case ${SUITE:-} in hdd | nbd | peers) "profile_$SUITE" "$1" ;; esac
 	PAIRS=${PAIRS:-$default_pairs}
 	stream_part=2
 	[ "$1" != tiny ] || stream_part=16
@@ -34,6 +34,10 @@ profile_hdd() {
 	quick) hdd_image_mib=2048 rival_part=4 read_s=20 endless_s=20 ;;
 	tiny) hdd_image_mib=256 rival_part=2 read_s=2 endless_s=1 ;;
 	esac
+}
+
+profile_nbd() {
+	[ "$1" = tiny ] || image_mib=$((image_mib / 2)) cache_mib=$((cache_mib / 2))
 }
 
 profile_peers() {

@@ -110,6 +110,20 @@ case_is "every row of the hard disk has its group, and comes again with another 
 jq -e 'length == (map(.name) | unique | length) and all(.[]; has("title") and has("metric") and has("side")) and
 	(map(select(.at_least or .at_most)) | length * 2) == length' <"$W/rows"
 
+case_is "every row of a remote backing has its group"
+(
+	. "$bench/lib.sh"
+	SUITE=nbd bench_dir=$bench
+	profile tiny
+	. "$bench/groups.sh"
+	. "$bench/groups_nbd.sh"
+	suite_rows >"$W/rows"
+	for group in $(jq -r '.[].group' <"$W/rows"); do
+		declare -F "group_$group" >/dev/null || fail "there is no group_$group"
+	done
+)
+jq -e 'length > 0 and all(.[]; .side == "wbfs" and .limits == ["local"] and .at_least == 0.95)' <"$W/rows"
+
 case_is "the null daemon keeps what is written, through a loop device too"
 mkdir "$W/null"
 null_pid=$("$null_fuse" $((16 << 20)) "$W/null")
@@ -186,6 +200,18 @@ nothing_is_left
 jq -e '(.rows | length) == 6 and all(.rows[]; .median > 0 and .sides.loop > 0 and .sides.wbfs > 0)' \
 	<"$W/out/peers.json"
 
+if command -v nbdkit >/dev/null; then
+	case_is "a sync and a read with a backing 5 ms away, and a local one: a table, and nothing is left"
+	SUITE=nbd says 0 "4k write + fdatasync" "from the SSD" -- "$bench/bench.sh" tiny sync rr_ssd
+	nothing_is_left
+	! ls -d /dev/shm/wbfs-nbd.* 2>/dev/null || fail "an image is left"
+	jq -e '(.rows | map(.name)) == ["sync", "rr_ssd"] and all(.rows[]; .median > 0 and
+		.limit == "local" and .sides.wbfs > 0)' <"$W/out/nbd.json"
+	[ "$(tail -n 1 "$W/out/nbd.svg")" = "</svg>" ] || fail "no SVG"
+else
+	case_skip "a sync and a read with a backing 5 ms away" "nbdkit is not installed"
+fi
+
 case_is "an interrupted one leaves nothing either"
 PAIRS=100000 run_in_background "$bench/bench.sh" tiny rw_loop
 until [ -s "$(echo "$TMPDIR"/*/samples)" ]; do
@@ -201,8 +227,9 @@ nothing_is_left
 
 case_is "what it cannot measure is refused"
 says 1 "there is no row rw_qd2; there are: rw_qd1" -- "$bench/bench.sh" tiny rw_qd2
-SUITE=ssd says 1 "SUITE=ssd: bench, hdd or peers" -- "$bench/bench.sh" tiny
+SUITE=ssd says 1 "SUITE=ssd: bench, hdd, nbd or peers" -- "$bench/bench.sh" tiny
 HDD_FUSE=/none SUITE=hdd says 1 "make bench-hdd builds it" -- "$bench/bench.sh" tiny
+! command -v nbdkit >/dev/null || BASE=$WBFS SUITE=nbd says 1 "BASE is not for a remote backing" -- "$bench/bench.sh" tiny
 BASE=$WBFS SUITE=peers says 1 "BASE is not for the peers" -- "$bench/bench.sh" tiny
 HDD_FUSE=/none SUITE=peers says 1 "make bench-peers builds it" -- "$bench/bench.sh" tiny
 HDD_FUSE=$(dirname "$WBFS")/tests/bench/hdd_fuse SUITE=peers PEERS=bcache says 1 "PEERS: there is no peer bcache" -- "$bench/bench.sh" tiny
