@@ -114,6 +114,7 @@ static bool look_at(const char *uri, struct wb_nbd_peer *peer, GError **error)
 	peer->can_fua = wb_nbd_library.nbd_can_fua(handle) > 0;
 	peer->can_zero = wb_nbd_library.nbd_can_zero(handle) > 0;
 	peer->can_trim = wb_nbd_library.nbd_can_trim(handle) > 0;
+	peer->can_df = wb_nbd_library.nbd_can_df(handle) > 0;
 	peer->can_multi_conn = wb_nbd_library.nbd_can_multi_conn(handle) > 0;
 	peer->has_extents = wb_nbd_library.nbd_can_meta_context(handle, LIBNBD_CONTEXT_BASE_ALLOCATION) > 0;
 	return look_at_size(uri, peer, error) && look_at_blocks(uri, peer, error);

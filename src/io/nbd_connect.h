@@ -23,6 +23,7 @@ struct wb_nbd_peer {
 	bool can_flush, can_fua, can_zero, can_trim;
 	bool can_multi_conn;		/* a flush covers the writes of all connections */
 	bool has_extents;		/* tells holes from data */
+	bool can_df;			/* answers a read in one when asked to */
 };
 
 /* FALSE and an error (G_FILE_ERROR) that names the server; also for an export that no

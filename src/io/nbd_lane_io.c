@@ -116,15 +116,21 @@ static bool flush_after(struct wb_nbd_lane *lane, struct wb_io *io)
 	return true;
 }
 
+/* Servers may offer to zero, or to read in one, and find out later that they cannot. */
+static bool may_be_plain(const struct wb_io *io, int error)
+{
+	return (io->op == WB_IO_ZERO && error == -EOPNOTSUPP) ||
+	       (io->op == WB_IO_READ && error == -EOVERFLOW);
+}
+
 static void end_io(struct wb_nbd_lane *lane, struct wb_io *io)
 {
 	struct wb_nbd_transfer *transfer = wb_nbd_transfer_of(io);
 
 	if (transfer->piece_count > 0 || !transfer->is_cut)
 		return;
-	/* Servers may offer to zero, and find out later that they cannot. */
-	if (io->op == WB_IO_ZERO && !transfer->writes_zeros && transfer->error == -EOPNOTSUPP) {
-		transfer->writes_zeros = true;
+	if (!transfer->is_plain && may_be_plain(io, transfer->error)) {
+		transfer->is_plain = true;
 		again_from_start(lane, io);
 	} else if (!flush_after(lane, io)) {
 		finish(lane, io);

@@ -22,6 +22,28 @@ static int answered(void *arg, int *error)
 	return 1;
 }
 
+static int chunk(void *arg, const void *part, size_t bytes, uint64_t offset, unsigned status,
+		 int *error)
+{
+	(void)arg, (void)part, (void)bytes, (void)offset, (void)status, (void)error;
+	return 0;	/* it lies where it belongs */
+}
+
+/* In one, if that can be: QEMU answers in parts otherwise, and when it cannot read one of
+ * them it hangs up in place of saying so. */
+static int64_t ask_read(struct wb_nbd_session *session, struct wb_nbd_piece *piece,
+			nbd_completion_callback callback)
+{
+	struct nbd_handle *handle = session->peer.handle;
+
+	if (!session->peer.can_df || wb_nbd_transfer_of(piece->io)->is_plain)
+		return wb_nbd_library.nbd_aio_pread(handle, piece->data, piece->length_bytes,
+						    piece->offset_bytes, callback, 0);
+	return wb_nbd_library.nbd_aio_pread_structured(
+		handle, piece->data, piece->length_bytes, piece->offset_bytes,
+		(nbd_chunk_callback){ .callback = chunk }, callback, LIBNBD_CMD_FLAG_DF);
+}
+
 static int64_t ask(struct wb_nbd_session *session, struct wb_nbd_piece *piece)
 {
 	nbd_completion_callback callback = { .callback = answered, .user_data = piece };
@@ -32,8 +54,7 @@ static int64_t ask(struct wb_nbd_session *session, struct wb_nbd_piece *piece)
 		flags = LIBNBD_CMD_FLAG_FUA;
 	switch (piece->op) {
 	case WB_IO_READ:
-		return wb_nbd_library.nbd_aio_pread(handle, piece->data, piece->length_bytes,
-				     piece->offset_bytes, callback, 0);
+		return ask_read(session, piece, callback);
 	case WB_IO_WRITE:
 		return wb_nbd_library.nbd_aio_pwrite(handle, piece->data, piece->length_bytes,
 				      piece->offset_bytes, callback, flags);

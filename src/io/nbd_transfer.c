@@ -103,7 +103,7 @@ static void cut_range(struct wb_io *io, const struct wb_nbd_limits *limits,
 	piece->offset_bytes = io->offset_bytes + transfer->cut_bytes;
 	if (io->op == WB_IO_READ || io->op == WB_IO_WRITE) {
 		cut_data(io, piece, MIN(left, limits->transfer_bytes), pool);
-	} else if (io->op == WB_IO_ZERO && (transfer->writes_zeros || !limits->can_zero)) {
+	} else if (io->op == WB_IO_ZERO && (transfer->is_plain || !limits->can_zero)) {
 		piece->op = WB_IO_WRITE;
 		piece->data = zeros;
 		piece->length_bytes = MIN(left, MIN(limits->transfer_bytes, sizeof zeros));

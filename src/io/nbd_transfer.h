@@ -26,7 +26,8 @@ struct wb_nbd_transfer {
 	uint32_t doubts;		/* see nbd_lane.c; as they were when it began */
 	uint16_t sends_fua;		/* as a flag of the request */
 	uint16_t flushes;		/* enum wb_nbd_flushes */
-	uint16_t writes_zeros;		/* the server does not zero this */
+	uint16_t is_plain;		/* what the server does not zero is written, what it
+					 * does not read in one may come in parts */
 	uint16_t is_cut;		/* nothing is left to be cut */
 };
 

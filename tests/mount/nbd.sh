@@ -318,6 +318,29 @@ done
 nbd_forget_all
 rm -rf "$W/nbd/server"
 
+if command -v qemu-nbd >/dev/null; then
+	case_is "what qemu-nbd cannot read is an error for that alone, and no break of the line"
+	disks_start 1M 96M
+	dd if="$W/data" of="$BACKING" bs=1M conv=notrunc status=none
+	NBD_KIND=qemu-nbd nbd_start dark "$BACKING"
+	BACKING=$NBD_URI CACHE=$W/cache
+	rm -f "$CACHE"
+	"$WBFS" format --cache "$CACHE" --cache-size 32M --backing "$BACKING"
+	volume_mount
+	disks fail backing read EIO from 40960 length 4096
+	says 1 "Input/output error" -- dd if="$MNT/disk" of=/dev/null bs=4k skip=10 count=1 iflag=direct
+	dd if="$MNT/disk" bs=4k skip=11 count=1 iflag=direct status=none |
+		cmp -n 4096 -i 0:45056 - "$W/data"
+	[ "$(stat_of backing_line.breaks)" -eq 0 ] || fail "the line broke"
+	disks heal backing
+	dd if="$MNT/disk" bs=64k count=128 iflag=direct status=none | cmp -n 8388608 - "$W/data"
+	volume_umount
+	"$nbd_serve" forget "$W/nbd/dark"
+	disks_stop
+else
+	case_skip "what qemu-nbd cannot read" "qemu-nbd is not installed"
+fi
+
 if command -v certtool >/dev/null && nbdkit --dump-config | grep -q '^tls=yes'; then
 	case_is "nbds with certificates"
 	mkdir "$W/pki"

@@ -31,8 +31,10 @@ void nbd_server_restart(struct nbd_server *server)
 	g_assert(!server->pid);
 	unlink(socket);
 	unlink(pid_file);
-	command = g_strdup_printf("nbdkit -U %s -P %s file %s %s", socket, pid_file,
-				  server->image, server->arguments);
+	command = g_str_has_prefix(server->arguments, "eval ") ?
+		g_strdup_printf("nbdkit -U %s -P %s %s", socket, pid_file, server->arguments) :
+		g_strdup_printf("nbdkit -U %s -P %s file %s %s", socket, pid_file,
+				server->image, server->arguments);
 	status = system(command);
 	g_assert_cmpint(status, ==, 0);
 	/* Written when it listens. */

@@ -20,8 +20,8 @@ struct nbd_server {
 
 /* FALSE: there is no nbdkit. */
 bool nbd_server_is_there(void);
-/* `arguments` before the name of the plugin, which is "file". Aborts when it does not
- * start. */
+/* `arguments` behind the plugin, which is "file" unless they begin with "eval". Aborts
+ * when it does not start. */
 void nbd_server_start(struct nbd_server *server, uint64_t bytes, const char *arguments);
 void nbd_server_restart(struct nbd_server *server);
 void nbd_server_kill(struct nbd_server *server);

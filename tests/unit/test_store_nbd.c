@@ -365,6 +365,25 @@ Test(store_nbd, an_error_of_the_server_is_told_as_it_is, .timeout = 60)
 	end(store);
 }
 
+Test(store_nbd, what_the_server_does_not_read_in_one_is_read_in_parts, .timeout = 60)
+{
+	/* Once for each number of bytes, it does not. */
+	struct wb_store *store = start("eval get_size='echo 67108864' pread='"
+		"if mkdir $tmpdir/$3 2>/dev/null; then echo EOVERFLOW >&2; exit 1; fi; "
+		"yes | head -c $3'");
+	static const uint64_t lengths[] = { 4096, 1 << 20, 3 << 20 };
+
+	for (unsigned i = 0; i < G_N_ELEMENTS(lengths); i++) {
+		char *back = random_bytes(lengths[i], 99);
+
+		cr_assert_eq(wb_store_read_sync(store, 0, back, lengths[i]), 0);
+		for (uint64_t at = 0; at < lengths[i]; at += 2)
+			cr_assert_eq(memcmp(back + at, "y\n", 2), 0);
+		free(back);
+	}
+	end(store);
+}
+
 Test(store_nbd, several_connections_where_the_server_allows_them, .timeout = 60)
 {
 	struct wb_store *store = start("");
