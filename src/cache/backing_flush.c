@@ -362,6 +362,16 @@ bool wb_backing_flush_shows_what_stays(struct wb_backing_flush *flush)
 	return stays;
 }
 
+bool wb_backing_flush_has_lost(struct wb_backing_flush *flush)
+{
+	bool has_lost;
+
+	wb_lock_acquire(&flush->lock);
+	has_lost = flush->has_lost;
+	wb_lock_release(&flush->lock);
+	return has_lost;
+}
+
 bool wb_backing_flush_owes_error(struct wb_backing_flush *flush)
 {
 	bool owes;

@@ -100,6 +100,8 @@ bool wb_backing_flush_has_changes(struct wb_backing_flush *flush);
  * power cut too. Not while changes wait for a flush; and never again after one has failed
  * that they waited for: the kernel may go on showing what never came to the disk. */
 bool wb_backing_flush_shows_what_stays(struct wb_backing_flush *flush);
+/* That has happened. */
+bool wb_backing_flush_has_lost(struct wb_backing_flush *flush);
 /* What was acknowledged may be lost, and no sync has been told. */
 bool wb_backing_flush_owes_error(struct wb_backing_flush *flush);
 /* None at the disk, no thread inside its completion (for closing). */

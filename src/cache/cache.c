@@ -55,19 +55,43 @@ static bool is_low(struct wb_cache *cache)
 	return wb_log_ready_count(cache->path.log) < WB_READY_SEGMENTS / 2 + WB_RESERVE_DATA;
 }
 
+static bool is_wanting_places(struct wb_cache *cache)
+{
+	return wb_data_path_keeps_reads(&cache->path) &&
+	       wb_log_ready_count(cache->path.log) < WB_READY_SEGMENTS + WB_RESERVE_DATA;
+}
+
+static enum wb_urgency urgency_of_places(struct wb_cache *cache)
+{
+	if (wb_cache_needs_room(cache) || is_low(cache) || wb_pressure_is_on(&cache->pressure))
+		return WB_URGENT;
+	return wb_data_path_keeps_reads(&cache->path) ? WB_EARLY : WB_CALM;
+}
+
 /* After every sync: the worker is woken only when there is something for it. */
 static bool has_writeback_work(struct wb_cache *cache)
 {
 	struct wb_log_head head;
 
 	if (wb_cache_needs_room(cache) || cache->is_draining || is_low(cache) ||
-	    wb_through_has_waiters(cache->path.through) ||
+	    is_wanting_places(cache) || wb_through_has_waiters(cache->path.through) ||
 	    wb_flush_wants_relocation(cache->path.flush))
 		return true;
 	if (wb_cache_writeback_wish(cache) == WB_WRITEBACK_OFF)
 		return false;
 	wb_log_get_head(cache->path.log, &head);
 	return wb_tail_current(&cache->tail).segment < head.segment_id || wb_cache_is_eager(cache);
+}
+
+/* At once: what stays of the place that is used next is to lie among what is new. Where
+ * one segment has all that is new, and the next all that stays, the policy does not find
+ * in each what it counts on. */
+void wb_cache_on_opened(void *arg)
+{
+	struct wb_cache *cache = arg;
+
+	if (is_wanting_places(cache))
+		wb_cache_kick_writeback(cache);
 }
 
 void wb_cache_on_advanced(void *arg)
@@ -312,8 +336,7 @@ bool wb_cache_writeback_step(void *arg)
 
 	wb_flush_release_buffers(cache->path.flush);
 	any = relocate(cache);
-	any |= wb_reclaim_step(cache->reclaim, wb_cache_needs_room(cache) || is_low(cache) ||
-			      wb_pressure_is_on(&cache->pressure) ? WB_URGENT : WB_CALM);
+	any |= wb_reclaim_step(cache->reclaim, urgency_of_places(cache));
 	any |= wb_second_chance_step(cache->second_chance);
 	any |= wb_reclaim_record_step(cache->reclaim);
 	any |= wb_grow_step(cache->grow);

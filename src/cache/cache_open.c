@@ -350,6 +350,7 @@ static void wire(struct wb_cache *cache)
 	wb_segment_table_set_unpinned(cache->path.segments, wb_cache_kick_writeback, cache);
 	wb_segment_table_set_clock(cache->path.segments, cache->config.clock);
 	wb_log_set_sealed(cache->path.log, wb_cache_on_sealed, cache);
+	wb_log_set_opened(cache->path.log, wb_cache_on_opened, cache);
 	wb_flush_set_advanced(cache->path.flush, wb_cache_on_advanced, cache);
 	wb_pressure_set_first_waits(&cache->pressure, wb_cache_on_slowed, cache);
 	wb_flush_set_wait_began(cache->path.flush, wb_cache_on_wait_began, cache);

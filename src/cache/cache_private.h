@@ -167,6 +167,7 @@ bool wb_cache_flush_step(void *arg);
 bool wb_cache_writeback_step(void *arg);
 /* Callbacks between the engines, wired by wb_cache_open(). */
 void wb_cache_on_sealed(void *arg);
+void wb_cache_on_opened(void *arg);
 void wb_cache_on_advanced(void *arg);
 void wb_cache_on_wait_began(void *arg);
 void wb_cache_on_ready(void *arg);

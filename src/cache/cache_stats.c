@@ -72,17 +72,25 @@ static uint64_t kept_blocks(struct wb_cache *cache)
 	       wb_stats_sum(&cache->stats, WB_STAT_SECOND_CHANCE_BLOCKS);
 }
 
+static const char *state_of_keeping(struct wb_cache *cache)
+{
+	if (!wb_fill_gate_is_on(&cache->path.fill_gate))
+		return "off";
+	return wb_backing_flush_has_lost(cache->path.backing_flush) ? "stopped" : "on";
+}
+
 static void look_at_reads(struct wb_cache *cache, struct wb_read_keeping *reads)
 {
 	uint64_t now = wb_clock_now_ns(cache->config.clock);
 	struct wb_read_forecast forecast = { 0 };
 
-	*reads = (struct wb_read_keeping){ .plan = "none", .left_bytes = WB_STATS_UNKNOWN,
+	*reads = (struct wb_read_keeping){ .state = "off", .plan = "none", .left_bytes = WB_STATS_UNKNOWN,
 					   .at_half = -1, .at_same = -1, .at_double = -1,
 					   .at_fourfold = -1 };
 	if (!cache->path.read_policy)
 		return;
 	reads->is_on = wb_fill_gate_is_on(&cache->path.fill_gate);
+	reads->state = state_of_keeping(cache);
 	reads->left_bytes = wb_fill_gate_left_bytes(&cache->path.fill_gate);
 	wb_lock_acquire(&cache->lock);
 	reads->bytes_per_s = (uint64_t)(WB_BLOCK_BYTES *

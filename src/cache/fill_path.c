@@ -14,7 +14,9 @@
  *    still be read: of what went around the cache and is gone after a power cut a copy
  *    would come back alone, and hide what the backing has until it falls out.
  * Else the fill is dropped. It waits for nothing and nobody: no room to spare in the
- * log, a block that somebody works on, or somebody waiting for room drop it as well.
+ * log, a block that somebody works on, or somebody waiting for room drop it as well. All
+ * that is dropped is counted with the reason. The policy has heard of it in any case, and
+ * what was worth to be kept has fallen out, as it were: the next time it is known.
  */
 #include "cache/request.h"
 
@@ -143,8 +145,40 @@ static uint32_t append(struct fill *fill)
 	return done;
 }
 
+/* Those from `first` on, and why. */
+static void drop(struct fill *fill, uint32_t first, enum wb_stat reason)
+{
+	for (uint32_t i = first; i < fill->count; i++)
+		wb_read_policy_fell_out(fill->path->read_policy,
+					fill->miss->first + fill->block[i].offset);
+	WB_STAT_ADD(fill->path->stats, reason, fill->count - first);
+	WB_STAT_ADD(fill->path->stats, WB_STAT_FILL_DROPPED_BLOCKS, fill->count - first);
+	fill->count = first;
+}
+
+/* Within the budget; those that have changed are no loss. */
+static uint32_t enter(struct fill *fill)
+{
+	struct wb_data_path *path = fill->path;
+	uint32_t before = fill->count, done;
+
+	if (wb_exclusion_enter(path->exclusion, &fill->busy, NULL) != WB_ENTERED) {
+		drop(fill, 0, WB_STAT_FILL_BUSY_BLOCKS);
+		return 0;
+	}
+	keep_valid_locked(fill);
+	wb_lock_release(&stripe_of(fill)->lock);
+	WB_STAT_ADD(path->stats, WB_STAT_FILL_CHANGED_BLOCKS, before - fill->count);
+	WB_STAT_ADD(path->stats, WB_STAT_FILL_DROPPED_BLOCKS, before - fill->count);
+	done = append(fill);
+	wb_exclusion_leave(path->exclusion, &fill->busy);
+	drop(fill, done, WB_STAT_FILL_NO_ROOM_BLOCKS);
+	return done;
+}
+
+/* `objection`: why nothing can be kept now, or WB_STAT_COUNT. */
 static void fill_miss(struct wb_request *request, const struct wb_read_miss *miss,
-		      bool is_stream)
+		      bool is_stream, enum wb_stat objection)
 {
 	struct wb_data_path *path = request->path;
 	uint64_t first = request->pub.offset_bytes / BLOCK;
@@ -153,21 +187,18 @@ static void fill_miss(struct wb_request *request, const struct wb_read_miss *mis
 		.data = (const char *)request->pub.buffer + (miss->first - first) * BLOCK,
 		.busy = { .first = miss->first, .last = miss->first + miss->count - 1 },
 	};
-	uint32_t chosen, taken, done = 0;
+	uint32_t taken, done;
 
 	choose(&fill, is_stream);
-	chosen = fill.count;
-	fill.count = taken = wb_fill_gate_take(&path->fill_gate, chosen);
-	if (fill.count > 0 &&
-	    wb_exclusion_enter(path->exclusion, &fill.busy, NULL) == WB_ENTERED) {
-		keep_valid_locked(&fill);
-		wb_lock_release(&stripe_of(&fill)->lock);
-		done = append(&fill);
-		wb_exclusion_leave(path->exclusion, &fill.busy);
-	}
+	if (objection != WB_STAT_COUNT)
+		drop(&fill, 0, objection);
+	taken = wb_fill_gate_take(&path->fill_gate, fill.count);
+	drop(&fill, taken, WB_STAT_FILL_NO_BUDGET_BLOCKS);
+	if (taken == 0)
+		return;
+	done = enter(&fill);
 	wb_fill_gate_give_back(&path->fill_gate, taken - done);
 	WB_STAT_ADD(path->stats, WB_STAT_FILLED_BLOCKS, done);
-	WB_STAT_ADD(path->stats, WB_STAT_FILL_DROPPED_BLOCKS, chosen - done);
 }
 
 /* Before anything is begun; whoever needs it after this goes first all the same. */
@@ -177,10 +208,23 @@ static bool has_room(struct wb_data_path *path)
 	       wb_flush_available_buffers(path->flush) > wb_rambuf_count(path->rambuf) / 2;
 }
 
+static enum wb_stat objection_to(struct wb_request *request)
+{
+	struct wb_data_path *path = request->path;
+
+	if (request->read.image_bytes != wb_image_bytes(&path->image))
+		return WB_STAT_FILL_CHANGED_BLOCKS;
+	if (!wb_backing_flush_shows_what_stays(path->backing_flush) &&
+	    !WB_MUTANT(fill_of_unflushed))
+		return WB_STAT_FILL_UNFLUSHED_BLOCKS;
+	return has_room(path) ? WB_STAT_COUNT : WB_STAT_FILL_NO_ROOM_BLOCKS;
+}
+
 void wb_fill_path_after(struct wb_request *request)
 {
 	struct wb_data_path *path = request->path;
 	struct wb_read_work *work = &request->read;
+	enum wb_stat objection;
 	bool is_stream;
 
 	if (work->miss_count == 0 || request->error || atomic_load(&path->is_abandoned))
@@ -188,11 +232,8 @@ void wb_fill_path_after(struct wb_request *request)
 	is_stream = wb_fill_gate_is_stream(&path->fill_gate, request->pub.offset_bytes / BLOCK,
 					   wb_request_span_bytes(request->pub.offset_bytes,
 								 request->pub.length_bytes) / BLOCK);
-	if (work->image_bytes == wb_image_bytes(&path->image) && has_room(path) &&
-	    (wb_backing_flush_shows_what_stays(path->backing_flush) ||
-	     WB_MUTANT(fill_of_unflushed))) {
-		for (unsigned i = 0; i < work->miss_count; i++)
-			fill_miss(request, &work->misses[i], is_stream);
-	}
+	objection = objection_to(request);
+	for (unsigned i = 0; i < work->miss_count; i++)
+		fill_miss(request, &work->misses[i], is_stream, objection);
 	work->miss_count = 0;
 }

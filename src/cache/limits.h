@@ -19,14 +19,24 @@
  * entries alone, the one before it for entries without data too. */
 #define WB_RESERVE_DATA 2u
 #define WB_RESERVE_EXTENT 1u
-/* Copies of what was read may open a segment while that many more are ready. */
+/* Copies of what was read may open a segment while more than that are ready. Those that
+ * leave a place which is to be used again have a claim to more: they give more than they
+ * take, and what came new would else push out what was worth to stay. */
 #define WB_RESERVE_FILL 6u
+#define WB_RESERVE_AGAIN 4u
 /* Places that must be sound: the head, the reserve, and as much again. */
 #define WB_GOOD_SEGMENTS_MIN 6u
 /* A record is written so often in its place before that is given up. */
 #define WB_PLACE_TRIES 2u
 /* Segments kept evicted ahead of the head, so that opening one is cheap. */
 #define WB_READY_SEGMENTS 8u
+/* With fewer ready, what is worth to stay in the next place falls out: writers would wait
+ * for it. */
+#define WB_HURRY_SEGMENTS 4u
+/* While reads are kept the tail is to be that many places ahead of those, or that part of
+ * the ring. */
+#define WB_AHEAD_SEGMENTS 16u
+#define WB_AHEAD_PART 16u
 
 #define WB_EXTENTS_MAX 8192u		/* pending discards, fragments counted */
 

@@ -16,8 +16,8 @@ struct wb_log {
 	struct wb_rambuf *rambuf;
 	struct wb_region *region;	/* of the RAM buffers; NULL without any */
 	struct wb_log_start start;	/* but the epoch: under lock */
-	void (*sealed)(void *arg);
-	void *sealed_arg;
+	void (*sealed)(void *arg), (*opened)(void *arg);
+	void *sealed_arg, *opened_arg;
 
 	struct wb_lock lock __attribute__((aligned(WB_CACHE_LINE_BYTES)));
 	/* under lock */
@@ -79,6 +79,12 @@ void wb_log_set_sealed(struct wb_log *log, void (*sealed)(void *arg), void *arg)
 	log->sealed_arg = arg;
 }
 
+void wb_log_set_opened(struct wb_log *log, void (*opened)(void *arg), void *arg)
+{
+	log->opened = opened;
+	log->opened_arg = arg;
+}
+
 struct wb_record *wb_log_record(struct wb_log *log, uint64_t sequence)
 {
 	return &log->records[sequence % WB_RECORDS_IN_FLIGHT_MAX];
@@ -89,6 +95,7 @@ static uint32_t reserve_of(const struct wb_log *log, enum wb_log_use use)
 	switch (use) {
 	/* As many as reclaiming keeps, at most: else it cannot follow. */
 	case WB_LOG_FILL: return (uint32_t)MIN(WB_RESERVE_FILL, log->geometry.segment_count / 2);
+	case WB_LOG_AGAIN: return WB_RESERVE_AGAIN;
 	case WB_LOG_DATA: return WB_RESERVE_DATA;
 	case WB_LOG_EXTENT: return WB_RESERVE_EXTENT;
 	case WB_LOG_CARRY: return 0;
@@ -217,14 +224,22 @@ static void tell_sealed(struct wb_log *log)
 		log->sealed(log->sealed_arg);
 }
 
+static void tell_opened(struct wb_log *log)
+{
+	if (log->opened)
+		log->opened(log->opened_arg);
+}
+
 bool wb_log_reserve(struct wb_log *log, enum wb_log_use use, uint32_t wanted,
 		    struct wb_reservation *reservation)
 {
-	bool ok = false, did_seal = false;
+	bool ok = false, did_seal = false, did_open;
 	struct wb_record *record;
+	uint64_t head_before;
 
 	g_assert(wanted > 0 && use != WB_LOG_EXTENT);
 	wb_lock_acquire(&log->lock);
+	head_before = log->head_id;
 	/* Opened for an extent in the last block of a segment. */
 	if (log->open && block_room(log) == 0) {
 		seal_locked(log);
@@ -241,14 +256,17 @@ bool wb_log_reserve(struct wb_log *log, enum wb_log_use use, uint32_t wanted,
 		log->next_block += reservation->count;
 		atomic_fetch_add(&record->copies, 1);
 		wb_record_set_counts(record->header, record->entry_count, record->block_count);
-		if (use != WB_LOG_FILL)
+		if (use != WB_LOG_FILL && use != WB_LOG_AGAIN)
 			log->last_change = record->sequence;
 		did_seal |= seal_if_full_locked(log);
 		ok = true;
 	}
+	did_open = log->head_id != head_before;
 	wb_lock_release(&log->lock);
 	if (did_seal)
 		tell_sealed(log);
+	if (did_open)
+		tell_opened(log);
 	return ok;
 }
 

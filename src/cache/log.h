@@ -66,7 +66,8 @@ struct wb_log_start {		/* what opening found */
 enum wb_log_use {
 	WB_LOG_DATA, WB_LOG_EXTENT, WB_LOG_CARRY,
 	/* copies of what the backing has: only while there is room to spare */
-	WB_LOG_FILL,
+	WB_LOG_FILL,		/* of what a read brought */
+	WB_LOG_AGAIN,		/* of what lies in a place that is to be used again */
 };
 
 struct wb_log;
@@ -75,8 +76,10 @@ struct wb_log *wb_log_new(const struct wb_geometry *geometry,
 			  struct wb_segment_table *segments, struct wb_rambuf *rambuf,
 			  const struct wb_log_start *start);
 void wb_log_free(struct wb_log *log);
-/* Called, with no lock held, when a record was sealed or its last copy ended. */
+/* Called, with no lock held: a record was sealed, or its last copy has ended; */
 void wb_log_set_sealed(struct wb_log *log, void (*sealed)(void *arg), void *arg);
+/* the log has gone on to another segment. */
+void wb_log_set_opened(struct wb_log *log, void (*opened)(void *arg), void *arg);
 
 struct wb_reservation {
 	struct wb_record *record;
@@ -117,8 +120,8 @@ void wb_log_extent_done(struct wb_log *log, struct wb_record *record);
 void wb_log_seal(struct wb_log *log, uint64_t up_to);
 /* Sequence of the last record that has an entry, open or not. */
 uint64_t wb_log_last_sequence(struct wb_log *log);
-/* The last one that has anything else than what was put in as WB_LOG_FILL: what a sync
- * is about. */
+/* The last one that has anything else than copies of what the backing has: what a sync is
+ * about. */
 uint64_t wb_log_last_change(struct wb_log *log);
 /* All records <= this are sealed. */
 uint64_t wb_log_sealed_sequence(struct wb_log *log);

@@ -230,6 +230,54 @@ static bool record_for_places(struct wb_reclaim *reclaim)
 	       start_recording(reclaim);
 }
 
+/* --- in time ----------------------------------------------------------------------- */
+
+/* A tail there is in the way of the head soon. */
+static bool is_near(struct wb_reclaim *reclaim, struct wb_tail_position tail)
+{
+	uint64_t count = wb_segment_table_count(reclaim->deps.segments);
+	uint64_t ahead = MIN(WB_AHEAD_SEGMENTS, count / WB_AHEAD_PART);
+
+	return tail.segment + count <= wb_log_limit(reclaim->deps.log) + 1 + ahead;
+}
+
+/* The tail is where it ought to be, but the SSD does not say so yet. */
+static bool record_in_time(struct wb_reclaim *reclaim)
+{
+	uint64_t last = wb_log_last_sequence(reclaim->deps.log);
+
+	if (last == wb_log_durable(reclaim->deps.log))
+		return start_recording(reclaim);
+	wb_flush_want(reclaim->deps.flush, last);
+	return false;
+}
+
+/*
+ * A log to which nothing but copies of reads is written has no syncs of its own: nobody
+ * waits for a place of it, they are dropped. So it is flushed when that is all that keeps
+ * the tail back, once or twice for each round of the ring. What is dirty is another
+ * matter: a flush does not help it, but to be written back it has to be durable.
+ */
+static bool move_in_time(struct wb_reclaim *reclaim)
+{
+	struct wb_tail_position current = wb_tail_current(reclaim->deps.tail);
+	struct wb_segment *oldest = wb_segment_of_id(reclaim->deps.segments, current.segment);
+	uint64_t target = 0;
+
+	if (!is_near(reclaim, wb_tail_durable(reclaim->deps.tail)))
+		return false;
+	if (!is_near(reclaim, current))
+		return record_in_time(reclaim);
+	if (reclaim->has_judgement)
+		target = reclaim->judged_sequence;
+	else if (current.segment < wb_log_head_segment(reclaim->deps.log) &&
+		 atomic_load(&oldest->id) == current.segment)
+		target = oldest->last_sequence;
+	if (target > wb_log_durable(reclaim->deps.log))
+		wb_flush_want(reclaim->deps.flush, target);
+	return false;
+}
+
 /* Also by a record that has carried it: that is as good. */
 static bool is_recorded(struct wb_reclaim *reclaim)
 {
@@ -330,7 +378,8 @@ bool wb_reclaim_empty_place(struct wb_reclaim *reclaim, uint64_t id, enum wb_emp
 			  wb_tail_durable(reclaim->deps.tail));
 }
 
-/* What is worth it leaves the place first, when there is time for that. */
+/* What is worth it leaves the place first, when there is time for that: also while
+ * somebody waits, for those places that he does not wait for. */
 static bool may_be_emptied(struct wb_reclaim *reclaim, uint64_t id, enum wb_urgency urgency)
 {
 	struct wb_segment *segment = wb_segment_of_id(reclaim->deps.segments, id);
@@ -339,7 +388,7 @@ static bool may_be_emptied(struct wb_reclaim *reclaim, uint64_t id, enum wb_urge
 
 	if (old_id == 0 || old_id >= wb_tail_durable(reclaim->deps.tail).segment)
 		return true;	/* which make_ready() judges */
-	if (urgency == WB_URGENT) {
+	if (urgency == WB_URGENT && wb_log_ready_count(reclaim->deps.log) < WB_HURRY_SEGMENTS) {
 		wb_second_chance_hurry(reclaim->deps.second_chance, place);
 		return true;
 	}
@@ -374,6 +423,8 @@ bool wb_reclaim_step(struct wb_reclaim *reclaim, enum wb_urgency urgency)
 			reclaim->ready(reclaim->arg);
 	} else if (urgency == WB_URGENT) {
 		moved |= record_for_places(reclaim);
+	} else if (urgency == WB_EARLY) {
+		moved |= move_in_time(reclaim);
 	}
 	return moved;
 }

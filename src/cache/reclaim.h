@@ -45,9 +45,10 @@ void wb_reclaim_set_callbacks(struct wb_reclaim *reclaim, void (*ready)(void *ar
 			      void (*kick)(void *arg), void (*no_room)(void *arg), void *arg);
 /* Superblocks cannot be written, again and again. Any thread. */
 bool wb_reclaim_has_failed(struct wb_reclaim *reclaim);
-/* `is_urgent`: somebody waits for a place, so syncs and superblocks are worth
- * their cost. TRUE when something moved. */
-enum wb_urgency { WB_CALM, WB_URGENT };
+/* What places are worth: only what comes of itself; syncs and superblocks, in time, for
+ * that is all that copies of reads may ask for; or whatever it takes, because somebody
+ * waits, or will soon. TRUE when something moved. */
+enum wb_urgency { WB_CALM, WB_EARLY, WB_URGENT };
 bool wb_reclaim_step(struct wb_reclaim *reclaim, enum wb_urgency urgency);
 /*
  * For who discards places before they are ready. Empties the place of the future

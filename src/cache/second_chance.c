@@ -124,12 +124,30 @@ bool wb_second_chance_is_over(struct wb_second_chance *chance, uint64_t place)
 	return false;
 }
 
+static uint32_t count_staying(const struct wb_second_chance *chance, uint32_t from, uint32_t to)
+{
+	uint32_t count = 0;
+
+	for (uint32_t i = from; i < to; i++)
+		count += chance->stays[i];
+	return count;
+}
+
+static void note_dropped(struct wb_second_chance *chance, uint32_t count)
+{
+	WB_STAT_ADD(chance->deps.stats, WB_STAT_SECOND_CHANCE_DROPPED_BLOCKS, count);
+}
+
 void wb_second_chance_hurry(struct wb_second_chance *chance, uint64_t place)
 {
+	uint32_t blocks = chance->deps.geometry->segment_blocks;
+
 	if (chance->stage == STAGE_IDLE || chance->place != place)
 		return;
 	/* It ends with the piece under way, whose blocks are forgotten by then. */
-	memset(chance->stays, 0, chance->deps.geometry->segment_blocks * sizeof(bool));
+	note_dropped(chance, count_staying(chance, chance->stage == STAGE_NEXT ?
+					   chance->next_block : chance->first_block, blocks));
+	memset(chance->stays, 0, blocks * sizeof(bool));
 }
 
 /* --- a piece ----------------------------------------------------------------------------- */
@@ -227,24 +245,15 @@ static bool append_block(struct wb_second_chance *chance, uint32_t block,
 	return is_same;
 }
 
-static uint32_t count_staying(const struct wb_second_chance *chance, uint32_t from)
-{
-	uint32_t count = 0;
-
-	for (uint32_t i = from; i < chance->first_block + chance->block_count; i++)
-		count += chance->stays[i];
-	return count;
-}
-
 static void append_piece(struct wb_second_chance *chance)
 {
 	uint32_t block = chance->first_block, end_block = block + chance->block_count;
-	uint32_t wanted = wb_fill_gate_take(chance->deps.gate, count_staying(chance, block));
-	uint32_t taken = wanted, kept = 0;
+	uint32_t staying = count_staying(chance, block, end_block), kept = 0;
+	uint32_t taken = wb_fill_gate_take(chance->deps.gate, staying), wanted = taken;
 	struct wb_reservation reservation;
 
 	while (wanted > 0 &&
-	       wb_log_reserve(chance->deps.log, WB_LOG_FILL, wanted, &reservation)) {
+	       wb_log_reserve(chance->deps.log, WB_LOG_AGAIN, wanted, &reservation)) {
 		for (uint32_t i = 0; i < reservation.count; block++) {
 			g_assert(block < end_block);
 			if (chance->stays[block])
@@ -255,6 +264,7 @@ static void append_piece(struct wb_second_chance *chance)
 	}
 	wb_fill_gate_give_back(chance->deps.gate, taken - kept);
 	WB_STAT_ADD(chance->deps.stats, WB_STAT_SECOND_CHANCE_BLOCKS, kept);
+	note_dropped(chance, staying - taken + wanted);
 }
 
 bool wb_second_chance_step(struct wb_second_chance *chance)

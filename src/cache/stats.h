@@ -43,8 +43,14 @@ enum wb_stat {
 	WB_STAT_BYPASSED_WRITES,	/* in so many of the writes to it */
 	WB_STAT_BYPASSED_STREAMS,	/* recognised, for bypass_threshold */
 	WB_STAT_FILLED_BLOCKS,		/* that a read brought, and the cache keeps */
-	WB_STAT_FILL_DROPPED_BLOCKS,	/* wanted, but not kept: no room, or changed meanwhile */
+	WB_STAT_FILL_DROPPED_BLOCKS,	/* wanted, but not kept; the reasons are: */
+	WB_STAT_FILL_NO_ROOM_BLOCKS,	/* places or RAM buffers were short */
+	WB_STAT_FILL_BUSY_BLOCKS,	/* somebody worked on them */
+	WB_STAT_FILL_CHANGED_BLOCKS,	/* since they were read, or another has kept them */
+	WB_STAT_FILL_NO_BUDGET_BLOCKS,
+	WB_STAT_FILL_UNFLUSHED_BLOCKS,	/* the backing has what a power cut may take back */
 	WB_STAT_SECOND_CHANCE_BLOCKS,	/* appended again, because they were read */
+	WB_STAT_SECOND_CHANCE_DROPPED_BLOCKS,	/* chosen for that, but fell out */
 	WB_STAT_RECORDS, WB_STAT_MERGED_BLOCKS, WB_STAT_PARKED_REQUESTS,
 	WB_STAT_SLOWED_REQUESTS, WB_STAT_SLOWED_NS,	/* ... and how long, in all */
 	WB_STAT_LATE_READS,		/* of the backing, by read_latency_target_ms */
@@ -177,6 +183,9 @@ const char *wb_discard_state_name(enum wb_discard_state state);
 /* How read_cache does. */
 struct wb_read_keeping {
 	bool is_on;
+	/* "off", "on", or "stopped": until the next mount nothing new is kept, because a
+	 * flush of the backing has failed, see wb_backing_flush_has_lost() */
+	const char *state;
 	const char *plan;		/* what it keeps at present: "clock", "second" ... */
 	uint64_t bytes_per_s;		/* written to keep reads, in the last minute */
 	uint64_t left_bytes;		/* of fill_budget; WB_STATS_UNKNOWN: no limit */

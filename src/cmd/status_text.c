@@ -190,6 +190,9 @@ static void keeping_rows(struct output *out, JsonNode *stats)
 			    wb_client_number(stats, "second_chance_blocks")) * 4096, kept),
 	    wb_size_format(wb_client_number_in(stats, "read_cache", "bytes_per_s"), rate),
 	    budget ? budget : "");
+	if (!strcmp(wb_client_text_in(stats, "read_cache", "state"), "stopped"))
+		row(out, WARNING, "  keeping", "stopped until the next mount: a flush of the backing "
+		    "failed, and what can be read of it may not be there after a power cut");
 	if (wb_client_percent_in(stats, "read_cache", "hit_percent_half") >= 0)
 		row(out, PLAIN, "  what if", "%.0f %% hits with half the cache, %.0f %% with this "
 		    "one, %.0f %% with twice, %.0f %% with four times as much",

@@ -273,6 +273,7 @@ static void add_reads(JsonObject *root, const struct wb_read_keeping *reads)
 	JsonObject *object = json_object_new();
 
 	json_object_set_boolean_member(object, "on", reads->is_on);
+	json_object_set_string_member(object, "state", reads->state);
 	json_object_set_string_member(object, "plan", reads->plan);
 	set_number(object, "bytes_per_s", reads->bytes_per_s);
 	if (reads->left_bytes == WB_STATS_UNKNOWN)

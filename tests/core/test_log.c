@@ -129,6 +129,25 @@ Test(log, each_use_stops_where_its_reserve_begins)
 	wb_log_reservation_done(log_, &r);
 }
 
+/* A copy of a read leaves more than what is to stay of a place that is used again, and
+ * that leaves more than data. */
+Test(log, copies_of_reads_open_a_segment_only_while_there_are_places_to_spare)
+{
+	struct wb_reservation r;
+
+	/* Of the reserve for fills one more is ready. */
+	wb_log_set_limit(log_, WB_RESERVE_FILL + 1);
+	cr_assert(wb_log_reserve(log_, WB_LOG_FILL, SEGMENT_BLOCKS, &r));
+	wb_log_reservation_done(log_, &r);
+	cr_expect_eq(wb_log_ready_count(log_), WB_RESERVE_FILL);
+	cr_expect_not(wb_log_reserve(log_, WB_LOG_FILL, 1, &r));
+	while (wb_log_reserve(log_, WB_LOG_AGAIN, SEGMENT_BLOCKS, &r))
+		wb_log_reservation_done(log_, &r);
+	cr_expect_eq(wb_log_ready_count(log_), WB_RESERVE_AGAIN);
+	cr_expect_eq(wb_log_last_change(log_), 0, "a sync is not about them");
+	cr_expect_eq(reserve(1), 1);
+}
+
 Test(log, a_higher_limit_lets_it_go_on_round_the_ring)
 {
 	for (uint64_t id = 1; id <= g.segment_count + 2; id++) {

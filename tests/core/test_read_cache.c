@@ -22,10 +22,10 @@
 
 static struct wb_sim sim;
 
-static void start_with(bool no_writeback)
+static void start_with(bool no_writeback, unsigned ram_segments)
 {
 	struct wb_sim_params params = { .segment_count = SEGMENTS, .image_bytes = 16 << 20,
-					.ram_segments = 8, .backing_fill = OLD,
+					.ram_segments = ram_segments, .backing_fill = OLD,
 					.no_writeback = no_writeback };
 
 	wb_sim_init(&sim, &params);
@@ -35,7 +35,7 @@ static void start_with(bool no_writeback)
 
 static void start(void)
 {
-	start_with(false);
+	start_with(false, 8);
 }
 
 static void stop(void)
@@ -86,6 +86,14 @@ static void drain(void)
 	wb_cache_start_drain(sim.cache);
 	wb_sim_pass_time(&sim, SECOND_NS);
 	wb_sim_settle(&sim);
+}
+
+static const char *state(void)
+{
+	static struct wb_stats_snapshot snapshot;
+
+	wb_cache_get_stats(sim.cache, &snapshot);
+	return snapshot.reads.state;
 }
 
 /* Once through the ring with other blocks, written back at once. */
@@ -166,13 +174,18 @@ static struct wb_sim_op *begin_read(uint64_t block)
 	return op;
 }
 
-static void expect_dropped(struct wb_sim_op *op, uint8_t value)
+/* The first one, with the reason. */
+static void release_and_expect(struct wb_sim_op *op, enum wb_stat reason)
 {
-	uint64_t before = count(WB_STAT_FILL_DROPPED_BLOCKS);
-
 	wb_sim_release(op);
 	cr_expect_eq(count(WB_STAT_FILLED_BLOCKS), 0);
-	cr_expect_eq(count(WB_STAT_FILL_DROPPED_BLOCKS), before + 1);
+	cr_expect_eq(count(WB_STAT_FILL_DROPPED_BLOCKS), 1);
+	cr_expect_eq(count(reason), 1);
+}
+
+static void expect_dropped(struct wb_sim_op *op, uint8_t value)
+{
+	release_and_expect(op, WB_STAT_FILL_CHANGED_BLOCKS);
 	expect_blocks(10, 1, value);
 }
 
@@ -205,6 +218,21 @@ Test(read_cache, a_fill_that_races_a_bypass_is_dropped)
 	expect_dropped(op, 4);
 }
 
+Test(read_cache, a_fill_that_meets_a_bypass_under_way_is_dropped)
+{
+	struct wb_sim_op *op = begin_read(10), *write;
+
+	set("cache_mode", "writearound");
+	write = wb_sim_prepare(&sim, WB_WRITE, 0, 10 * BLOCK, BLOCK);
+	memset(write->data, 4, BLOCK);
+	wb_sim_submit(write);
+	cr_assert_not(write->is_finished);
+	release_and_expect(op, WB_STAT_FILL_BUSY_BLOCKS);
+	cr_assert_eq(wb_sim_wait(write), 0);
+	wb_sim_release(write);
+	expect_blocks(10, 1, 4);
+}
+
 Test(read_cache, nothing_is_kept_while_the_backing_has_something_that_was_not_flushed)
 {
 	set("cache_mode", "writearound");
@@ -212,6 +240,8 @@ Test(read_cache, nothing_is_kept_while_the_backing_has_something_that_was_not_fl
 	misses(10, 1, 4);
 	misses(20, 1, OLD);
 	cr_expect_eq(count(WB_STAT_FILLED_BLOCKS), 0);
+	cr_expect_eq(count(WB_STAT_FILL_UNFLUSHED_BLOCKS), 2);
+	cr_expect_str_eq(state(), "on");
 	cr_assert_eq(wb_sim_sync(&sim), 0);
 	misses(10, 1, 4);
 	misses(20, 1, OLD);
@@ -231,6 +261,15 @@ Test(read_cache, what_a_failed_flush_may_have_lost_is_not_kept_though_it_can_be_
 	cr_assert_eq(wb_sim_sync(&sim), 0);
 	misses(10, 1, 4);
 	cr_expect_eq(count(WB_STAT_FILLED_BLOCKS), 0);
+	cr_expect_eq(count(WB_STAT_FILL_UNFLUSHED_BLOCKS), 2);
+	cr_expect_str_eq(state(), "stopped");
+	set("read_cache", "off");
+	cr_expect_str_eq(state(), "off");
+	cr_assert_eq(wb_sim_close(&sim), 0);
+	cr_assert(wb_sim_open(&sim, NULL));
+	cr_expect_str_eq(state(), "on");
+	misses(10, 1, 4);
+	cr_expect_eq(count(WB_STAT_FILLED_BLOCKS), 1);
 }
 
 Test(read_cache, a_second_reader_of_the_same_block_is_too_late)
@@ -262,7 +301,7 @@ Test(read_cache, a_sync_with_nothing_new_but_fills_costs_no_io)
 Test(read_cache, fills_take_no_room_that_writers_need)
 {
 	stop();
-	start_with(true);
+	start_with(true, 8);
 	/* All dirty, but for what reclaiming keeps ready. */
 	for (unsigned i = 0; i < SEGMENTS - WB_RESERVE_FILL; i++)
 		write_blocks(i * SEGMENT_BLOCKS, SEGMENT_BLOCKS, 0x55);
@@ -270,7 +309,40 @@ Test(read_cache, fills_take_no_room_that_writers_need)
 	cr_assert_leq(wb_log_ready_count(sim.cache->path.log), WB_RESERVE_FILL);
 	misses(3000, 200, OLD);
 	cr_expect_leq(count(WB_STAT_FILLED_BLOCKS), SEGMENT_BLOCKS);
+	cr_expect_eq(count(WB_STAT_FILL_NO_ROOM_BLOCKS), 200 - count(WB_STAT_FILLED_BLOCKS));
 	cr_expect_gt(wb_log_ready_count(sim.cache->path.log), WB_RESERVE_DATA);
+}
+
+/* Nothing has the log flushed but that places for what is read are wanted: there are as
+ * many RAM buffers as places. */
+Test(read_cache, without_syncs_reads_are_kept_all_round_the_ring)
+{
+	stop();
+	start_with(false, 4 * SEGMENTS);
+	for (unsigned i = 0; i < 3 * SEGMENTS; i++) {
+		misses(i * SEGMENT_BLOCKS, SEGMENT_BLOCKS, OLD);
+		wb_sim_settle(&sim);
+	}
+	cr_expect_eq(count(WB_STAT_FILLED_BLOCKS), 3 * SEGMENTS * SEGMENT_BLOCKS);
+	cr_expect_eq(count(WB_STAT_FILL_DROPPED_BLOCKS), 0);
+	cr_expect_leq(count(WB_STAT_SSD_FLUSHES), 3 * SEGMENTS / 4, "%lu flushes",
+		      count(WB_STAT_SSD_FLUSHES));
+	cr_expect_eq(misses(2 * SEGMENTS * SEGMENT_BLOCKS + 200, 200, OLD), 0);
+}
+
+/* What is dirty and not durable cannot be written back, and nobody else has it flushed. */
+Test(read_cache, without_syncs_reads_are_kept_among_writes_too)
+{
+	stop();
+	start_with(false, 4 * SEGMENTS);
+	for (unsigned i = 0; i < 3 * SEGMENTS; i++) {
+		write_blocks(3000 + i, 1, 6);
+		misses(i * SEGMENT_BLOCKS, SEGMENT_BLOCKS, OLD);
+		wb_sim_settle(&sim);
+	}
+	cr_expect_eq(count(WB_STAT_FILL_DROPPED_BLOCKS), 0);
+	cr_expect_eq(count(WB_STAT_PARKED_REQUESTS), 0);
+	expect_blocks(3000, 3 * SEGMENTS, 6);
 }
 
 Test(read_cache, a_long_sequential_read_is_not_kept)
@@ -310,6 +382,7 @@ Test(read_cache, the_budget_of_a_day_is_kept)
 		misses(1000 + i * 2, 1, OLD);
 	cr_expect_eq(count(WB_STAT_FILLED_BLOCKS), 256);
 	cr_expect_eq(count(WB_STAT_FILL_DROPPED_BLOCKS), 44);
+	cr_expect_eq(count(WB_STAT_FILL_NO_BUDGET_BLOCKS), 44);
 	wb_sim_pass_time(&sim, DAY_S / 4 * SECOND_NS);
 	for (unsigned i = 0; i < 100; i++)
 		misses(2000 + i * 2, 1, OLD);

@@ -316,6 +316,23 @@ same_survey=$("$survey" check "$BACKING" new 0 $survey_blocks)
 volume_mount
 all_is_right
 
+if local_case "what a failed flush may have lost around the cache is not kept, and status says so until the next mount"; then
+	new_volume -o read_cache=on,cache_mode=writearound
+	[ "$(stat_of read_cache.state)" = on ] || fail "it is $(stat_of read_cache.state)"
+	"$survey" write "$DISK" new 0 16
+	disks fail backing flush EIO times 1
+	! "$survey" write "$DISK" new 16 16 || fail "its sync does not say so"
+	[ "$(stat_of read_cache.state)" = stopped ] || fail "it is $(stat_of read_cache.state)"
+	says 0 "stopped until the next mount: a flush of the backing" -- "$WBFS" status "$MNT"
+	same_survey=$("$survey" check "$DISK" new 0 32)
+	[ -z "$same_survey" ] || fail "$same_survey"
+	[ "$(stat_of filled_blocks)" -eq 0 ] || fail "they are kept"
+	at_least fill_unflushed_blocks 32
+	volume_umount
+	volume_mount -o read_cache=on
+	[ "$(stat_of read_cache.state)" = on ] || fail "it is $(stat_of read_cache.state)"
+fi
+
 if local_case "a mark that cannot be written at once stays where it is; the write waits for it"; then
 	new_volume -o $dirty
 	drain_works

@@ -76,11 +76,17 @@ Test(status, what_is_kept_of_reads_and_what_another_size_would_give)
 		"\"hit_percent_double\":80.0,\"hit_percent_fourfold\":90.0}", WB_STATUS_PLAIN);
 	g_autofree char *off = status(VOLUME ",\"read_cache\":{\"on\":false,\"plan\":\"none\"}",
 				      WB_STATUS_PLAIN);
+	g_autofree char *stopped = status(VOLUME ",\"read_cache\":{\"on\":true,"
+		"\"state\":\"stopped\",\"plan\":\"clock\",\"budget_left\":null,"
+		"\"hit_percent_half\":null}", WB_STATUS_PLAIN);
 
 	expect(on, "\n  kept             2 MiB, 4 KiB a second now, 1 MiB of the day's budget left\n");
 	expect(on, "\n  what if          40 % hits with half the cache, 60 % with this one, 80 % "
 		   "with twice, 90 % with four times as much\n");
 	cr_expect_null(strstr(off, "  kept "));
+	cr_expect_null(strstr(on, "  keeping "));
+	expect(stopped, "\n  keeping          stopped until the next mount: a flush of the backing "
+	       "failed, and what can be read of it may not be there after a power cut\n");
 }
 
 Test(status, that_writers_are_slowed_is_said_while_they_are)
