@@ -45,6 +45,8 @@ void crash_totals_add(struct crash_totals *totals, const struct crash_report *re
 	sum->gaps += report->gaps;
 	sum->filled += report->filled;
 	sum->second_chances += report->second_chances;
+	sum->changed += report->changed;
+	sum->busy += report->busy;
 	sum->discards += report->discards;
 	sum->episodes += report->episodes;
 	sum->refusals += report->refusals;

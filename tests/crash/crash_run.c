@@ -435,6 +435,8 @@ static void die(struct run *run)
 	run->report->streams += stats.counter[WB_STAT_BYPASSED_STREAMS];
 	run->report->filled += stats.counter[WB_STAT_FILLED_BLOCKS];
 	run->report->second_chances += stats.counter[WB_STAT_SECOND_CHANCE_BLOCKS];
+	run->report->changed += stats.counter[WB_STAT_FILL_CHANGED_BLOCKS];
+	run->report->busy += stats.counter[WB_STAT_FILL_BUSY_BLOCKS];
 	run->report->segments = MAX(run->report->segments, stats.head_segment);
 	crash_deaths_collect(&run->deaths);
 	wb_sim_kill(&run->sim);

@@ -40,6 +40,7 @@ struct crash_report {
 	uint64_t streams;	/* that were recognised */
 	uint64_t gaps;		/* blocks that were filled */
 	uint64_t filled, second_chances;	/* blocks that reads brought, and kept */
+	uint64_t changed, busy;		/* likewise, and dropped, because a change came first */
 };
 
 void crash_run(const struct crash_options *options, struct crash_report *report);

@@ -183,7 +183,9 @@ static void tell_totals(void)
 		printf("# %lu deaths of the process alone (%lu of them while opening), %lu requests "
 		       "sent again (%lu had been executed)\n", sum->deaths,
 		       sum->deaths_while_opening, sum->resent, sum->skipped);
-	printf("# %lu blocks of reads kept, %lu second chances\n", sum->filled, sum->second_chances);
+	printf("# %lu blocks of reads kept, %lu second chances; dropped %lu that had changed, %lu "
+	       "that were being changed\n", sum->filled, sum->second_chances, sum->changed,
+	       sum->busy);
 	printf("# %lu seeds, %lu histories, %lu power cuts (%lu of them while opening, %lu while "
 	       "stopping), %lu failures\n", totals.seeds, totals.histories, sum->power_cuts,
 	       sum->cuts_while_opening, sum->cuts_while_stopping, totals.failures);
@@ -202,11 +204,20 @@ static void print_replay(int signal_number)
 	raise(signal_number);
 }
 
+/* Else what they show of reads that are kept is nothing. */
+static bool have_kept_reads(void)
+{
+	const struct crash_report *sum = &totals.sum;
+
+	return sum->filled > 0 && sum->second_chances > 0 && sum->changed > 0 && sum->busy > 0;
+}
+
 static void run_check(void)
 {
 	tell(run_jobs(1, 400, run_seed), "random histories");
 	tell(run_jobs(1, 3, run_all_points), "short histories cut at every point");
 	arguments.deaths = true;
+	tell(have_kept_reads(), "reads were kept in them, got second chances, and met changes");
 	tell(run_jobs(1, 300, run_seed), "histories of processes that die");
 	tell(run_jobs(1, 1, run_all_points), "a short history with a death at every point");
 	arguments.deaths = false;

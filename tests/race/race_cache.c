@@ -79,6 +79,7 @@ struct race {
 	unsigned operations;
 	/* what all lives had to do with, for the line about it */
 	uint64_t segments_used, parked, batches, failed, lost, bypassed;
+	uint64_t filled, second_chances, changed, busy;	/* of reads that are kept */
 	uint64_t next_fault;		/* of the control thread */
 	atomic_bool is_over;		/* the clients have ended */
 	atomic_bool timer_is_over;
@@ -95,11 +96,13 @@ static void report(const struct race *race, uint64_t seed)
 	printf("# %u operations of each client: %" G_GUINT64_FORMAT " segments, %" G_GUINT64_FORMAT
 	       " waits for room, %" G_GUINT64_FORMAT " batches, %" G_GUINT64_FORMAT " faults, %"
 	       G_GUINT64_FORMAT " requests failed, %" G_GUINT64_FORMAT " pieces lost, %"
-	       G_GUINT64_FORMAT " KiB around the cache\n",
+	       G_GUINT64_FORMAT " KiB around the cache\n# %" G_GUINT64_FORMAT " blocks of reads "
+	       "kept, %" G_GUINT64_FORMAT " second chances; dropped %" G_GUINT64_FORMAT " that had "
+	       "changed, %" G_GUINT64_FORMAT " that were being changed\n",
 	       race->operations, race->segments_used, race->parked, race->batches,
 	       wb_store_threaded_fault_count(race->cache_disk) +
 	       wb_store_threaded_fault_count(race->backing_disk), race->failed, race->lost,
-	       race->bypassed >> 10);
+	       race->bypassed >> 10, race->filled, race->second_chances, race->changed, race->busy);
 	if (!is_right) {
 		failed_count++;
 		printf("# %s\n# race_cache %u %" G_GUINT64_FORMAT " %td\n", race->problem,
@@ -275,6 +278,10 @@ static void count_work(struct race *race)
 	race->parked += stats.counter[WB_STAT_PARKED_REQUESTS];
 	race->batches += stats.counter[WB_STAT_WRITEBACK_BATCHES];
 	race->bypassed += stats.counter[WB_STAT_BYPASSED_BYTES];
+	race->filled += stats.counter[WB_STAT_FILLED_BLOCKS];
+	race->second_chances += stats.counter[WB_STAT_SECOND_CHANCE_BLOCKS];
+	race->changed += stats.counter[WB_STAT_FILL_CHANGED_BLOCKS];
+	race->busy += stats.counter[WB_STAT_FILL_BUSY_BLOCKS];
 }
 
 static void load(struct race *race)
