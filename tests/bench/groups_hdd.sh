@@ -6,12 +6,13 @@
 # dm-writeboost would write back: the 32 oldest segments, sorted, block by block. Each
 # measurement begins with an empty cache and an idle disk. The whole table is measured
 # with a drive whose write cache is small for its size, as that of a large one is, and
-# once more, without targets, with 64 MiB (rows and groups that end in _c64).
+# once more, without targets, with 64 MiB (rows and groups that end in _c64); but not what
+# has little to do with writes (`once`).
 
 part() { echo $(($1 * hdd_image_mib / 2048)); }	# MiB; sizes are those of the full image
 
 suite_rows() {
-	jq -c '. + map(.name += "_c64" | .group += "_c64" | del(.at_least, .at_most)
+	jq -c '. + map(select(.once | not) | .name += "_c64" | .group += "_c64" | del(.at_least, .at_most)
 		| .title += " (write cache of 64 MiB)")' <"$bench_dir/rows_hdd.json"
 }
 
@@ -20,6 +21,7 @@ suite_needs() {
 	[ -z "${BASE:-}" ] || fail "BASE is not for the hard disk"
 	[ -x "${HDD_FUSE:-}" ] || fail "HDD_FUSE does not name hdd_fuse; make bench-hdd builds it"
 	HDD_FUSE=$(realpath "$HDD_FUSE")
+	read_bench=$(dirname "$HDD_FUSE")/read_bench
 }
 
 # --- the disk and the volume on it ------------------------------------------------------
@@ -336,6 +338,66 @@ reads_until_drained() {
 	fi
 	wait "$JOB" || [ -n "$drain" ] || fail "fio"
 	sed -n '/^{/,$p' "$W/fio.out" >"$W/fio.json"
+}
+
+# --- what is kept of reads ------------------------------------------------------------------
+
+# do_trace FILE UNIT TRACE: sets `took`
+do_trace() {
+	took=$("$read_bench" "--replay$2" "$1" "$bench_dir/traces" "$3") || fail "the replay"
+}
+
+# A machine boots as fast as its disk goes; then the program stops, starts, and the machine
+# boots again.
+group_boot() {
+	pair=1
+	world_make 4096 "$(part 512)"
+	alternate boot hdd wbfs
+	world_remove
+}
+boot() {	# side
+	local options=read_cache=on
+	if [[ $1 = hdd* ]]; then
+		hdd_begin
+		boot_timed "$1" "$BACKING"
+		return
+	fi
+	volume_fresh "$1" $options
+	boot_timed "$1:cold" "$DISK"
+	drain_now
+	"$WBFS" umount "$MNT"
+	volume_mount -o "$(disk_turns)$options"
+	hdd_begin
+	boot_timed "$1:warm" "$DISK"
+}
+boot_timed() {	# side file
+	do_trace "$2" -requests "$boot_trace"
+	sample "$1" "$(jq -c --argjson seconds "$took" '{seconds: $seconds, reads, writes}' <"$HDD/stats.json")"
+}
+
+# The cache has seen so much of the trace, of a disk that took no time, that it is full and
+# has chosen what it keeps; then the disk is one again.
+group_zipf() {
+	pair=1
+	world_make 2048 512
+	alternate zipf wbfs
+	world_remove
+}
+zipf() {	# side
+	local hits reads hits_before reads_before slots part=zipf@$zipf_history:$zipf_counted
+	volume_fresh "$1" read_cache=on
+	hdd_control time off
+	do_trace "$DISK" '' "zipf@0:$zipf_history"
+	hdd_control time on
+	hdd_begin
+	read -r hits_before reads_before < <(reads_counted)
+	do_trace "$DISK" '' "$part"
+	read -r hits reads < <(reads_counted)
+	slots=$(($(stat_of segments.total) * 256))
+	sample simulated "{\"hit_percent\": $("$read_bench" --ring "$slots:256" "$bench_dir/traces" "$part")}"
+	sample forecast "{\"hit_percent\": $(stat_of read_cache.hit_percent_same)}"
+	sample "$1" "$(jq -nc --argjson hits $((hits - hits_before)) --argjson reads $((reads - reads_before)) \
+		--argjson seconds "$took" '{hit_percent: (100 * $hits / $reads), iops: ($reads / $seconds)}')"
 }
 
 # --- the same with another drive --------------------------------------------------------------

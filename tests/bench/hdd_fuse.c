@@ -16,6 +16,9 @@
  *
  *	clear		all counters begin at zero
  *	settle		what is in the write cache is on the platters, in no time
+ *	time off	from now on everything takes no time, and is not counted: to bring
+ *			a cache in front of it into the state that is to be measured
+ *	time on
  *	trace FILE	each operation of the arm as a line of FILE from now on: began and
  *			ended, in microseconds, offset, length, r or w
  *	trace off
@@ -32,6 +35,7 @@
 #include <getopt.h>
 #include <math.h>
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -65,6 +69,7 @@ static struct {
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
 	struct wb_hdd *hdd;
+	bool has_no_time;
 	double sleeps_until_ns;		/* the answering thread; -1: it is awake */
 	double cleared_ns;
 	FILE *trace;
@@ -143,9 +148,18 @@ static void *answer_all(void *arg)
 	return arg;
 }
 
+/* By the receiving thread. What the model has not answered yet is none of its business. */
+static void answer_at_once(struct request *request)
+{
+	static char buffer[WB_DAEMON_REQUEST_BYTES];	/* there is only one such thread */
+
+	answer(request, buffer);
+}
+
 static void submit(fuse_req_t req, enum wb_hdd_op op, uint64_t offset, uint64_t length)
 {
 	struct request *request = calloc(1, sizeof(*request));
+	bool at_once;
 
 	if (!request) {
 		fuse_reply_err(req, ENOMEM);
@@ -154,10 +168,14 @@ static void submit(fuse_req_t req, enum wb_hdd_op op, uint64_t offset, uint64_t 
 	request->hdd = (struct wb_hdd_request){ .op = op, .offset = offset, .length = length };
 	request->fuse = req;
 	pthread_mutex_lock(&disk.lock);
-	wb_hdd_submit(disk.hdd, &request->hdd, now_ns());
-	if (wb_hdd_next_ns(disk.hdd) < disk.sleeps_until_ns)
+	at_once = disk.has_no_time;
+	if (!at_once)
+		wb_hdd_submit(disk.hdd, &request->hdd, now_ns());
+	if (!at_once && wb_hdd_next_ns(disk.hdd) < disk.sleeps_until_ns)
 		pthread_cond_signal(&disk.wake);
 	pthread_mutex_unlock(&disk.lock);
+	if (at_once)
+		answer_at_once(request);
 }
 
 /* --- the disk ------------------------------------------------------------------------ */
@@ -274,6 +292,10 @@ static int command_locked(const char *command)
 	if (!strcmp(command, "settle")) {
 		wb_hdd_settle(disk.hdd, now_ns());
 		pthread_cond_signal(&disk.wake);
+		return 0;
+	}
+	if (!strcmp(command, "time off") || !strcmp(command, "time on")) {
+		disk.has_no_time = !strcmp(command, "time off");
 		return 0;
 	}
 	if (!strncmp(command, "trace ", 6))

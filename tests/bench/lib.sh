@@ -30,9 +30,9 @@ profile() {
 profile_hdd() {
 	default_pairs=1
 	case $PROFILE in
-	full) hdd_image_mib=2048 rival_part=1 read_s=40 endless_s=30 ;;
-	quick) hdd_image_mib=2048 rival_part=4 read_s=20 endless_s=20 ;;
-	tiny) hdd_image_mib=256 rival_part=2 read_s=2 endless_s=1 ;;
+	full) hdd_image_mib=2048 rival_part=1 read_s=40 endless_s=30 boot_trace=one-boot zipf_history=800000 zipf_counted=20000 ;;
+	quick) hdd_image_mib=2048 rival_part=4 read_s=20 endless_s=20 boot_trace=one-boot zipf_history=400000 zipf_counted=5000 ;;
+	tiny) hdd_image_mib=256 rival_part=2 read_s=2 endless_s=1 boot_trace=one-boot@0:1000 zipf_history=4000 zipf_counted=100 ;;
 	esac
 }
 
@@ -250,6 +250,13 @@ measure() {	# side FIO_OPTION...
 counters_take() {	# side file
 	echo '{}' >"$2"
 	! is_volume "$1" || cat "$(volume_of "$1")/mnt/.wbfs/stats.json" >"$2"
+}
+
+# Of a mounted volume, so far: "HITS READS", in blocks.
+reads_counted() {
+	"$WBFS" status --json "$MNT" | jq -r '
+		([.read_hit_ram_full, .read_hit_ram_partial, .read_hit_ssd_full, .read_hit_ssd_partial] | add) as $hits
+		| "\($hits) \($hits + .read_miss_hdd_full + .read_miss_hdd_partial)"'
 }
 
 sample_note() {	# jq expression over the last sample

@@ -7,7 +7,12 @@
  *	read_bench --ring SLOTS:SEGMENT_BLOCKS DIRECTORY TRACE	only the log, of that
  *							geometry: its hit ratio
  *	read_bench --replay FILE DIRECTORY TRACE	does it to a file, e.g. of a mount,
- *							which has counters of its own
+ *							which has counters of its own, and
+ *							says how many seconds that took
+ *	read_bench --replay-requests FILE DIRECTORY TRACE	the same, not block by block
+ *
+ * TRACE@FIRST:COUNT is a part of a trace: what is before is history for --ring, and not
+ * done by --replay.
  *
  * Each trace is run with a cache of 10, 25 and 50 % of the different blocks in it. The
  * others have as many blocks as the ring, which keeps some segments empty. Segments are
@@ -127,7 +132,23 @@ static int run_ring(const char *geometry, const struct trace *trace)
 	return 0;
 }
 
-/* --ring or --replay, its argument, the directory, the trace. */
+static int run_replay(const struct trace *trace, const char *path, enum replay_unit unit)
+{
+	double seconds;
+
+	if (!replay(trace, path, unit, &seconds))
+		return 1;
+	printf("%.3f\n", seconds);
+	return 0;
+}
+
+static bool is_one(const char *option)
+{
+	return !strcmp(option, "--ring") || !strcmp(option, "--replay") ||
+	       !strcmp(option, "--replay-requests");
+}
+
+/* One of these, its argument, the directory, the trace. */
 static int run_one(char **argv)
 {
 	struct trace *trace = trace_get(argv[3], argv[2]);
@@ -140,7 +161,8 @@ static int run_one(char **argv)
 	if (!strcmp(argv[0], "--ring"))
 		status = run_ring(argv[1], trace);
 	else
-		status = !replay(trace, argv[1]);
+		status = run_replay(trace, argv[1], !strcmp(argv[0], "--replay") ?
+				    REPLAY_BLOCKS : REPLAY_REQUESTS);
 	trace_free(trace);
 	return status;
 }
@@ -155,7 +177,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "usage: read_bench DIRECTORY [TRACE[:BLOCKS] ...]\n");
 		return 2;
 	}
-	if (argc == 5 && (!strcmp(argv[1], "--ring") || !strcmp(argv[1], "--replay")))
+	if (argc == 5 && is_one(argv[1]))
 		return run_one(argv + 1);
 	printf("| trace | blocks | FIFO | CLOCK | LRU | ARC | S3-FIFO | wbfs | plan | moved per "
 	       "new block | what if 0.5x, 2x, 4x |\n|---|---|---|---|---|---|---|---|---|---|---|\n");

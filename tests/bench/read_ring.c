@@ -121,9 +121,11 @@ void ring_run(const struct trace *trace, uint32_t slots, uint32_t segment_blocks
 		ring.slot_of[i] = NOTHING;
 	for (uint32_t i = 0; i < ring.geometry.slot_count; i++)
 		ring.address_of[i] = NOTHING;
-	for (guint i = 0; i < trace->accesses->len; i++) {
+	for (guint i = 0; i < trace->end; i++) {
 		struct access access = g_array_index(trace->accesses, struct access, i);
 
+		if (i == trace->begin)
+			*result = (struct ring_result){ 0 };
 		if (access.is_write)
 			do_write(&ring, access.address);
 		else

@@ -10,9 +10,12 @@
 #define GIB_BLOCKS (1u << 18)
 #define MADE_UP_READS 2000000u
 
-static void add(struct trace *trace, uint64_t address, bool is_write)
+enum { GOES_ON, STARTS };
+
+static void add(struct trace *trace, uint64_t address, bool is_write, int starts)
 {
-	struct access access = { .address = (uint32_t)address, .is_write = is_write };
+	struct access access = { .address = (uint32_t)address, .is_start = starts == STARTS,
+				 .is_write = is_write };
 
 	g_array_append_val(trace->accesses, access);
 	trace->address_count = MAX(trace->address_count, (uint32_t)address + 1);
@@ -75,7 +78,7 @@ static void make_zipf(struct trace *trace, uint32_t shift_every)
 	for (uint32_t i = 0; i < MADE_UP_READS; i++) {
 		uint32_t moved = shift_every ? i / shift_every * (GIB_BLOCKS / 7) : 0;
 
-		add(trace, (zipf_draw(&zipf, &prng) + moved) % (2 * GIB_BLOCKS), false);
+		add(trace, (zipf_draw(&zipf, &prng) + moved) % (2 * GIB_BLOCKS), false, STARTS);
 	}
 	zipf_clear(&zipf);
 }
@@ -88,14 +91,14 @@ static void make_scan_zipf(struct trace *trace)
 
 	zipf_init(&zipf, GIB_BLOCKS, 0.9, &prng);
 	for (uint32_t i = 0; i < MADE_UP_READS; i++)
-		add(trace, i % 1536 < 1024 ? zipf_draw(&zipf, &prng) : scanned++, false);
+		add(trace, i % 1536 < 1024 ? zipf_draw(&zipf, &prng) : scanned++, false, STARTS);
 	zipf_clear(&zipf);
 }
 
 static void make_loop(struct trace *trace)
 {
 	for (uint32_t i = 0; i < MADE_UP_READS; i++)
-		add(trace, i % 100000, false);
+		add(trace, i % 100000, false, STARTS);
 }
 
 /* --- recorded ------------------------------------------------------------------------- */
@@ -121,7 +124,7 @@ static bool add_recorded(struct trace *trace, const char *name, const char *dire
 
 		end = first + count;
 		for (uint64_t address = first; address < end; address++)
-			add(trace, base + address, op == 'W');
+			add(trace, base + address, op == 'W', address == first ? STARTS : GOES_ON);
 	}
 	return pclose(file) == 0 && trace->accesses->len > 0;
 }
@@ -151,12 +154,10 @@ static void count_footprint(struct trace *trace)
 	}
 }
 
-struct trace *trace_get(const char *name, const char *directory)
+static bool make(struct trace *trace, const char *name, const char *directory)
 {
-	struct trace *trace = g_new0(struct trace, 1);
 	bool ok = true;
 
-	trace->accesses = g_array_new(FALSE, FALSE, sizeof(struct access));
 	if (!strcmp(name, "zipf"))
 		make_zipf(trace, 0);
 	else if (!strcmp(name, "shift"))
@@ -170,10 +171,39 @@ struct trace *trace_get(const char *name, const char *directory)
 	else if (!strcmp(name, "boot"))
 		for (unsigned i = 0; i < 8 && ok; i++)
 			ok = add_recorded(trace, name, directory, 0);
+	else if (!strcmp(name, "one-boot"))
+		ok = add_recorded(trace, "boot", directory, 0);
 	else
 		ok = add_recorded(trace, name, directory, 0);
-	count_footprint(trace);
-	if (!ok)
+	return ok;
+}
+
+/* "FIRST:COUNT", or NULL: all of it. */
+static bool set_part(struct trace *trace, const char *part)
+{
+	char *end = NULL;
+	guint64 count;
+
+	trace->end = trace->accesses->len;
+	if (!part)
+		return true;
+	trace->begin = (guint)g_ascii_strtoull(part, &end, 10);
+	count = *end == ':' ? g_ascii_strtoull(end + 1, &end, 10) : 0;
+	if (*end || count == 0 || trace->begin + count > trace->end)
+		return false;
+	trace->end = trace->begin + (guint)count;
+	return true;
+}
+
+struct trace *trace_get(const char *name, const char *directory)
+{
+	g_auto(GStrv) parts = g_strsplit(name, "@", 2);
+	struct trace *trace = g_new0(struct trace, 1);
+
+	trace->accesses = g_array_new(FALSE, FALSE, sizeof(struct access));
+	if (make(trace, parts[0], directory) && set_part(trace, parts[1]))
+		count_footprint(trace);
+	else
 		g_clear_pointer(&trace, trace_free);
 	return trace;
 }

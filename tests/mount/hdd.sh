@@ -64,6 +64,16 @@ until jq -e ".idle_ms > $idle + 100" <"$HDD/stats.json" >/dev/null; do sleep 0.0
 dd if="$BACKING" of=/dev/null bs=4k count=1 iflag=direct status=none
 jq -e '.idle_ms < .elapsed_ms - 100' <"$HDD/stats.json"
 
+case_is "without time everything is there at once, and nothing is counted"
+hdd_control settle
+hdd_control clear
+hdd_control time off
+io --rw=randwrite --bs=4k --size=16m --iodepth=8 --verify=crc32c --do_verify=1 --end_fsync=1 --verify_state_save=0
+is_so '.reads == 0 and .writes == 0 and .flushes == 0 and .media_reads == 0'
+hdd_control time on
+io --rw=randread --bs=4k --io_size=400k --iodepth=1
+is_so '.reads == 100 and .media_reads > 80 and $fio.read.runtime >= .busy_ms - 50'
+
 case_is "a volume on it: after a drain and a stop it has everything"
 CACHE=$W/cache MNT=$W/mnt
 volume_format --cache-size 32M

@@ -498,7 +498,7 @@ hdd_stat() {	# a field of its stats.json
 	jq -e ".$1" <"$HDD/stats.json"
 }
 
-hdd_control() {	# clear, settle, trace FILE, trace off
+hdd_control() {	# clear, settle, time off, time on, trace FILE, trace off
 	echo "$*" >"$HDD/control"
 }
 
