@@ -37,7 +37,7 @@ struct wb_cache {
 	struct wb_cache_config config;
 	uint8_t uuid[16];
 	uint64_t opened_epoch;		/* relocations go beyond it */
-	uint64_t recovered_records, recovered_dirty_blocks;
+	uint64_t recovered_records, recovered_dirty_blocks, recovered_short_bytes;
 	bool is_from_checkpoint;
 	bool is_taken_over;		/* from a process that died, with its memory: */
 	uint64_t left_records, left_wrong_blocks;

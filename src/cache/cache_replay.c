@@ -121,6 +121,7 @@ static void replay_log(struct wb_cache *cache, const struct wb_recovery *recover
 		replay_record(&cache->path, recovery,
 			      &g_array_index(recovery->records, struct wb_recovery_record, i));
 	cache->recovered_records = recovery->record_count;
+	cache->recovered_short_bytes = recovery->short_bytes;
 }
 
 static bool load_checkpoint(struct wb_cache *cache, const struct wb_recovery *recovery)

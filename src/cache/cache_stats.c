@@ -194,6 +194,7 @@ void wb_cache_get_stats(struct wb_cache *cache, struct wb_stats_snapshot *snapsh
 		memcpy(snapshot->lifetime, cache->found_lifetime, sizeof snapshot->lifetime);
 	snapshot->recovered_records = cache->recovered_records;
 	snapshot->recovered_dirty_blocks = cache->recovered_dirty_blocks;
+	snapshot->recovered_short_bytes = cache->recovered_short_bytes;
 	snapshot->is_from_checkpoint = cache->is_from_checkpoint;
 	wb_message_get(&cache->message, snapshot->last_error);
 	wb_lock_acquire(&cache->lock);

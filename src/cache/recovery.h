@@ -42,6 +42,8 @@ struct wb_recovery {
 					 * ends in the tail; == tail_segment if none */
 	uint64_t record_count;		/* live: tail..cut */
 	uint64_t torn_records;		/* valid headers cut off for their data */
+	uint64_t short_bytes;		/* in segments of more than one record each, which
+					 * the walk had to read as a whole */
 
 	/* --- what they hold: all from oldest_warm_segment to the cut, in order of
 	 * sequence; entries packed as on disk (12 bytes, never whole headers: a

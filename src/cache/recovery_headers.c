@@ -107,8 +107,13 @@ static void read_first_blocks(struct wb_recovery_scan *scan, uint64_t place, uin
 
 const void *wb_recovery_load_first(struct wb_recovery_scan *scan, uint64_t id)
 {
-	uint64_t first = scan->headers.first_id;
+	uint64_t first = scan->headers.first_id, place;
 
+	if (scan->has_all_headers) {
+		place = wb_geometry_place(scan->geometry, id);
+		return scan->headers.errors[place] ? NULL :
+		       scan->headers.data + place * WB_BLOCK_BYTES;
+	}
 	if (first == 0 || id < first || id >= first + scan->headers_count) {
 		scan->headers_count = MIN(MIN(WB_RECOVERY_BATCH_BLOCKS,
 					      scan->geometry->segment_count),
@@ -219,6 +224,8 @@ gboolean wb_recovery_read_firsts(struct wb_recovery_scan *scan, GError **error)
 		if (wb_recovery_is_stopped(scan, WB_RECOVERY_READING, 0, n))
 			return wb_recovery_refuse_stopped(scan, error);
 	}
+	/* Who waits for a takeover would wait for each of them once more. */
+	scan->has_all_headers = n <= WB_RECOVERY_BATCH_BLOCKS;
 	return TRUE;
 }
 

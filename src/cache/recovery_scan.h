@@ -62,6 +62,7 @@ struct wb_recovery_scan {
 	struct wb_recovery_image segment;	/* all blocks of segment first_id */
 	struct wb_recovery_image headers;	/* first blocks of first_id, first_id+1, ... */
 	uint64_t headers_count;
+	bool has_all_headers;		/* `headers` is the whole ring, by place */
 	struct wb_recovery_ahead ahead;
 
 	/* of the walk */
@@ -101,7 +102,7 @@ void wb_recovery_image_clear(struct wb_recovery_image *image);
 /* All blocks of the segment with this id are in scan->segment afterwards. */
 void wb_recovery_load_segment(struct wb_recovery_scan *scan, uint64_t id);
 void wb_recovery_unload_segment(struct wb_recovery_scan *scan);
-/* Its first block; NULL when it cannot be read. Cheap for growing ids. */
+/* The first block of its place; NULL when it cannot be read. Cheap for growing ids. */
 const void *wb_recovery_load_first(struct wb_recovery_scan *scan, uint64_t id);
 const void *wb_recovery_block(const struct wb_recovery_scan *scan, uint32_t block);
 bool wb_recovery_has_fields(enum wb_record_verdict verdict);

@@ -187,6 +187,7 @@ static void walk_segment(struct wb_recovery_scan *scan, uint64_t id)
 	if (!fills) {
 		read_ahead(scan, id);
 		wb_recovery_load_segment(scan, id);
+		scan->result->short_bytes += scan->geometry->segment_bytes;
 	}
 	while (block < scan->geometry->segment_blocks) {
 		const void *data = fills ? wb_recovery_load_first(scan, id) :
@@ -232,6 +233,7 @@ void wb_recovery_walk(struct wb_recovery_scan *scan)
 	scan->is_live = false;
 	scan->has_unknown_type = false;
 	scan->has_too_many = false;
+	scan->result->short_bytes = 0;
 	for (; id <= scan->head_id; id++) {
 		if (WB_MUTANT(first_gap_ends_walk) && !wb_recovery_is_in_use(scan, id))
 			break;

@@ -268,6 +268,7 @@ struct wb_stats_snapshot {
 	uint64_t epoch;
 	uint64_t ram_buffers_total, ram_buffers_free;
 	uint64_t recovered_records, recovered_dirty_blocks;
+	uint64_t recovered_short_bytes;	/* of the log, in segments with several records */
 	bool is_from_checkpoint;	/* nothing had to be recovered */
 	bool draining;			/* a drain was asked for and goes on */
 	/* Verbs of `control` (not device flushes): each one asked for is answered,

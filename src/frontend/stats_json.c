@@ -123,6 +123,7 @@ static void add_ring(JsonObject *root, const struct wb_stats_snapshot *s)
 	set_number(root, "ram_buffers_free", s->ram_buffers_free);
 	set_number(root, "recovered_records", s->recovered_records);
 	set_number(root, "recovered_dirty_blocks", s->recovered_dirty_blocks);
+	set_number(root, "recovered_short_bytes", s->recovered_short_bytes);
 	json_object_set_boolean_member(root, "from_checkpoint", s->is_from_checkpoint);
 }
 

@@ -23,12 +23,17 @@ static void stop(void)
 
 TestSuite(read_ahead, .fini = stop);
 
-static void start(void)
+static void start_with(uint32_t segment_count)
 {
-	wb_sim_init(&sim, &(struct wb_sim_params){ .segment_count = SEGMENTS, .ram_segments = 16,
+	wb_sim_init(&sim, &(struct wb_sim_params){ .segment_count = segment_count, .ram_segments = 16,
 						   .image_bytes = IMAGE_BLOCKS * BLOCK,
 						   .no_writeback = true });
 	cr_assert(wb_sim_open(&sim, NULL));
+}
+
+static void start(void)
+{
+	start_with(SEGMENTS);
 }
 
 /* Each in a record of its own: 7 in a segment. */
@@ -50,7 +55,7 @@ static void expect_written(unsigned count, const char *when)
 }
 
 struct cost {
-	uint64_t bytes, at_once, live_segments;
+	uint64_t bytes, at_once, live_segments, short_bytes;
 };
 
 static struct cost open_again(void)
@@ -66,6 +71,7 @@ static struct cost open_again(void)
 	cost.at_once = wb_store_counting_take_most_read(disk);
 	wb_sim_stats(&sim, &stats);
 	cost.live_segments = stats.head_segment - stats.tail_segment + 1;
+	cost.short_bytes = stats.recovered_short_bytes;
 	return cost;
 }
 
@@ -86,6 +92,8 @@ Test(read_ahead, a_log_of_small_records_is_read_once_and_in_long_pieces)
 	cr_assert_gt(cost.live_segments, 50);
 	cr_expect_leq(cost.bytes, cost.live_segments * SEGMENT + fixed_cost());
 	cr_expect_geq(cost.at_once, 16 * SEGMENT, "%lu bytes at once", cost.at_once);
+	cr_expect_geq(cost.short_bytes, (cost.live_segments - 2) * SEGMENT, "%lu", cost.short_bytes);
+	cr_expect_leq(cost.short_bytes, (cost.live_segments + 1) * SEGMENT, "%lu", cost.short_bytes);
 	expect_written(440, "after a kill");
 }
 
@@ -100,9 +108,32 @@ Test(read_ahead, full_segments_are_not_read)
 	wb_sim_kill(&sim);
 	cost = open_again();
 	cr_assert_geq(cost.live_segments, 50);
-	/* A second look at each header. */
-	cr_expect_leq(cost.bytes, cost.live_segments * BLOCK + fixed_cost(), "%lu", cost.bytes);
+	/* Of so small a ring no header is looked at twice. */
+	cr_expect_leq(cost.bytes, fixed_cost(), "%lu", cost.bytes);
+	cr_expect_leq(cost.short_bytes, SEGMENT, "%lu", cost.short_bytes);
 	cr_expect_leq(cost.at_once, 64 * BLOCK, "%lu bytes at once", cost.at_once);
+}
+
+/* A second look at each header, a thousand at a time, rather than memory for all of them. */
+Test(read_ahead, the_headers_of_a_large_ring_are_read_in_batches)
+{
+	enum { RING = 1100, WRITES = 1150, PLACES = 64 };
+	struct cost cost;
+
+	start_with(RING);
+	for (unsigned i = 0; i < WRITES; i++)
+		cr_assert_eq(wb_sim_fill(&sim, (uint64_t)(i % PLACES) * 15 * BLOCK,
+					 (uint8_t)(i / PLACES), 15 * BLOCK, WB_REQUEST_FUA), 0);
+	wb_sim_kill(&sim);
+	cost = open_again();
+	cr_expect_gt(cost.bytes, 2 * (RING - 20) * BLOCK, "%lu", cost.bytes);
+	cr_expect_lt(cost.bytes, 2 * RING * BLOCK + 8 * SEGMENT, "%lu", cost.bytes);
+	for (unsigned i = WRITES - PLACES; i < WRITES; i++) {
+		uint8_t byte = 0;
+
+		cr_assert_eq(wb_sim_read(&sim, ((uint64_t)(i % PLACES) * 15 + 14) * BLOCK, &byte, 1), 0);
+		cr_assert_eq(byte, i / PLACES, "%u", i);
+	}
 }
 
 /* Nothing says that these are whole: their data is read, side by side, too. */
