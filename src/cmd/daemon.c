@@ -108,12 +108,20 @@ static bool check_pair(struct wb_daemon *daemon, const struct wb_options *option
 	return ok;
 }
 
+static void note_step(struct wb_daemon *daemon, enum wb_kept_step step)
+{
+	if (daemon->kept)
+		wb_kept_note_step(daemon->kept, step);
+}
+
 static bool open_volume(struct wb_daemon *daemon, const struct wb_options *options,
 			GError **error)
 {
 	if (!wb_volume_open(&daemon->volume, options->cache_path, options->backing_path,
-			    options->read_only ? WB_DISK_READ_ONLY : WB_DISK_READ_WRITE, error) ||
-	    !open_stores(daemon, error) || !check_pair(daemon, options, error))
+			    options->read_only ? WB_DISK_READ_ONLY : WB_DISK_READ_WRITE, error))
+		return false;
+	note_step(daemon, WB_KEPT_ALONE);
+	if (!open_stores(daemon, error) || !check_pair(daemon, options, error))
 		return false;
 	daemon->backing_store = wb_disk_open_store(&daemon->volume.backing, error);
 	if (!daemon->backing_store)
@@ -308,6 +316,7 @@ static bool join_keeper(struct wb_daemon *daemon, GError **error)
 {
 	struct wb_kept *kept = daemon->kept;
 	struct wb_fuse *fuse = atomic_load(&daemon->fuse);
+	struct wb_stats_snapshot stats;
 	g_autofree char *note = NULL;
 
 	if (!kept)
@@ -315,7 +324,8 @@ static bool join_keeper(struct wb_daemon *daemon, GError **error)
 	if (!wb_kept_tell_mounted(kept, fuse, error))
 		return false;
 	daemon->sources[3] = g_unix_fd_add(kept->link_fd, G_IO_IN | G_IO_HUP, on_keeper, daemon);
-	note = wb_kept_tell_serving(kept, refusal_of(daemon));
+	wb_cache_get_stats(daemon->cache, &stats);
+	note = wb_kept_tell_serving(kept, refusal_of(daemon), stats.recovered_short_bytes);
 	if (note) {
 		wb_cache_add_event(daemon->cache, WB_EVENT_NOTE, "%s", note);
 		g_warning("%s: %s", daemon->mount_point, note);
@@ -454,6 +464,7 @@ struct wb_daemon *wb_daemon_start(const struct wb_options *options, const char *
 	is_open = options->without_cache ?
 		open_alone(daemon, options, error) :
 		open_volume(daemon, options, error) && open_cache(daemon, options, error);
+	note_step(daemon, WB_KEPT_RECOVERED);
 	if (is_open && listen_to_signals(daemon) && start_fuse(daemon, options, error) &&
 	    join_keeper(daemon, error)) {
 		if (daemon->facts.memory_locked)

@@ -46,29 +46,65 @@ static void note_pause(struct wb_keeper_state *state, int64_t pause_ns)
 		atomic_store(&state->longest_pause_ns, pause_ns);
 }
 
-static char *tell_of_death(struct wb_kept *kept, int64_t pause_ns)
+void wb_kept_note_step(struct wb_kept *kept, enum wb_kept_step step)
+{
+	kept->reached_ns[step] = now_ns();
+}
+
+static int64_t ms_between(int64_t from_ns, int64_t until_ns)
+{
+	return (until_ns - from_ns + 500000) / 1000000;
+}
+
+/* Whoever finds a pause long sees whether it was the machine, a disk or the log. */
+static char *describe_pause(const struct wb_kept *kept, int64_t from_ns, int64_t until_ns,
+			    uint64_t short_bytes)
+{
+	const int64_t *reached_ns = kept->reached_ns;
+	GString *text = g_string_new(NULL);
+
+	g_string_printf(text, "%" PRId64 " ms (", ms_between(from_ns, until_ns));
+	if (atomic_load(&kept->area->tries) > 1)
+		g_string_append_printf(text, "%u that died on the way, ",
+				       atomic_load(&kept->area->tries) - 1);
+	g_string_append_printf(text, "%" PRId64 " to start, %" PRId64 " until the disks were free, %"
+			       PRId64 " to recover with %" PRIu64 " KiB of short records, %"
+			       PRId64 " for the session)",
+			       ms_between(from_ns, reached_ns[WB_KEPT_BEGUN]),
+			       ms_between(reached_ns[WB_KEPT_BEGUN], reached_ns[WB_KEPT_ALONE]),
+			       ms_between(reached_ns[WB_KEPT_ALONE],
+					  reached_ns[WB_KEPT_RECOVERED]),
+			       short_bytes >> 10,
+			       ms_between(reached_ns[WB_KEPT_RECOVERED], until_ns));
+	return g_string_free(text, FALSE);
+}
+
+static char *tell_of_death(struct wb_kept *kept, const char *pause)
 {
 	struct wb_keeper_facts facts;
 
 	wb_kept_describe(kept, &facts);
-	return g_strdup_printf("the worker %s; the next one took over after %" PRId64 " ms",
-			       facts.last_cause, pause_ns / 1000000);
+	return g_strdup_printf("the worker %s; the next one took over after %s",
+			       facts.last_cause, pause);
 }
 
-char *wb_kept_tell_serving(struct wb_kept *kept, enum wb_kept_refusal refusal)
+char *wb_kept_tell_serving(struct wb_kept *kept, enum wb_kept_refusal refusal,
+			   uint64_t short_bytes)
 {
 	struct wb_keeper_state *state = kept->state;
 	char *note = NULL;
 
 	atomic_store(&state->refusal, refusal);
 	if (!kept->is_first) {
-		int64_t pause_ns = now_ns() - atomic_load(&state->gone_ns);
+		int64_t until_ns = now_ns(), from_ns = atomic_load(&state->gone_ns);
+		g_autofree char *pause = describe_pause(kept, from_ns, until_ns, short_bytes);
 
-		note_pause(state, pause_ns);
-		note = atomic_load(&state->died) ? tell_of_death(kept, pause_ns) :
+		note_pause(state, until_ns - from_ns);
+		note = atomic_load(&state->died) ? tell_of_death(kept, pause) :
 			g_strdup_printf("wbfs " PACKAGE_VERSION " took over from the program "
-					"before after %" PRId64 " ms", pause_ns / 1000000);
+					"before after %s", pause);
 	}
+	atomic_store(&kept->area->tries, 0);
 	atomic_store(&state->phase, WB_KEPT_SERVING);
 	tell(kept, WB_LINK_SERVING, "", -1);
 	return note;

@@ -29,6 +29,15 @@ struct wb_kept_area {
 	/* The tunables as they were set since: the half that counts is chosen last. */
 	_Atomic uint32_t tunables_half;	/* 0: none, 1, 2 */
 	char tunables[2][WB_KEPT_TUNABLES_BYTES];
+	_Atomic uint32_t tries;		/* workers that began since one served */
+};
+
+/* How far a worker has come that takes over: what a pause consists of. */
+enum wb_kept_step {
+	WB_KEPT_BEGUN,			/* the program runs */
+	WB_KEPT_ALONE,			/* nobody's I/O is at the disks any more: they are locked */
+	WB_KEPT_RECOVERED,		/* the volume is open */
+	WB_KEPT_STEPS
 };
 
 struct wb_kept {
@@ -40,6 +49,7 @@ struct wb_kept {
 	int session_fd;			/* -1: it is to be mounted; goes to libfuse */
 	int clone_fd;			/* or -1; likewise */
 	int report_fd;			/* or -1 */
+	int64_t reached_ns[WB_KEPT_STEPS];
 	struct wb_lock lock;		/* who sets tunables */
 };
 
@@ -63,9 +73,11 @@ bool wb_kept_map_memory(struct wb_kept *kept, uint64_t ram_buffer_bytes, uint32_
 
 /* The session is mounted: the keeper gets it. Before it is served. */
 bool wb_kept_tell_mounted(struct wb_kept *kept, const struct wb_fuse *fuse, GError **error);
-/* It is served; for how long it was not, and what became of the worker before, or NULL. To
- * be freed. */
-char *wb_kept_tell_serving(struct wb_kept *kept, enum wb_kept_refusal refusal);
+void wb_kept_note_step(struct wb_kept *kept, enum wb_kept_step step);
+/* It is served; for how long it was not, of what that consists, and what became of the
+ * worker before, or NULL. `short_bytes`: of the log, that had to be read. To be freed. */
+char *wb_kept_tell_serving(struct wb_kept *kept, enum wb_kept_refusal refusal,
+			   uint64_t short_bytes);
 void wb_kept_notify(struct wb_kept *kept, const char *lines);
 /* Any thread: another program is to take over. 0 or -errno. */
 int wb_kept_ask_upgrade(struct wb_kept *kept, const char *program);

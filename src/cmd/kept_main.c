@@ -109,6 +109,7 @@ static bool kept_init(struct wb_kept *kept, const char *role, GError **error)
 		.link_fd = inherit(WB_KEPT_FD_LINK),
 		.memory_fd = inherit(WB_KEPT_FD_MEMORY),
 	};
+	wb_kept_note_step(kept, WB_KEPT_BEGUN);
 	kept->session_fd = kept->is_first ? -1 : inherit(WB_KEPT_FD_FUSE);
 	kept->clone_fd = kept->is_first ? -1 : inherit(WB_KEPT_FD_CLONE);
 	kept->report_fd = kept->is_first ? inherit(WB_KEPT_FD_REPORT) : -1;
@@ -121,6 +122,7 @@ static bool kept_init(struct wb_kept *kept, const char *role, GError **error)
 		return wb_fail(error, "this program is for a keeper of version %u, not %u",
 			       WB_KEEPER_VERSION, kept->state->version);
 	kept->area = (struct wb_kept_area *)kept->state->area;
+	atomic_fetch_add(&kept->area->tries, 1);
 	wb_lock_init(&kept->lock, WB_RANK_FRONTEND);
 	return true;
 }

@@ -349,6 +349,7 @@ static int wait_ms(const struct keeper *keeper)
 /* What it said before it died is heard. Returns the status. */
 static int keep_worker(struct keeper *keeper)
 {
+	int64_t gone_ns;
 	int status;
 
 	while (!take_signals(keeper, &status)) {
@@ -364,9 +365,12 @@ static int keep_worker(struct keeper *keeper)
 			worker_said(keeper);
 	}
 	keeper->worker = NOBODY;
-	atomic_store(&keeper->state->gone_ns, now_ns());
+	gone_ns = now_ns();
 	while (keeper->link_fd >= 0)
 		worker_said(keeper);
+	/* Users wait since one died that they had. */
+	if (keeper->serving_ns)
+		atomic_store(&keeper->state->gone_ns, gone_ns);
 	return status;
 }
 

@@ -59,7 +59,7 @@ struct wb_keeper_state {
 	_Atomic uint32_t died;		/* the worker before did, rather than hand over */
 	_Atomic int32_t last_status;	/* of the last worker that died, as waitpid() has it */
 	_Atomic uint64_t restarts;	/* workers that came after one that died */
-	_Atomic int64_t gone_ns;	/* CLOCK_MONOTONIC when a worker was last seen to be gone */
+	_Atomic int64_t gone_ns;	/* CLOCK_MONOTONIC when one that served was seen to be gone */
 	_Atomic uint64_t upgrades_asked, upgrades_done, upgrades_failed;
 	char upgrade_problem[WB_KEEPER_PROBLEM_BYTES];	/* ends with a zero at any time */
 

@@ -20,12 +20,6 @@ patched() {	# file, what, by what
 	! cmp -s "$PROGRAM" "$1" || fail "$2 is not in the program"
 }
 
-worker_is_another() {
-	[ "$(stat_of worker_pid)" != "$WORKER" ] || fail "the daemon is the same"
-	WORKER=$(stat_of worker_pid)
-	own_workers+=("$WORKER")
-}
-
 version=$("$WBFS" --version)
 version=${version#wbfs }
 other=${version%?}x
@@ -137,20 +131,6 @@ kill -CONT "$KEEPER"
 worker_is_another
 volume_umount
 
-foreground_mount() {	# option... ; sets KEEPER and WORKER
-	"$WBFS" mount -f --cache "$CACHE" --backing "$BACKING" -o keeper "$@" "$MNT" 2>"$W/messages" &
-	KEEPER=$!
-	own_jobs+=($KEEPER)
-	own_workers+=($KEEPER)
-	for ((i = 0; i < 3000; i++)); do
-		[ ! -e "$MNT/disk" ] || break
-		sleep 0.02
-	done
-	WORKER=$(stat_of worker_pid)
-	own_workers+=("$WORKER")
-	[ "$(stat_of keeper.pid)" -eq $KEEPER ]
-}
-
 keeper_ends() {	# with status
 	local status=0
 	wait $KEEPER || status=$?
@@ -161,7 +141,7 @@ keeper_ends() {	# with status
 
 for way in umount sigterm_keeper sigterm_worker sigint_keeper; do
 	case_is "stopped by $way: the exit status is that of a clean stop"
-	foreground_mount
+	keeper_mount_foreground
 	dd if=/dev/urandom of="$DISK" bs=64k count=16 conv=notrunc status=none
 	sum=$(head -c 1M "$DISK" | cksum)
 	case $way in
@@ -268,7 +248,7 @@ gone_within 60 "$KEEPER" || fail "the keeper does not end"
 flock -n "$CACHE" true
 
 case_is "when one after the other dies without getting anywhere, the keeper gives up"
-foreground_mount -o ro
+keeper_mount_foreground -o ro
 mv "$CACHE" "$CACHE.away"
 kill -9 "$WORKER"
 keeper_ends 1

@@ -330,6 +330,45 @@ volume_mount() {
 	own_workers+=("$WORKER")
 }
 
+# With a keeper, in the foreground: what it and its daemons say is in $W/messages.
+# keeper_mount_foreground [mount option]...; sets KEEPER and WORKER
+keeper_mount_foreground() {
+	DISK=$MNT/disk
+	mkdir -p "$MNT"
+	"$WBFS" mount -f --cache "$CACHE" --backing "$BACKING" "${test_options[@]}" -o keeper "$@" \
+		"$MNT" 2>"$W/messages" &
+	KEEPER=$!
+	own_jobs+=("$KEEPER")
+	own_workers+=("$KEEPER")
+	own_mounts+=("$MNT")
+	for ((i = 0; i < 3000; i++)); do
+		[ ! -e "$MNT/disk" ] || break
+		is_alive "$KEEPER" || break
+		sleep 0.02
+	done
+	[ -e "$MNT/disk" ] || { cat "$W/messages"; fail "it is not mounted"; }
+	WORKER=$(stat_of worker_pid)
+	own_workers+=("$WORKER")
+	[ "$(stat_of keeper.pid)" -eq "$KEEPER" ]
+}
+
+# The daemon that there is now, or none: also before it serves.
+keeper_child() {
+	tr -d ' ' <"/proc/$KEEPER/task/$KEEPER/children"
+}
+
+# Another daemon serves than the one before; sets WORKER.
+worker_is_another() {
+	[ "$(stat_of worker_pid)" != "$WORKER" ] || fail "the daemon is the same"
+	WORKER=$(stat_of worker_pid)
+	own_workers+=("$WORKER")
+}
+
+needs_resend() {	# with a mount that has a keeper
+	[ -z "$(stat_of keeper.refusal)" ] ||
+		skip_all "the kernel sends no request again (it needs Linux 6.9)"
+}
+
 volume_umount() {
 	"$WBFS" umount "$MNT"
 	volume_is_stopped
