@@ -28,8 +28,16 @@ static void show(const struct wb_verb *verb, JsonNode *stats, struct wb_verb_wor
 	wb_progress_update(progress, work->done_bytes, work->total_bytes);
 }
 
-/* The last statistics, or NULL and an error. */
-static JsonNode *wait_for(const char *mount_point, const struct wb_verb *verb, GError **error)
+/* A keeper may have started another daemon, which knows nothing of what was asked. */
+static bool is_by_another(JsonNode *before, JsonNode *now)
+{
+	return wb_client_number(now, "worker_pid") != wb_client_number(before, "worker_pid");
+}
+
+/* The last statistics, or NULL and an error; of another daemon than `before`: it has to
+ * be asked as well. */
+static JsonNode *wait_for(const char *mount_point, const struct wb_verb *verb, JsonNode *before,
+			  GError **error)
 {
 	JsonNode *stats = wb_client_get_stats(mount_point, error);
 	uint64_t ticket = stats ? wb_client_number(stats, verb->asked_key) : 0;
@@ -38,7 +46,8 @@ static JsonNode *wait_for(const char *mount_point, const struct wb_verb *verb, G
 	gulong pause_us = POLL_FIRST_US;
 
 	wb_progress_begin(&progress, verb->name);
-	while (stats && !is_over(verb, stats, ticket) && !wb_interrupt_is_asked()) {
+	while (stats && !is_by_another(before, stats) && !is_over(verb, stats, ticket) &&
+	       !wb_interrupt_is_asked()) {
 		show(verb, stats, &work, &progress);
 		g_usleep(pause_us);
 		pause_us = MIN(pause_us * 2, POLL_MAX_US);
@@ -59,9 +68,12 @@ static bool start_and_wait(const char *mount_point, const struct wb_verb *verb, 
 	if (!before || !wb_client_write_verb(mount_point, verb->request ? verb->request :
 					     verb->name, error))
 		return false;
-	after = wait_for(mount_point, verb, error);
+	after = wait_for(mount_point, verb, before, error);
 	if (!after || wb_interrupt_is_asked())
 		return after != NULL;
+	/* What the one before had done of it is done. */
+	if (is_by_another(before, after))
+		return start_and_wait(mount_point, verb, error);
 	if (wb_client_number(after, verb->failed_key) ==
 	    wb_client_number(before, verb->failed_key))
 		return true;

@@ -17,12 +17,15 @@
  *   power                           "on" or "off"
  *   killed                          the process that asked last without power
  *   fail FILE OPS ERROR ...         see test_disk_faults.h
- *   heal FILE                       nothing fails any more
+ *   heal FILE                       nothing fails any more, nothing is held
  *   budget FILE BYTES|none          ENOSPC for what would take more than that
  *   rot FILE BYTE BYTES             damages every sector there
  *   lie FILE yes|no                 flushes and FUA say yes and do nothing
  *   forget FILE yes|no              a failed flush loses what it covered
  *   counts FILE                     "NAME VALUE" words
+ *
+ * Held operations each keep one of the server's threads (SERVER_THREADS): some have to be
+ * left for the rest.
  *
  * From the power cut on nothing is taken and everything is EIO, and whoever asks
  * (after power-cut-at: has one of them open) is killed, as the power cut would have
@@ -52,8 +55,11 @@
 #include "test_disk.h"
 
 #define TRANSFER_BYTES_MAX (1u << 20)
+#define SERVER_THREADS 4u
 
-struct wb_test_disks wb_test_disks = { .lock = PTHREAD_MUTEX_INITIALIZER };
+struct wb_test_disks wb_test_disks = {
+	.lock = PTHREAD_MUTEX_INITIALIZER, .released = PTHREAD_COND_INITIALIZER,
+};
 #define state wb_test_disks		/* all of it is under its lock */
 
 static struct fuse_session *session;
@@ -168,6 +174,23 @@ struct operation {
 	int fault;			/* what a rule says: 0 or -errno */
 };
 
+/* A slow disk. */
+static void be_late_locked(struct wb_test_disk *disk, unsigned delay_ms)
+{
+	uint64_t before = disk->times_released;
+
+	if (delay_ms != WB_FAULT_HELD) {
+		release();
+		usleep(delay_ms * 1000);
+		acquire();
+		return;
+	}
+	disk->held++;
+	while (disk->times_released == before)
+		pthread_cond_wait(&state.released, &state.lock);
+	disk->held--;
+}
+
 /* 0 with the lock held, or an error without it. */
 static int begin(fuse_req_t req, struct operation *operation, uint64_t era)
 {
@@ -180,9 +203,7 @@ static int begin(fuse_req_t req, struct operation *operation, uint64_t era)
 						   operation->length_bytes, &delay_ms);
 		if (!delay_ms)
 			return 0;
-		release();
-		usleep(delay_ms * 1000);	/* a slow disk */
-		acquire();
+		be_late_locked(operation->disk, delay_ms);
 		if (!is_dead_locked(req, era))
 			return 0;
 	}
@@ -623,7 +644,7 @@ static int run(int ready_fd, int listen_fd)
 	if (pthread_create(&thread, NULL, answer_all, &listen_fd) ||
 	    fuse_set_signal_handlers(session))
 		return 1;
-	fuse_loop_cfg_set_max_threads(config, 4);
+	fuse_loop_cfg_set_max_threads(config, SERVER_THREADS);
 	if (write(ready_fd, "r", 1) != 1)
 		return 1;
 	close(ready_fd);

@@ -21,6 +21,8 @@ struct wb_test_disk {
 	struct wb_faults faults;
 	bool lies, forgets;
 	uint64_t reads, writes, flushes, zeros;
+	uint64_t held;		/* operations that wait to be let go on */
+	uint64_t times_released;
 };
 
 struct wb_test_disks {
@@ -28,6 +30,7 @@ struct wb_test_disks {
 	unsigned count;
 
 	pthread_mutex_t lock;
+	pthread_cond_t released;
 	/* under lock */
 	struct wb_test_disk disks[WB_TEST_DISKS_MAX];
 	bool is_off;

@@ -134,6 +134,8 @@ static const char *do_heal(char **words, FILE *out)
 	if (!disk)
 		return "no such file";
 	wb_faults_clear(&disk->faults);
+	disk->times_released++;
+	pthread_cond_broadcast(&state.released);
 	return NULL;
 }
 
@@ -184,9 +186,10 @@ static const char *do_counts(char **words, FILE *out)
 	if (!disk)
 		return "no such file";
 	fprintf(out, " reads %" PRIu64 " writes %" PRIu64 " flushes %" PRIu64 " zeros %" PRIu64
-		" faults %" PRIu64 " volatile %" PRIu64 " taken %" PRIu64, disk->reads,
+		" faults %" PRIu64 " volatile %" PRIu64 " taken %" PRIu64 " held %" PRIu64, disk->reads,
 		disk->writes, disk->flushes, disk->zeros, wb_faults_fired(&disk->faults),
-		wb_medium_volatile_count(disk->medium), wb_medium_taken_bytes(disk->medium));
+		wb_medium_volatile_count(disk->medium), wb_medium_taken_bytes(disk->medium),
+		disk->held);
 	return NULL;
 }
 

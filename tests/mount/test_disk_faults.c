@@ -42,7 +42,8 @@ int wb_faults_judge(struct wb_faults *faults, enum wb_fault_op op, uint64_t offs
 		    ++rule->matched < rule->nth || (rule->times && rule->fired >= rule->times))
 			continue;
 		rule->fired++;
-		*delay_ms += rule->delay_ms;
+		*delay_ms = rule->delay_ms == WB_FAULT_HELD || *delay_ms == WB_FAULT_HELD ?
+			    WB_FAULT_HELD : *delay_ms + rule->delay_ms;
 		if (!error)
 			error = rule->error;
 	}
@@ -100,6 +101,10 @@ static bool parse_option(struct wb_fault *rule, const char *name, const char *va
 	char *end;
 	uint64_t number = strtoull(value, &end, 0);
 
+	if (!strcmp(name, "delay") && !strcmp(value, "held")) {
+		rule->delay_ms = WB_FAULT_HELD;
+		return true;
+	}
 	if (end == value || *end)
 		return false;
 	if (!strcmp(name, "from"))
@@ -126,6 +131,6 @@ const char *wb_fault_parse(struct wb_fault *rule, char **words)
 		return "which error? EIO, ENOSPC, none";
 	for (words += 2; *words; words += 2)
 		if (!words[1] || !parse_option(rule, words[0], words[1]))
-			return "from, length, nth, times, delay, each with a number";
+			return "from, length, nth, times, delay, each with a number, or delay held";
 	return NULL;
 }

@@ -2,7 +2,8 @@
 /*
  * Which operation on a file of the test's disk fails or is late: a short list
  * of rules. A rule is for some kinds of operation, perhaps a range of bytes,
- * from its n-th match on, for a number of times or until it is taken away.
+ * from its n-th match on, for a number of times or until it is taken away. Late
+ * is a number of milliseconds, or WB_FAULT_HELD: until somebody lets it go on.
  *
  * Not thread-safe: the caller holds its lock round every call.
  */
@@ -20,6 +21,7 @@ enum wb_fault_op {
 };
 
 #define WB_FAULTS_MAX 16u
+#define WB_FAULT_HELD UINT32_MAX	/* as a delay */
 
 struct wb_fault {
 	unsigned ops;
@@ -48,7 +50,7 @@ uint64_t wb_faults_fired(const struct wb_faults *faults);
 
 /*
  * From words: OP[,OP]... ERROR [from BYTE] [length BYTES] [nth N] [times N]
- * [delay MS], where ERROR is EIO, ENOSPC or none. NULL, or what is wrong.
+ * [delay MS|held], where ERROR is EIO, ENOSPC or none. NULL, or what is wrong.
  */
 const char *wb_fault_parse(struct wb_fault *rule, char **words);
 

@@ -1,0 +1,120 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# The ghost: what a daemon had at a disk when it was killed lands after its death, with
+# what its memory, which the next one has, holds then. A disk of the test's own holds
+# such writes for as long as the test likes: meanwhile the next daemon has to wait, and
+# must not have read the log or have the RAM buffers.
+. "$(dirname "$0")/lib.sh"
+
+needs fuse jq
+start
+disks_start 16M 64M
+volume_format --segment-size 256K
+random_file "$W/old" $((8 << 20))
+random_file "$W/new" $((2 << 20))
+
+count_of() {	# disk, what: of what came to it
+	disks counts "$1" | sed "s/.*$2 \\([0-9]*\\).*/\\1/"
+}
+
+held_within() {	# seconds, disk
+	local i
+	for ((i = 0; i < $1 * 50; i++)); do
+		[ "$(count_of "$2" held)" -eq 0 ] || return 0
+		sleep 0.02
+	done
+	fail "no write came to the $2"
+}
+
+# The one that came after WORKER says that it waits; sets NEXT.
+next_waits() {	# disk
+	local i
+	for ((i = 0; i < 1500; i++)); do
+		! grep -q "$1 $DISKS/$1: I/O of the daemon before is still under way" "$W/messages" ||
+			break
+		sleep 0.02
+	done
+	grep "I/O of the daemon before is still under way there, and is waited for" "$W/messages" ||
+		fail "nobody says that I/O of the dead daemon is waited for"
+	NEXT=$(keeper_child)
+	own_workers+=("$NEXT")
+	[ "$NEXT" != "$WORKER" ] && ! is_alive "$WORKER"
+}
+
+has_touched_nothing() {
+	! grep wbfs-ram-buffers "/proc/$NEXT/maps" || fail "it has the RAM buffers already"
+	! ls -l "/proc/$NEXT/fd" | grep io_uring || fail "it has begun to use the disks"
+	[ "$(count_of cache reads)" -eq "$reads" ] || fail "it has read the cache"
+}
+
+served_by_another() {
+	worker_is_another
+	[ "$(stat_of keeper.worker_restarts)" -eq 1 ]
+	jq -e '.keeper.last_pause_ms > 1000' <"$MNT/.wbfs/stats.json" ||
+		fail "it was served again before the ghost was gone"
+	grep -o 'took over after .*' "$W/messages"
+	! grep -h ' error ' "$MNT/.wbfs/events" || fail "there are errors in the events"
+}
+
+case_is "writes to the log land after the death: the next daemon waits before it touches anything"
+keeper_mount_foreground -o allow_writeback=off,sync_interval_s=0
+needs_resend
+dd if="$W/old" of="$DISK" bs=256k conv=notrunc,fsync status=none
+disks fail cache write none delay held times 2
+run_in_background dd if="$W/new" of="$DISK" bs=64k oflag=direct conv=notrunc,fsync status=none
+held_within 60 cache
+daemon_kill
+reads=$(count_of cache reads)
+next_waits cache
+has_touched_nothing
+held=$(count_of cache held) writes=$(count_of cache writes)
+[ "$held" -gt 0 ] || fail "there was no ghost"
+disks heal cache
+wait "$JOB" || fail "the writer has seen an error"
+served_by_another
+[ "$(count_of cache writes)" -ge $((writes + held)) ]
+cp "$W/old" "$W/wanted"
+dd if="$W/new" of="$W/wanted" conv=notrunc status=none
+same_bytes "$DISK" "$W/wanted" $((8 << 20))
+volume_umount
+
+case_is "the same with what was being written back"
+keeper_mount_foreground -o allow_writeback=off,sync_interval_s=0
+same_bytes "$DISK" "$W/wanted" $((8 << 20))
+disks fail backing write none delay held times 2
+run_in_background "$WBFS" drain "$MNT"
+held_within 60 backing
+daemon_kill
+reads=$(count_of cache reads)
+next_waits backing
+has_touched_nothing
+disks heal backing
+wait "$JOB" || fail "the drain has not come to its end"
+served_by_another
+[ "$(stat_of dirty_blocks)" -eq 0 ] || fail "the drain ended with its daemon"
+volume_umount
+same_bytes "$BACKING" "$W/wanted" $((8 << 20))
+"$WBFS" check "$CACHE"
+
+case_is "a ghost that stays longer than anybody waits: another daemon tries again, and has touched nothing"
+keeper_mount_foreground -o allow_writeback=off,sync_interval_s=0
+disks fail cache write none delay held times 2
+run_in_background dd if="$W/old" of="$DISK" bs=64k count=32 oflag=direct conv=notrunc,fsync status=none
+held_within 60 cache
+daemon_kill
+reads=$(count_of cache reads)
+for ((i = 0; i < 3000; i++)); do
+	! grep -q 'is still locked after 10 s, by no process that could be found' "$W/messages" || break
+	sleep 0.02
+done
+next_waits cache
+has_touched_nothing
+disks heal cache
+wait "$JOB" || fail "the writer has seen an error"
+worker_is_another
+[ "$(stat_of keeper.worker_restarts)" -gt 1 ]
+grep 'took over after .* ([0-9]* that died on the way, ' "$W/messages"
+same_bytes "$DISK" "$W/old" $((2 << 20))
+volume_umount
+disks_stop
+finish
