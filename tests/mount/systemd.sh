@@ -130,6 +130,20 @@ else
 	case_skip "the generator" "systemd-escape is not installed"
 fi
 
+case_is "a reload has the installed program take over under a keeper, and says where there is none"
+reload=$(sed -n 's/^ExecReload=//p' "$units/wbfs@.service")
+volume_mount -o keeper
+KEEPER=$(stat_of keeper.pid)
+own_workers+=("$KEEPER")
+says 0 "$MNT is served by wbfs" -- bash -c "${reload/\"%f\"/\"$MNT\"}"
+worker_is_another
+[ "$(stat_of keeper.upgrades_done)" -eq 1 ]
+volume_umount
+volume_mount -o keeper=off
+says 1 "$MNT has no keeper" -- bash -c "${reload/\"%f\"/\"$MNT\"}"
+[ "$(stat_of worker_pid)" = "$WORKER" ]
+volume_umount
+
 case_is "no setting gives the service a mount namespace, which would hide its mount"
 ! grep -E '^(Protect(System|Home|Kernel|Proc|Hostname|Control|Clock)|Private|ReadOnly|ReadWrite|Inaccessible|TemporaryFile|Bind|Root|MountFlags|MountAPIVFS|DynamicUser|StateDirectory)' \
 	"$units/wbfs@.service"
