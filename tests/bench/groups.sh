@@ -36,6 +36,18 @@ write_qd32() {
 	measure "$1" "${random_writes[@]}" "${whole[@]}" --iodepth=32 --io_size="$(amount 640)"
 }
 
+# The same volume mounted in turn with the one and the other.
+group_keeper() {
+	alternate write_keeper wbfs:alone wbfs:keeper
+}
+write_keeper() {
+	local keeper=off
+	[[ $1 != *:keeper ]] || keeper=on
+	volumes_mount "$quiet,keeper=$keeper"
+	drained "$1"
+	measure "$1" "${random_writes[@]}" "${whole[@]}" --iodepth=32 --io_size="$(amount 640)"
+}
+
 group_rw_2x32() {
 	volumes_mount $quiet
 	alternate write_2x32 null wbfs

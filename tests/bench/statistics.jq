@@ -50,6 +50,11 @@ def serial_ratio($row; $limit; $samples):
   [$row.serial[]? as $side | [$samples | values($side; $row.metric)[]] | median // empty]
   | if length < 2 or $limit == null then null else 1 / (map(1 / .) | add) / $limit.median end;
 
+# A row that is judged by its interval has all of that beyond the target.
+def judged($row):
+  if $row.judged_by != "interval" then median
+  else median_interval | if $row.at_least then .low else .high end end;
+
 def is_met($row):
   if $row.at_least and $row.at_most then . >= $row.at_least and . <= $row.at_most
   elif $row.at_least then . >= $row.at_least
@@ -70,7 +75,7 @@ def result($row; $samples):
      median: ($figures | median), interval: ($figures | median_interval),
      quartiles: {low: ($figures | quantile(0.25)), high: ($figures | quantile(0.75))},
      limit: ($limit.side // null),
-     met: (($figures | median) as $m | if $m == null then null else $m | is_met($row) end),
+     met: (($figures | judged($row)) as $m | if $m == null then null else $m | is_met($row) end),
      sides: ($samples | map(.side) | unique
              | map({key: ., value: (. as $s | [$samples | values($s; $row.metric)[]] | median)})
              | from_entries),

@@ -20,8 +20,11 @@ def unit: {iops: "/s", mb_s: "MB/s", cpu_us: "us", p99_us: "us", seconds: "s", b
 
 def figure: if . == null then "-" elif . < 10 then digits(3) else short end;
 
-def target: if .at_least and .at_most then "\(.at_least) .. \(.at_most)"
+def bounds: if .at_least and .at_most then "\(.at_least) .. \(.at_most)"
   elif .at_least then ">= \(.at_least)" elif .at_most then "<= \(.at_most)" else "-" end;
+
+# Of the interval, where that decides rather than the median.
+def target: bounds + if .judged_by == "interval" then " (all of it)" else "" end;
 
 def verdict: if .met == true then "met" elif .met == false then "MISSED" else "-" end;
 

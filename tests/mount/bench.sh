@@ -68,6 +68,12 @@ results "$row, \"at_most\": 0.95}"
 result_is '.[0].met'
 results "$row}"
 result_is '.[0].met == null'
+results "$row, \"at_least\": 0.8, \"judged_by\": \"interval\"}"
+result_is '.[0].met and .[0].interval.low == 0.8'
+results "$row, \"at_least\": 0.85, \"judged_by\": \"interval\"}"
+result_is '.[0].met == false'
+results "$row, \"at_most\": 0.95, \"judged_by\": \"interval\"}"
+result_is '.[0].met == false'
 results "${row/\"null\", \"raw\"/}, \"at_most\": 179}"
 result_is '.[0].median == 180 and .[0].met == false'
 
