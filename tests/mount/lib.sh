@@ -511,6 +511,7 @@ disks_stop() {
 	nbd_kill_all
 	umount -l "$DISKS"
 	gone_within 60 "$DISKS_SERVER" || fail "the server of the disks does not end"
+	rm -rf "$W/socket" "$W/store"
 }
 
 # --- a hard disk that is not there: tests/bench/hdd_fuse.c -------------------------------
