@@ -2,6 +2,7 @@
 #include "base/memory.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/mman.h>
 
@@ -16,6 +17,13 @@
 #ifndef MADV_COLLAPSE
 #define MADV_COLLAPSE 25		/* Linux 6.1 */
 #endif
+
+static bool is_late;	/* by start-up, before there are threads */
+
+void wb_memory_bring_in_late(void)
+{
+	is_late = true;
+}
 
 static void touch(char *memory)
 {
@@ -74,7 +82,8 @@ static void *map(int fd, size_t bytes)
 	char *memory;
 
 	if (bytes < HUGE_FROM_BYTES) {
-		memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, flags | MAP_POPULATE, fd, 0);
+		memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+			      flags | (is_late ? 0 : MAP_POPULATE), fd, 0);
 		return memory == MAP_FAILED ? NULL : memory;
 	}
 	memory = map_aligned(fd, bytes, flags);
@@ -83,7 +92,8 @@ static void *map(int fd, size_t bytes)
 	madvise(memory, bytes, MADV_HUGEPAGE);
 	if (fd >= 0)
 		collapse(memory, bytes / HUGE_PAGE_BYTES * HUGE_PAGE_BYTES);
-	bring_in(memory, bytes);
+	if (!is_late)
+		bring_in(memory, bytes);
 	return memory;
 }
 

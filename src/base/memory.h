@@ -10,6 +10,10 @@
 
 #include <stddef.h>
 
+/* For who has no time now: what is mapped from here on is brought in as it is touched,
+ * and all of it when the process locks its memory. Before there are threads. */
+void wb_memory_bring_in_late(void);
+
 /* NULL and errno. */
 void *wb_memory_map(size_t bytes);
 /* The first `bytes` of a memfd that is as long; another process can map it too. */

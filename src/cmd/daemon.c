@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 #include <unistd.h>
 
+#include "base/memory.h"
 #include "cache/cache.h"
 #include "cmd/backing_growth.h"
 #include "cmd/cache_loss.h"
@@ -461,6 +462,9 @@ struct wb_daemon *wb_daemon_start(const struct wb_options *options, const char *
 	daemon->facts.ram_buffer_bytes = options->ram_buffer_bytes ? options->ram_buffer_bytes :
 								     RAM_BUFFER_DEFAULT_BYTES;
 	protect(&daemon->facts);
+	/* Users wait. What is locked in the end comes in when they are served again. */
+	if (kept && !kept->is_first && daemon->facts.memory_locked)
+		wb_memory_bring_in_late();
 	is_open = options->without_cache ?
 		open_alone(daemon, options, error) :
 		open_volume(daemon, options, error) && open_cache(daemon, options, error);
