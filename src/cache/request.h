@@ -162,7 +162,7 @@ struct wb_write_work {
 	bool keeps_mark;		/* during a backing read */
 	uint64_t change_count;		/* of the stripe, at the backing read */
 	unsigned backing_reads;		/* of this piece; see enter() */
-	unsigned base_failures;
+	unsigned base_failures[2];	/* of each edge */
 	struct wb_busy busy;
 	struct wb_edge edges[2];	/* of the first and the last block */
 };

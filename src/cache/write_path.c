@@ -33,7 +33,7 @@ void wb_write_path_begin(struct wb_request *request)
 	request->write.stage = WB_WRITE_ENTER;
 	request->write.backing_was_read = false;
 	request->write.backing_reads = 0;
-	request->write.base_failures = 0;
+	memset(request->write.base_failures, 0, sizeof request->write.base_failures);
 }
 
 /* The end of the current piece in bytes: request, chunk. */
@@ -356,14 +356,15 @@ static bool after_backing_read(struct wb_request *request)
 
 /* A base that cannot be read: once more, then a clean one is forgotten (the
  * backing has it), and a dirty one is an error for this write. */
-static void base_failed(struct wb_request *request, struct wb_edge *edge)
+static void base_failed(struct wb_request *request, unsigned i)
 {
 	struct wb_data_path *path = request->path;
+	const struct wb_edge *edge = &request->write.edges[i];
 	struct wb_stripe *stripe = wb_block_map_stripe(path->map, edge->address);
 	struct wb_mapping now;
 
 	WB_STAT_ADD(path->stats, WB_STAT_CHECKSUM_ERRORS, 1);
-	if (request->write.base_failures++ == 0)
+	if (request->write.base_failures[i]++ == 0)
 		return;
 	wb_lock_acquire(&stripe->lock);
 	wb_block_map_lookup_locked(path->map, edge->address, &now);
@@ -386,10 +387,10 @@ static bool after_base_read(struct wb_request *request)
 	bool failed = false;
 
 	for (unsigned i = 0; i < 2; i++) {
-		struct wb_edge *edge = &request->write.edges[i];
+		const struct wb_edge *edge = &request->write.edges[i];
 
 		if (edge->is_used && edge->error) {
-			base_failed(request, edge);
+			base_failed(request, i);
 			failed = true;
 		}
 	}
@@ -579,7 +580,7 @@ static bool reserve_and_publish(struct wb_request *request, uint64_t end_bytes,
 	work->stage = WB_WRITE_ENTER;
 	work->backing_was_read = false;
 	work->backing_reads = 0;
-	work->base_failures = 0;
+	memset(work->base_failures, 0, sizeof work->base_failures);
 	return true;
 }
 

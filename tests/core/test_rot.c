@@ -188,6 +188,24 @@ Test(rot, a_part_of_a_bad_dirty_block_cannot_be_written)
 	cr_expect_eq(read_block(4, 1), -EIO);
 }
 
+/* One hiccup of the SSD, at both ends of a write that is cut at both. */
+Test(rot, a_write_with_two_cut_ends_is_tried_again_for_each)
+{
+	const uint64_t ends[] = { 4, 5 };
+
+	write_ten(1);
+	reopen();
+	for (unsigned i = 0; i < 2; i++)
+		wb_store_faulty_add(sim.cache_disk.faulty, &(struct wb_fault){
+			.op = WB_IO_READ, .io_class = WB_FAULT_ANY, .count = 1,
+			.offset_bytes = (uint64_t)(wb_sim_cached_block(&sim, ends[i], NULL) -
+						   wb_sim_cache_bytes(&sim)),
+			.length_bytes = BLOCK, .effect = WB_FAULT_FAIL, .error = -EIO });
+	cr_expect_eq(wb_sim_fill(&sim, 4 * BLOCK + BLOCK / 2, 2, BLOCK, 0), 0);
+	cr_expect_eq(read_block(3, 1), 0);
+	cr_expect_eq(read_block(6, 1), 0);
+}
+
 Test(rot, a_part_of_a_bad_clean_block_can_be_written)
 {
 	uint8_t data[BLOCK];
