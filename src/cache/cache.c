@@ -329,6 +329,18 @@ static bool relocate(struct wb_cache *cache)
 	return any;
 }
 
+/* Who waits for it hears that it does not come. A next opening makes room for as many
+ * lost blocks again. */
+static void refuse_room_of_lost(struct wb_cache *cache)
+{
+	if (!wb_writeback_is_idle(cache->writeback) || !wb_carry_is_stuck(&cache->carry))
+		return;
+	wb_message_set(&cache->message, "the cache is full: too many of its blocks are lost to be "
+		       "noted elsewhere, and what holds them cannot be used again; stop the "
+		       "volume and mount it again, then write or discard the lost ranges");
+	wb_cache_on_no_room(cache);
+}
+
 bool wb_cache_writeback_step(void *arg)
 {
 	struct wb_cache *cache = arg;
@@ -349,6 +361,8 @@ bool wb_cache_writeback_step(void *arg)
 				     WB_BAD_TRIES_MAX ? WB_CARRY_ALL : WB_CARRY_EXTENTS);
 	if (!any && wb_cache_needs_room(cache) && wb_writeback_is_idle(cache->writeback))
 		any = wb_writeback_begin_carry(cache->writeback, &cache->carry);
+	if (!any && wb_cache_needs_room(cache))
+		refuse_room_of_lost(cache);
 	any |= look_after_syncs(cache);
 	any |= look_after_drain(cache);
 	any |= look_after_scrub(cache);

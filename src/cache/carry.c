@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/checksum.h"
+#include "cache/limits.h"
 
 #define ZERO_BLOCKS_MAX 65536u	/* of one discard, looked at in one step */
 
@@ -112,12 +113,31 @@ uint64_t wb_carry_oldest_segment(const struct wb_carry *carry)
 	return id;
 }
 
+static uint32_t first_slot_of(const struct wb_carry *carry, uint64_t id)
+{
+	return wb_geometry_slot(carry->geometry, wb_geometry_place(carry->geometry, id), 0);
+}
+
+/* Discards make room by themselves, when they are done. */
+bool wb_carry_is_stuck(const struct wb_carry *carry)
+{
+	uint64_t id = wb_carry_oldest_segment(carry);
+
+	if (id == 0 || wb_extent_table_bad_count(carry->extents) < WB_EXTENTS_MAX / 2 ||
+	    count_bad(carry, id, first_slot_of(carry, id)) !=
+		    atomic_load(&wb_segment_of_id(carry->segments, id)->dirty_count))
+		return false;
+	if (!wb_extent_table_reserve(carry->extents))
+		return true;
+	wb_extent_table_unreserve(carry->extents);
+	return false;
+}
+
 bool wb_carry_step(const struct wb_carry *carry, enum wb_carry_what what)
 {
 	uint64_t id = wb_carry_oldest_segment(carry);
 	struct wb_segment *segment = wb_segment_of_id(carry->segments, MAX(id, 1));
-	uint32_t first_slot = wb_geometry_slot(carry->geometry,
-					       wb_geometry_place(carry->geometry, MAX(id, 1)), 0);
+	uint32_t first_slot = first_slot_of(carry, MAX(id, 1));
 	uint32_t budget = carry->geometry->segment_blocks / 2, carried = 0;
 	struct wb_extent extent;
 

@@ -45,6 +45,9 @@ enum wb_carry_what { WB_CARRY_EXTENTS, WB_CARRY_ALL };
 /* TRUE when something was carried. At most half a segment's worth. Not while a
  * writeback batch is under way: it may just have read such a block. */
 bool wb_carry_step(const struct wb_carry *carry, enum wb_carry_what what);
+/* TRUE: only lost blocks keep the oldest segment, and there is no room to note more of
+ * them elsewhere. Then the tail stays until some of them are written or discarded. */
+bool wb_carry_is_stuck(const struct wb_carry *carry);
 
 /* A dirty block of a closed segment and its data, checked, from a reader that
  * still pins it. */

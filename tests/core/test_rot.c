@@ -236,6 +236,39 @@ Test(rot, one_bad_block_never_stops_the_ring)
 	cr_expect_eq(read_block(4, 3), 0);
 }
 
+/* A stretch of the SSD is gone, and the ring comes round to it. */
+Test(rot, more_lost_blocks_than_can_be_noted_are_an_error_and_no_wait_for_ever)
+{
+	const struct wb_sim_params params = {
+		.image_bytes = 64 << 20, .segment_bytes = 1 << 20, .segment_count = 60,
+		.backing_fill = 9, .is_uncounted = true };
+	const unsigned lost = 9000;
+	struct wb_stats_snapshot stats;
+	int error = 0;
+
+	wb_sim_clear(&sim);
+	wb_sim_init(&sim, &params);
+	cr_assert(wb_sim_open(&sim, NULL));
+	wb_sim_set(&sim, "allow_writeback", "off");
+	for (unsigned i = 0; i < lost; i += 250)
+		cr_assert_eq(wb_sim_fill(&sim, (uint64_t)i * BLOCK, 1, 250 * BLOCK, 0), 0);
+	cr_assert_eq(wb_sim_sync(&sim), 0);
+	reopen();
+	for (unsigned i = 0; i < lost; i++)
+		spoil(i, true);
+	wb_sim_set(&sim, "allow_writeback", "on");
+	for (unsigned i = 0; !error && i < 80; i++)
+		error = wb_sim_fill(&sim, ((48 + i % 8) << 20), (uint8_t)i, 1 << 20, 0);
+	cr_expect_eq(error, -EIO);
+	wb_sim_stats(&sim, &stats);
+	cr_expect(strstr(stats.last_error, "too many of its blocks are lost to be noted elsewhere"));
+	reopen();
+	cr_expect_eq(read_block(0, 1), -EIO);
+	cr_expect_eq(wb_sim_zero(&sim, 0, lost * BLOCK, 0), 0);
+	for (unsigned i = 0; i < 80; i++)
+		cr_assert_eq(wb_sim_fill(&sim, ((48 + i % 8) << 20), (uint8_t)i, 1 << 20, 0), 0);
+}
+
 /* The drain leaves the tail at the end of a full segment: the next segment begins
  * with the same sequence, and is the one that holds the bad block. */
 Test(rot, nor_does_one_right_behind_a_drained_segment)
