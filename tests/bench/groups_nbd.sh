@@ -5,7 +5,9 @@
 #
 # A side is `wbfs`, a volume whose backing is a file behind nbdkit with its delay filter, or
 # `local`, the same program with such a file itself. Both files are in memory, so that the
-# SSD serves the caches alone. (The filter delays no flush; no user waits for one.)
+# SSD serves the caches alone. (The filter delays no flush; no user waits for one.) The
+# server has its part of the same processors, which in the rows with writeback counts
+# against `wbfs`; one on another machine would not.
 
 suite_title="wbfs: a backing behind an NBD server, 5 ms away, against a local one"
 nbd_delay=(--filter=delay rdelay=5ms wdelay=5ms)
