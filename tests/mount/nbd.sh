@@ -359,7 +359,7 @@ if command -v certtool >/dev/null && nbdkit --dump-config | grep -q '^tls=yes'; 
 	truncate -s 96M "$image"
 	rm -f "$CACHE"
 	nbd_start server "$image" --tls=require --tls-certificates="$W/pki"
-	BACKING="nbds+unix://localhost/?socket=$W/nbd/server/socket&tls-certificates=$W/pki"
+	BACKING="nbds+unix://localhost/$image?socket=$W/nbd/server/socket&tls-certificates=$W/pki"
 	"$WBFS" format --cache "$CACHE" --cache-size 32M --backing "$BACKING" --force
 	volume_mount
 	dd if="$W/data" of="$MNT/disk" bs=64k conv=notrunc,fsync status=none
