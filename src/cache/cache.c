@@ -308,7 +308,8 @@ static bool look_after_syncs(struct wb_cache *cache)
 		.writeback_failures = wb_writeback_failures(cache->writeback),
 		.bad_tries = wb_writeback_bad_tries(cache->writeback),
 		.is_hopeless = wb_flush_has_failed(cache->path.flush) ||
-			       wb_mark_gate_is_refusing(&cache->mark_gate),
+			       wb_mark_gate_is_refusing(&cache->mark_gate) ||
+			       atomic_load(&cache->path.has_no_patience),
 	};
 
 	return wb_through_step(cache->path.through, &news);

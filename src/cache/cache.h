@@ -342,6 +342,11 @@ void wb_cache_tick(struct wb_cache *cache);
  * FALSE when nothing at all could be done. */
 bool wb_cache_run_one(struct wb_cache *cache, unsigned choice);
 
+/* Nobody hears the answers any more: requests that wait for room, or for the backing
+ * to have everything, end with EIO instead, those under way and later ones. What was
+ * acknowledged stays. Until wb_cache_close(). Any thread. */
+void wb_cache_end_waits(struct wb_cache *cache);
+
 /* TRUE while writers have to wait for space: a front end may then prefer to
  * move waiting data into smaller buffers. */
 bool wb_cache_is_short_of_space(struct wb_cache *cache);

@@ -251,6 +251,8 @@ int wb_cache_close(struct wb_cache *cache, enum wb_close_mode mode)
 {
 	int error = 0;
 
+	/* All requests have ended; what the stop itself waits for has limits of its own. */
+	atomic_store(&cache->path.has_no_patience, false);
 	cache->is_stopping = mode == WB_CLOSE_ABANDON;
 	if (cache->path.bare) {
 		error = close_bare(cache, mode);

@@ -11,7 +11,8 @@
  * looks after trouble goes by. */
 static bool is_in_trouble(struct wb_cache *cache)
 {
-	return cache->is_stopping || wb_writeback_failures(cache->writeback) > 0 ||
+	return cache->is_stopping || atomic_load(&cache->path.has_no_patience) ||
+	       wb_writeback_failures(cache->writeback) > 0 ||
 	       wb_writeback_is_stuck(cache->writeback) ||
 	       wb_flush_has_failed(cache->path.flush) || wb_reclaim_has_failed(cache->reclaim);
 }

@@ -272,6 +272,17 @@ void wb_cache_start_flush(struct wb_cache *cache)
 		begin_flush_verb(cache);
 }
 
+void wb_cache_end_waits(struct wb_cache *cache)
+{
+	atomic_store(&cache->path.has_no_patience, true);
+	if (cache->path.bare || cache->path.is_read_only)
+		return;
+	wb_cache_look_at_room(cache);
+	wb_park_wake_all(&cache->space);
+	wb_park_wake_all(&cache->extent_room);
+	wb_cache_kick_writeback(cache);
+}
+
 /* --- the size of the image ---------------------------------------------------------- */
 
 void wb_cache_on_growth_wanted(void *arg, uint64_t bytes)

@@ -270,18 +270,24 @@ static bool park(struct wb_request *request, struct wb_park_list *list, uint64_t
 	return true;
 }
 
+/* Asked after the generation: whoever sets it wakes afterwards. */
+static bool gives_up(struct wb_request *request)
+{
+	if (atomic_load(&request->path->has_no_patience))
+		request->error = -EIO;
+	return request->error != 0;
+}
+
 bool wb_request_park_for_space(struct wb_request *request, uint64_t generation)
 {
-	if (atomic_load(&request->path->room_refusals) != request->room_refusals) {
+	if (atomic_load(&request->path->room_refusals) != request->room_refusals)
 		request->error = -EIO;
-		return false;
-	}
-	return park(request, request->path->space, generation);
+	return !gives_up(request) && park(request, request->path->space, generation);
 }
 
 bool wb_request_park_for_extent(struct wb_request *request, uint64_t generation)
 {
-	return park(request, request->path->extent_room, generation);
+	return !gives_up(request) && park(request, request->path->extent_room, generation);
 }
 
 bool wb_request_queues_for_space(struct wb_request *request)

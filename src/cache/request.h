@@ -64,6 +64,8 @@ struct wb_data_path {
 	struct wb_fill_gate fill_gate;
 	/* atomic: how often those who wait for room were told that there is none */
 	_Atomic uint32_t room_refusals;
+	/* wb_cache_end_waits(): whoever waits for what may never come gives up */
+	atomic_bool has_no_patience;
 	/* Somebody waits for room: flush, write back, reclaim. */
 	void (*need_space)(void *arg);
 	/* A sync waits for what is dirty to be written back. */

@@ -481,6 +481,48 @@ Test(backing_errors, writers_that_wait_are_counted)
 	expect_everything_heals();
 }
 
+/* A ring full of dirty data, and one more that waits. */
+Test(backing_errors, writers_that_wait_give_up_when_nobody_hears_them)
+{
+	struct wb_sim_op *op;
+	uint64_t block = 0;
+
+	start_with(NULL);
+	break_blocks(WB_IO_WRITE, 0, BLOCKS, -EIO);
+	for (;; block++) {
+		op = wb_sim_prepare(&sim, WB_WRITE, 0, block % BLOCKS * BLOCK, BLOCK);
+		memset(op->data, (int)(block % 250), BLOCK);
+		wb_sim_submit(op);
+		wb_sim_settle(&sim);
+		if (!op->is_finished)
+			break;
+		cr_assert_eq(op->error, 0);
+		memset(model + block % BLOCKS * BLOCK, (int)(block % 250), BLOCK);
+		wb_sim_release(op);
+	}
+	pass_minutes(1);
+	cr_assert_not(op->is_finished);
+	wb_cache_end_waits(sim.cache);
+	wb_sim_settle(&sim);
+	cr_assert(op->is_finished);
+	cr_expect_eq(op->error, -EIO);
+	wb_sim_release(op);
+	/* One that was under way elsewhere, and comes to wait only now. */
+	op = wb_sim_prepare(&sim, WB_WRITE, 0, block % BLOCKS * BLOCK, BLOCK);
+	memset(op->data, 251, BLOCK);
+	wb_sim_submit(op);
+	wb_sim_settle(&sim);
+	cr_assert(op->is_finished);
+	cr_expect_eq(op->error, -EIO);
+	wb_sim_release(op);
+	/* What was acknowledged is there. */
+	expect_model();
+	cr_assert_eq(wb_sim_close(&sim), 0);
+	cr_assert(wb_sim_open(&sim, NULL));
+	expect_model();
+	expect_everything_heals();
+}
+
 /* --- anything ----------------------------------------------------------------------- */
 
 static void break_something(struct wb_prng *prng)

@@ -281,6 +281,33 @@ Test(modes, a_sync_in_writethrough_fails_when_the_backing_takes_nothing)
 	cr_expect_eq(durable_byte(1), 1);
 }
 
+/* A server that is away: the backing neither takes anything nor fails. */
+Test(modes, a_sync_in_writethrough_gives_up_when_nobody_hears_it)
+{
+	struct wb_sim_op *sync;
+
+	start(WB_MODE_WRITETHROUGH);
+	fill(1, 1);
+	wb_store_faulty_add(sim.backing_disk.faulty, &(struct wb_fault){
+		.op = WB_IO_WRITE, .io_class = WB_FAULT_ANY, .count = WB_FAULT_FOR_EVER,
+		.effect = WB_FAULT_DELAY, .delay_polls = 1000000 });
+	sync = wb_sim_prepare(&sim, WB_SYNC, 0, 0, 0);
+	wb_sim_submit(sync);
+	for (unsigned i = 0; i < 5000; i++)
+		wb_sim_step(&sim);
+	cr_assert_not(sync->is_finished);
+	wb_cache_end_waits(sim.cache);
+	for (unsigned i = 0; i < 5000; i++)
+		wb_sim_step(&sim);
+	cr_assert(sync->is_finished);
+	cr_expect_eq(sync->error, -EIO);
+	wb_sim_release(sync);
+	wb_store_faulty_clear(sim.backing_disk.faulty);
+	/* The stop itself promises the backing as ever. */
+	cr_assert_eq(wb_sim_close(&sim), 0);
+	cr_expect_eq(durable_byte(1), 1);
+}
+
 /* --- switches --------------------------------------------------------------------------- */
 
 Test(modes, a_switch_to_any_other_mode_takes_what_is_dirty_along)
