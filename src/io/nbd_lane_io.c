@@ -335,17 +335,17 @@ void wb_nbd_lane_send_all(struct wb_nbd_lane *lane)
 
 /* --- patience ------------------------------------------------------------------------------------ */
 
-/* Writeback waits as long as it takes: what it has is safe where it is. */
+/* Writeback waits as long as it takes: what it has is safe where it is. Who is in a hurry
+ * has one time for everything, also for what fails and is followed by another try. */
 static bool has_waited_too_long(struct wb_nbd_lane *lane, const struct wb_io *io, gint64 now)
 {
 	gint64 since = ((const struct wb_nbd_transfer *)(const void *)io->store_word)->since_us;
 	gint64 hurry = atomic_load(&lane->hurry_us);
 
-	if (io->io_class == WB_IO_CLASS_WRITEBACK) {
-		if (!hurry)
-			return false;
-		since = MAX(since, hurry);
-	}
+	if (io->io_class == WB_IO_CLASS_WRITEBACK && !hurry)
+		return false;
+	if (hurry)
+		since = io->io_class == WB_IO_CLASS_WRITEBACK ? hurry : MIN(since, hurry);
 	return now - since >= atomic_load(&lane->timeout_us);
 }
 
@@ -398,11 +398,20 @@ static bool is_mute(struct wb_nbd_lane *lane, const struct wb_nbd_session *sessi
 	return false;
 }
 
+/* Then whatever still comes fails at once: writeback cuts what has failed into pieces, and
+ * tries each of them. */
+static bool is_too_late(struct wb_nbd_lane *lane, gint64 now)
+{
+	gint64 hurry = atomic_load(&lane->hurry_us);
+
+	return hurry && now - hurry >= atomic_load(&lane->timeout_us);
+}
+
 void wb_nbd_lane_look(struct wb_nbd_lane *lane)
 {
 	gint64 now = g_get_monotonic_time();
 
-	if (now - lane->looked_us < WB_NBD_LOOK_MS * 1000)
+	if (now - lane->looked_us < WB_NBD_LOOK_MS * 1000 && !is_too_late(lane, now))
 		return;
 	lane->looked_us = now;
 	for (unsigned i = 0; i < WB_NBD_SESSIONS_MAX; i++)

@@ -60,7 +60,8 @@ bool wb_store_nbd_get_line(struct wb_store *store, struct wb_store_nbd_line *lin
 char *wb_store_nbd_problem(struct wb_store *store);
 /* How long users wait for a server that is away, until they get -EIO. */
 void wb_store_nbd_set_timeout(struct wb_store *store, unsigned timeout_s);
-/* A stop has begun: from now on writeback does not wait longer than that either. */
+/* A stop has begun: writeback does not wait longer than that from now on either, and all
+ * that follows not beyond that moment. */
 void wb_store_nbd_hurry(struct wb_store *store);
 
 /* Asks the server how large the export is now; a store that was smaller grows. FALSE and an

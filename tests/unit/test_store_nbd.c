@@ -574,6 +574,24 @@ Test(store_nbd, in_a_hurry_writeback_gives_up_too, .timeout = 60)
 	end(store);
 }
 
+/* Were it the time for each of them, this would take minutes. */
+Test(store_nbd, in_a_hurry_all_tries_together_take_no_longer, .timeout = 60)
+{
+	struct wb_store *store = start("");
+	char *data = random_bytes(BLOCK, 14);
+
+	wb_store_nbd_set_timeout(store, 4);
+	nbd_server_kill(&server);
+	wait_until_away(store, true);
+	wb_store_nbd_hurry(store);
+	for (unsigned i = 0; i < 100; i++)
+		cr_assert_eq(run_task(store, i % 3 ? WB_IO_WRITE : WB_IO_READ, i % 2 ?
+				      WB_IO_CLASS_WRITEBACK : WB_IO_CLASS_USER_READ, 0, data,
+				      BLOCK), -EIO);
+	free(data);
+	end(store);
+}
+
 Test(store_nbd, after_a_killed_user_nothing_is_changed_at_once, .timeout = 60)
 {
 	struct wb_store *store = start("");
