@@ -2,9 +2,13 @@
 #include "base/memory.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #define PAGE_BYTES ((size_t)4096)
 #define HUGE_PAGE_BYTES ((size_t)2 << 20)
@@ -105,6 +109,51 @@ void *wb_memory_map(size_t bytes)
 void *wb_memory_map_shared(int fd, size_t bytes)
 {
 	return map(fd, bytes);
+}
+
+/* --- for a while ------------------------------------------------------------------- */
+
+#define LEFT_TO_OTHERS 8u		/* one part in so many of all memory */
+
+/* 0: not known. */
+static uint64_t kib_of(const char *text, const char *name)
+{
+	const char *at = strstr(text, name);
+
+	return at ? strtoull(at + strlen(name), NULL, 10) : 0;
+}
+
+/* By the system's own guess of what could be used without swapping. */
+static bool can_spare(size_t bytes)
+{
+	int fd = open("/proc/meminfo", O_RDONLY | O_CLOEXEC);
+	char text[512];
+	ssize_t length = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+
+	if (fd >= 0)
+		close(fd);
+	if (length <= 0)
+		return false;
+	text[length] = '\0';
+	return kib_of(text, "MemAvailable:") >= kib_of(text, "MemTotal:") / LEFT_TO_OTHERS +
+						(bytes >> 10);
+}
+
+void *wb_memory_borrow(size_t bytes)
+{
+	void *memory;
+
+	if (!can_spare(bytes))
+		return NULL;
+	memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+		      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (memory == MAP_FAILED)
+		return NULL;
+	/* Unlike a page fault it says when there is none. */
+	if (!madvise(memory, bytes, MADV_POPULATE_WRITE))
+		return memory;
+	munmap(memory, bytes);
+	return NULL;
 }
 
 void wb_memory_unmap(void *memory, size_t bytes)

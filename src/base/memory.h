@@ -20,4 +20,11 @@ void *wb_memory_map(size_t bytes);
 void *wb_memory_map_shared(int fd, size_t bytes);
 void wb_memory_unmap(void *memory, size_t bytes);
 
+/*
+ * Memory for a while, not only at start-up: of what the machine has to spare. NULL when
+ * others need it more, and nothing may depend on getting any; what is got never waits for
+ * a page. Goes back with wb_memory_unmap().
+ */
+void *wb_memory_borrow(size_t bytes);
+
 #endif

@@ -48,6 +48,8 @@ struct wb_daemon {
 	struct wb_kept *kept;		/* NULL: nobody keeps this process */
 	bool is_unmounted;		/* by us; its end is on its way */
 	bool must_hand_over;
+	bool is_paused;			/* nobody answers what comes from the mount */
+	bool must_stop;			/* told so meanwhile */
 
 	/* atomic */
 	_Atomic(struct wb_fuse *) fuse;	/* NULL before it serves */
@@ -241,6 +243,18 @@ static void ended(void *arg)
 	g_main_context_wakeup(NULL);
 }
 
+/* The main loop, while this thread waits elsewhere: retries after errors, the mark and
+ * signals come from here alone. */
+static void meanwhile(void *arg)
+{
+	struct wb_daemon *daemon = arg;
+
+	while (g_main_context_iteration(NULL, FALSE))
+		;
+	wb_mark_keeper_run(&daemon->keeper);
+	wb_backing_growth_run(&daemon->growth);
+}
+
 /* --- the keeper ----------------------------------------------------------------------- */
 
 static int upgrade_asked(void *arg, const char *program)
@@ -352,6 +366,7 @@ static bool start_fuse(struct wb_daemon *daemon, const struct wb_options *option
 		.uid = getuid(),
 		.gid = getgid(),
 		.ended = ended,
+		.meanwhile = meanwhile,
 		.arg = daemon,
 	};
 	struct wb_fuse *fuse;
@@ -369,7 +384,10 @@ static bool start_fuse(struct wb_daemon *daemon, const struct wb_options *option
 static gboolean on_tick(gpointer arg)
 {
 	struct wb_daemon *daemon = arg;
+	struct wb_fuse *fuse = atomic_load(&daemon->fuse);
 
+	if (fuse && !atomic_load(&daemon->is_over))
+		wb_fuse_tick(fuse);
 	wb_cache_tick(daemon->cache);
 	wb_mark_keeper_tick(&daemon->keeper);
 	wb_space_watch_tick(&daemon->space_watch);
@@ -388,7 +406,11 @@ static gboolean on_stop_signal(gpointer arg)
 	int result;
 
 	/* A service manager may tell the keeper and us. */
-	if (daemon->is_unmounted)
+	if (daemon->is_unmounted || atomic_load(&daemon->is_over))
+		return G_SOURCE_CONTINUE;
+	/* What unmounts, or looks for users, may ask the mount something. */
+	daemon->must_stop = daemon->is_paused;
+	if (daemon->is_paused)
 		return G_SOURCE_CONTINUE;
 	result = wb_unmount(daemon->mount_point, &reason);
 	if (!result) {
@@ -551,28 +573,42 @@ static bool flush_all(struct wb_daemon *daemon, gint64 deadline_us)
 	return now != before;
 }
 
-/* To the next worker, of another program, by the log on the cache: every request has
- * been answered, and all is stopped as at the end of a mount. FALSE: it serves on. */
-static bool hand_over(struct wb_daemon *daemon)
+/* NULL, with every request answered and all durable; or why not, and it serves on. */
+static const char *make_idle(struct wb_daemon *daemon)
 {
 	struct wb_fuse *fuse = atomic_load(&daemon->fuse);
 	gint64 deadline_us = g_get_monotonic_time() + HAND_OVER_US;
+	bool is_flushed;
+
+	if (wb_fuse_get_bond(fuse) == WB_FUSE_IN_RINGS)
+		return "over io_uring no other worker can take over";
+	if (!wb_fuse_pause(fuse, deadline_us))
+		return "requests under way did not end in 10 seconds";
+	is_flushed = flush_all(daemon, deadline_us);
+	if (is_flushed && !daemon->must_stop)
+		return NULL;
+	wb_fuse_go_on(fuse);
+	return is_flushed ? "it is being stopped" :
+			    "what was written cannot be made durable now";
+}
+
+/* To the next worker, of another program, by the log on the cache: all is stopped as at
+ * the end of a mount. FALSE: it serves on. */
+static bool hand_over(struct wb_daemon *daemon)
+{
+	const char *problem;
 
 	daemon->must_hand_over = false;
-	if (wb_fuse_get_bond(fuse) == WB_FUSE_IN_RINGS) {
-		wb_kept_tell_busy(daemon->kept, "over io_uring no other worker can take over");
+	daemon->is_paused = true;
+	problem = make_idle(daemon);
+	daemon->is_paused = false;
+	if (problem) {
+		wb_kept_tell_busy(daemon->kept, problem);
+		if (daemon->must_stop)
+			on_stop_signal(daemon);
 		return false;
 	}
-	if (!wb_fuse_pause(fuse, deadline_us)) {
-		wb_kept_tell_busy(daemon->kept, "requests under way did not end in 10 seconds");
-		return false;
-	}
-	if (!flush_all(daemon, deadline_us)) {
-		wb_fuse_go_on(fuse);
-		wb_kept_tell_busy(daemon->kept, "what was written cannot be made durable now");
-		return false;
-	}
-	wb_fuse_leave(fuse);
+	wb_fuse_leave(daemon->fuse);
 	wb_line_watch_hurry(&daemon->line_watch);
 	wb_mark_keeper_end(&daemon->keeper);
 	wb_backing_growth_end(&daemon->growth);

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <glib.h>
 #include <linux/fuse.h>
+#include <poll.h>
 #include <sys/ioctl.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -72,6 +73,13 @@ void wb_fuse_channel_free(struct wb_fuse_channel *channel)
 	if (channel->clone_fd >= 0)
 		close(channel->clone_fd);
 	g_free(channel);
+}
+
+bool wb_fuse_channel_is_dead(const struct wb_fuse_channel *channel)
+{
+	struct pollfd look = { .fd = channel->fd };
+
+	return poll(&look, 1, 0) > 0 && look.revents & POLLERR;
 }
 
 int wb_fuse_channel_clone_fd(const struct wb_fuse_channel *channel)

@@ -30,6 +30,8 @@ struct wb_fuse_channel *wb_fuse_channel_new(const struct wb_fuse_channel_config 
 /* Its threads have ended. Closes the clone; the session closes its own. NULL is fine. */
 void wb_fuse_channel_free(struct wb_fuse_channel *channel);
 
+/* The session is over: unmounted, or aborted. */
+bool wb_fuse_channel_is_dead(const struct wb_fuse_channel *channel);
 /* -1: there is none. */
 int wb_fuse_channel_clone_fd(const struct wb_fuse_channel *channel);
 

@@ -48,6 +48,7 @@ struct wb_fuse_disk {
 	struct wb_cond came_back;
 	struct operation *free;
 	unsigned free_count;
+	bool nobody_waits;
 };
 
 /* --- start and end ------------------------------------------------------------ */
@@ -89,11 +90,11 @@ void wb_fuse_disk_note_answers(struct wb_fuse_disk *disk, _Atomic uint32_t *has_
 	disk->has_answered = has_answered;
 }
 
-void wb_fuse_disk_wait_idle(struct wb_fuse_disk *disk)
+void wb_fuse_disk_end_waits(struct wb_fuse_disk *disk)
 {
 	wb_lock_acquire(&disk->lock);
-	while (disk->free_count < disk->operation_count)
-		wb_cond_wait(&disk->came_back, &disk->lock);
+	disk->nobody_waits = true;
+	wb_cond_broadcast(&disk->came_back);
 	wb_lock_release(&disk->lock);
 }
 
@@ -122,6 +123,7 @@ void wb_fuse_disk_free(struct wb_fuse_disk *disk)
 
 /* --- operations ----------------------------------------------------------------- */
 
+/* NULL: it has been answered. */
 static struct operation *operation_get(struct wb_fuse_disk *disk,
 				       struct wb_fuse_caller caller)
 {
@@ -133,13 +135,18 @@ static struct operation *operation_get(struct wb_fuse_disk *disk,
 		wb_thread_ring_drain();
 		wb_lock_acquire(&disk->lock);
 	}
-	while (!disk->free)
+	while (!disk->free && !disk->nobody_waits)
 		wb_cond_wait(&disk->came_back, &disk->lock);
 	operation = disk->free;
-	disk->free = operation->next;
-	disk->free_count--;
+	if (operation) {
+		disk->free = operation->next;
+		disk->free_count--;
+	}
 	wb_lock_release(&disk->lock);
-	operation->caller = caller;
+	if (operation)
+		operation->caller = caller;
+	else
+		wb_fuse_caller_end(caller, EIO);
 	return operation;
 }
 
@@ -266,6 +273,8 @@ void wb_fuse_disk_read(struct wb_fuse_disk *disk, struct wb_fuse_caller caller, 
 		return;
 	}
 	operation = operation_get(disk, caller);
+	if (!operation)
+		return;
 	public = prepare(operation, WB_READ, (uint64_t)offset, size);
 	if (!caller.entry)
 		operation->read_buffer =
@@ -278,27 +287,47 @@ void wb_fuse_disk_read(struct wb_fuse_disk *disk, struct wb_fuse_caller caller, 
 
 /* Short writes that may have to wait leave the large buffers to those that
  * need them. */
-static bool move_to_shorter(struct wb_fuse_disk *disk, struct operation *operation,
-			  struct wb_request_public *public)
+static struct wb_receive_buffer *find_shorter(struct wb_fuse_disk *disk, size_t bytes)
 {
-	if (public->length_bytes > WB_RECEIVE_MEDIUM_BYTES ||
+	if (bytes > WB_RECEIVE_MEDIUM_BYTES ||
 	    (!wb_receive_pool_is_low(disk->receive_pool) &&
 	     !wb_cache_is_short_of_space(disk->cache)))
-		return false;
-	operation->received = wb_receive_pool_try_short(disk->receive_pool,
-							public->length_bytes);
-	if (!operation->received)
-		return false;
-	memcpy(operation->received->memory, public->buffer, public->length_bytes);
-	public->buffer = operation->received->memory;
-	return true;
+		return NULL;
+	return wb_receive_pool_try_short(disk->receive_pool, bytes);
+}
+
+/*
+ * The data of a write that may have to wait stays in *received, or moves to another
+ * buffer. The thread must not be left without one: what it would receive next may be a
+ * read, and what it waited for may not come before the backing can be reached again. So
+ * while there are few it has the next one, *spare, before it gives its own away.
+ */
+static void place_data(struct wb_fuse_disk *disk, struct operation *operation,
+		       struct wb_receive_buffer **received, struct wb_receive_buffer **spare)
+{
+	struct wb_request_public *public = wb_request_public(operation->request);
+	struct wb_receive_buffer *other = find_shorter(disk, public->length_bytes);
+
+	if (!other && wb_receive_pool_is_low(disk->receive_pool)) {
+		*spare = wb_receive_pool_try_take(disk->receive_pool);
+		if (!*spare)
+			other = wb_receive_pool_borrow(disk->receive_pool, public->length_bytes);
+	}
+	if (other) {
+		memcpy(other->memory, public->buffer, public->length_bytes);
+		public->buffer = other->memory;
+		operation->received = other;
+	} else {
+		operation->received = *received;
+		*received = NULL;
+	}
 }
 
 void wb_fuse_disk_write(struct wb_fuse_disk *disk, struct wb_fuse_caller caller, const char *data,
 			size_t size, off_t offset, int open_flags,
 			struct wb_receive_buffer **received)
 {
-	struct wb_receive_buffer *large = received ? *received : NULL;
+	struct wb_receive_buffer *large = received ? *received : NULL, *spare = NULL;
 	struct wb_request_public *public;
 	struct operation *operation;
 	int error = 0;
@@ -314,6 +343,8 @@ void wb_fuse_disk_write(struct wb_fuse_disk *disk, struct wb_fuse_caller caller,
 		return;
 	}
 	operation = operation_get(disk, caller);
+	if (!operation)
+		return;
 	public = prepare(operation, WB_WRITE, (uint64_t)offset, size);
 	public->buffer = (char *)data;
 	/* O_SYNC contains the bit of O_DSYNC. No FSYNC follows. */
@@ -322,12 +353,15 @@ void wb_fuse_disk_write(struct wb_fuse_disk *disk, struct wb_fuse_caller caller,
 	identify(operation, public);
 	/* Handed over before submit: done() may run on another thread before
 	 * submit returns. */
-	if (received && !move_to_shorter(disk, operation, public)) {
-		operation->received = large;
-		*received = NULL;
-	}
-	if (wb_cache_submit(disk->cache, operation->request, &error) == WB_SUBMIT_PENDING)
+	if (received)
+		place_data(disk, operation, received, &spare);
+	if (wb_cache_submit(disk->cache, operation->request, &error) == WB_SUBMIT_PENDING) {
+		if (spare)
+			*received = spare;
 		return;
+	}
+	if (spare)
+		wb_receive_pool_put(disk->receive_pool, spare);
 	if (received && operation->received == large) {
 		operation->received = NULL;
 		*received = large;
@@ -343,6 +377,8 @@ void wb_fuse_disk_sync(struct wb_fuse_disk *disk, struct wb_fuse_caller caller)
 {
 	struct operation *operation = operation_get(disk, caller);
 
+	if (!operation)
+		return;
 	prepare(operation, WB_SYNC, 0, 0);
 	submit(operation);
 }
@@ -374,6 +410,8 @@ void wb_fuse_disk_fallocate(struct wb_fuse_disk *disk, struct wb_fuse_caller cal
 		return;
 	}
 	operation = operation_get(disk, caller);
+	if (!operation)
+		return;
 	identify(operation, prepare(operation, WB_ZERO, (uint64_t)offset, inside));
 	submit(operation);
 }

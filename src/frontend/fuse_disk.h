@@ -2,9 +2,10 @@
 /*
  * MOUNTPOINT/disk: each FUSE request on the image becomes one request to the
  * cache, and its answer is sent from done(). Nothing is allocated here after
- * start: when contexts or buffers run out, the FUSE thread waits for one.
- * That cannot lock up: what it waits for is given back by the cache's own
- * threads, which never wait for a FUSE thread.
+ * start, but for writes that wait (receive_pool.h): when contexts or buffers
+ * run out, the FUSE thread waits for one. That cannot lock up: what it waits
+ * for is given back by the cache's own threads, which never wait for a FUSE
+ * thread.
  *
  * Called on any FUSE thread; answers leave on any thread.
  */
@@ -28,10 +29,11 @@ struct wb_fuse_disk *wb_fuse_disk_new(struct wb_cache *cache,
 				      unsigned request_count, GError **error);
 /* Before the first request: *has_answered becomes 1 with the first answer; NULL: nothing. */
 void wb_fuse_disk_note_answers(struct wb_fuse_disk *disk, _Atomic uint32_t *has_answered);
-/* Returns when every request has been answered. */
-void wb_fuse_disk_wait_idle(struct wb_fuse_disk *disk);
-/* The same; FALSE when g_get_monotonic_time() has reached `deadline_us` before. */
+/* TRUE when every request has been answered, FALSE when g_get_monotonic_time() has reached
+ * `deadline_us` before. */
 bool wb_fuse_disk_wait_idle_until(struct wb_fuse_disk *disk, int64_t deadline_us);
+/* The session is over: requests that would have to wait for a context fail. Any thread. */
+void wb_fuse_disk_end_waits(struct wb_fuse_disk *disk);
 void wb_fuse_disk_free(struct wb_fuse_disk *disk);	/* idle */
 
 void wb_fuse_disk_read(struct wb_fuse_disk *disk, struct wb_fuse_caller caller, size_t size, off_t offset);

@@ -16,6 +16,7 @@
 #define URING_LARGE_BUFFERS 2u
 #define MAX_BACKGROUND 256u	/* async requests the kernel may have open; 12 if not asked */
 #define REQUEST_BYTES (1u << 20)	/* the most that libfuse 3.14 can do */
+#define STEP_US 2000
 
 struct wb_fuse {
 	/* constant after start */
@@ -27,6 +28,7 @@ struct wb_fuse {
 	struct wb_fuse_channel *channel;
 	struct wb_fuse_loop *loop;
 	void (*ended)(void *arg);
+	void (*meanwhile)(void *arg);
 	void *arg;
 
 	/* under lock */
@@ -191,6 +193,7 @@ static struct wb_fuse *fuse_new(const struct wb_fuse_config *config)
 	wb_cond_init(&fuse->changed);
 	service_init(fuse, config);
 	fuse->ended = config->ended;
+	fuse->meanwhile = config->meanwhile;
 	fuse->arg = config->arg;
 	choose_transport(fuse, config);
 	fuse->receive_pool = fuse->uring ?
@@ -355,12 +358,27 @@ enum wb_fuse_bond wb_fuse_get_bond(const struct wb_fuse *fuse)
 	return legacy && wb_fuse_legacy_can_resend(legacy) ? WB_FUSE_FREE : WB_FUSE_OLD_KERNEL;
 }
 
+static bool wait_idle(struct wb_fuse *fuse, int64_t deadline_us)
+{
+	int64_t now_us = g_get_monotonic_time();
+
+	while (!wb_fuse_disk_wait_idle_until(fuse->service.disk,
+					     MIN(now_us + STEP_US, deadline_us))) {
+		now_us = g_get_monotonic_time();
+		if (now_us >= deadline_us)
+			return false;
+		fuse->meanwhile(fuse->arg);
+	}
+	return true;
+}
+
 bool wb_fuse_pause(struct wb_fuse *fuse, int64_t deadline_us)
 {
 	g_assert(!fuse->uring);
-	wb_fuse_loop_stop(fuse->loop);
+	if (!wb_fuse_loop_stop(fuse->loop, deadline_us, fuse->meanwhile, fuse->arg))
+		return false;
 	fuse->loop = NULL;
-	if (wb_fuse_disk_wait_idle_until(fuse->service.disk, deadline_us))
+	if (wait_idle(fuse, deadline_us))
 		return true;
 	wb_fuse_go_on(fuse);
 	return false;
@@ -370,6 +388,15 @@ bool wb_fuse_pause(struct wb_fuse *fuse, int64_t deadline_us)
 void wb_fuse_go_on(struct wb_fuse *fuse)
 {
 	fuse->loop = start_loop(fuse);
+}
+
+/* Whoever waits for a buffer or a context does not read what would tell it. */
+void wb_fuse_tick(struct wb_fuse *fuse)
+{
+	if (!wb_fuse_channel_is_dead(fuse->channel))
+		return;
+	wb_receive_pool_end_waits(fuse->receive_pool);
+	wb_fuse_disk_end_waits(fuse->service.disk);
 }
 
 void wb_fuse_leave(struct wb_fuse *fuse)
@@ -384,7 +411,8 @@ void wb_fuse_finish(struct wb_fuse *fuse)
 	wb_fuse_loop_join(fuse->loop);
 	if (fuse->uring)
 		wb_fuse_uring_join(fuse->uring);
-	wb_fuse_disk_wait_idle(fuse->service.disk);
+	wb_cache_end_waits(fuse->service.control.cache);
+	wait_idle(fuse, G_MAXINT64);
 	wb_lock_acquire(&fuse->lock);
 	fuse->is_over = true;
 	wb_lock_release(&fuse->lock);

@@ -40,6 +40,9 @@ struct wb_fuse_config {
 	_Atomic uint32_t *has_answered;	/* becomes 1 with the first answer for the image; or NULL */
 	struct wb_control_owner owner;
 	void (*ended)(void *arg);	/* unmounted, or the connection is gone */
+	/* What the caller's main loop would do, called again and again while pause() and
+	 * finish() wait on its thread: what they wait for may need the cache's clock. */
+	void (*meanwhile)(void *arg);
 	void *arg;
 };
 
@@ -63,6 +66,9 @@ enum wb_fuse_bond wb_fuse_get_bond(const struct wb_fuse *fuse);
  * session was over before, `ended` has run, and this is TRUE as well.
  */
 bool wb_fuse_pause(struct wb_fuse *fuse, int64_t deadline_us);
+/* Some times a second while it serves: notices the end of the session where all threads
+ * that could are waiting. */
+void wb_fuse_tick(struct wb_fuse *fuse);
 /* The mount stays, for another worker. */
 void wb_fuse_leave(struct wb_fuse *fuse);
 /* Paused, but it is to serve on. */
@@ -72,7 +78,8 @@ void wb_fuse_go_on(struct wb_fuse *fuse);
  * it is being finished. */
 void wb_fuse_image_grown(struct wb_fuse *fuse);
 
-/* After `ended`: joins the threads, waits for requests under way. */
+/* After `ended`: joins the threads, waits for requests under way. Nobody hears their
+ * answers: those that would wait for room end with an error. */
 void wb_fuse_finish(struct wb_fuse *fuse);
 /* When nobody can tell it of a grown image any more: after the cache was closed. */
 void wb_fuse_free(struct wb_fuse *fuse);

@@ -27,6 +27,7 @@ struct wb_fuse_loop {
 		/* under lock */
 		pthread_t id;
 		bool is_running;	/* id is one */
+		bool has_left;		/* on its way out, or gone */
 	} *threads;
 
 	struct wb_lock lock;
@@ -54,6 +55,7 @@ uint64_t wb_fuse_loop_unique(void)
 						 WB_RECEIVE_START))->unique;
 }
 
+/* NULL: nobody is to wait for one now. */
 static struct wb_receive_buffer *buffer_take(struct wb_fuse_loop *loop)
 {
 	struct wb_receive_buffer *buffer = wb_receive_pool_try_take(loop->config.pool);
@@ -80,6 +82,8 @@ static bool receive_one(struct wb_fuse_loop *loop, unsigned *taken)
 
 	if (!received)
 		received = buffer_take(loop);
+	if (!received)
+		return !wb_fuse_channel_is_dead(loop->config.channel);
 	start = (char *)received->memory + WB_RECEIVE_START;
 	buffer = (struct fuse_buf){ .mem = start, .size = WB_RECEIVE_READ_BYTES };
 	result = wb_fuse_channel_receive(loop->config.channel, &buffer,
@@ -107,14 +111,36 @@ static bool receive_one(struct wb_fuse_loop *loop, unsigned *taken)
 	return true;
 }
 
-enum thread_state { RUNS, LEAVES };
-
-static void note_running(struct thread *thread, enum thread_state what)
+static void note_running(struct thread *thread)
 {
 	wb_lock_acquire(&thread->loop->lock);
 	thread->id = pthread_self();
-	thread->is_running = what == RUNS;
+	thread->is_running = true;
 	wb_lock_release(&thread->loop->lock);
+}
+
+/* FALSE when the stop that it saw was called off. */
+static bool leave(struct thread *thread)
+{
+	struct wb_fuse_loop *loop = thread->loop;
+
+	wb_lock_acquire(&loop->lock);
+	thread->has_left = fuse_session_exited(loop->config.session) ||
+			   atomic_load(&loop->is_stopping);
+	thread->is_running = !thread->has_left;
+	wb_lock_release(&loop->lock);
+	return thread->has_left;
+}
+
+static void serve(struct wb_fuse_loop *loop)
+{
+	unsigned taken = 0;
+
+	while (!fuse_session_exited(loop->config.session) && !atomic_load(&loop->is_stopping))
+		if (!receive_one(loop, &taken)) {
+			fuse_session_exit(loop->config.session);
+			break;
+		}
 }
 
 /* The last one to leave because of the end says so, though others were asked to stop. */
@@ -122,21 +148,17 @@ static gpointer run(gpointer arg)
 {
 	struct thread *thread = arg;
 	struct wb_fuse_loop *loop = thread->loop;
-	unsigned taken = 0;
 
-	note_running(thread, RUNS);
+	note_running(thread);
 	if (wb_fuse_channel_clone_fd(loop->config.channel) >= 0)
 		wb_thread_ring_open();
-	while (!fuse_session_exited(loop->config.session) && !atomic_load(&loop->is_stopping))
-		if (!receive_one(loop, &taken)) {
-			fuse_session_exit(loop->config.session);
-			break;
-		}
+	do
+		serve(loop);
+	while (!leave(thread));
 	wb_thread_ring_close();
 	if (received)
 		wb_receive_pool_put(loop->config.pool, received);
 	received = NULL;
-	note_running(thread, LEAVES);
 	if (atomic_fetch_sub(&loop->running_count, 1) == 1 &&
 	    fuse_session_exited(loop->config.session))
 		loop->config.ended(loop->config.arg);
@@ -149,6 +171,13 @@ static void wake_reader(int signal)
 	(void)signal;
 }
 
+static void start_thread(struct wb_fuse_loop *loop, struct thread *thread)
+{
+	thread->loop = loop;
+	thread->has_left = false;
+	thread->thread = g_thread_new("wb-fuse", run, thread);
+}
+
 struct wb_fuse_loop *wb_fuse_loop_start(const struct wb_fuse_loop_config *config)
 {
 	struct wb_fuse_loop *loop = g_new0(struct wb_fuse_loop, 1);
@@ -156,12 +185,10 @@ struct wb_fuse_loop *wb_fuse_loop_start(const struct wb_fuse_loop_config *config
 	loop->config = *config;
 	loop->threads = g_new0(struct thread, config->thread_count);
 	wb_lock_init(&loop->lock, WB_RANK_FRONTEND);
-	atomic_init(&loop->running_count, config->thread_count);
 	sigaction(STOP_SIGNAL, &(struct sigaction){ .sa_handler = wake_reader }, NULL);
-	for (unsigned i = 0; i < config->thread_count; i++) {
-		loop->threads[i].loop = loop;
-		loop->threads[i].thread = g_thread_new("wb-fuse", run, &loop->threads[i]);
-	}
+	atomic_init(&loop->running_count, config->thread_count);
+	for (unsigned i = 0; i < config->thread_count; i++)
+		start_thread(loop, &loop->threads[i]);
 	return loop;
 }
 
@@ -174,19 +201,53 @@ static void wake_all(struct wb_fuse_loop *loop)
 	wb_lock_release(&loop->lock);
 }
 
+static bool has_left(struct wb_fuse_loop *loop, const struct thread *thread)
+{
+	bool it_has;
+
+	wb_lock_acquire(&loop->lock);
+	it_has = thread->has_left;
+	wb_lock_release(&loop->lock);
+	return it_has;
+}
+
+/* Whoever has not left by now stays; for the others there is another one. */
+static void call_off(struct wb_fuse_loop *loop)
+{
+	wb_lock_acquire(&loop->lock);
+	atomic_store(&loop->is_stopping, false);
+	wb_lock_release(&loop->lock);
+	wb_receive_pool_allow_waits(loop->config.pool);
+	for (unsigned i = 0; i < loop->config.thread_count; i++) {
+		struct thread *thread = &loop->threads[i];
+
+		if (!has_left(loop, thread))
+			continue;
+		g_thread_join(thread->thread);
+		atomic_fetch_add(&loop->running_count, 1);
+		start_thread(loop, thread);
+	}
+}
+
 /* The signal may come between the look at is_stopping and the read, and is then lost:
  * so again until all have gone. */
-bool wb_fuse_loop_stop(struct wb_fuse_loop *loop)
+bool wb_fuse_loop_stop(struct wb_fuse_loop *loop, int64_t deadline_us,
+		       void (*meanwhile)(void *arg), void *arg)
 {
-	struct fuse_session *session = loop->config.session;
-
 	atomic_store(&loop->is_stopping, true);
+	wb_receive_pool_end_waits(loop->config.pool);
 	while (atomic_load(&loop->running_count)) {
+		if (g_get_monotonic_time() >= deadline_us) {
+			call_off(loop);
+			return false;
+		}
 		wake_all(loop);
+		meanwhile(arg);
 		g_usleep(STOP_AGAIN_US);
 	}
+	wb_receive_pool_allow_waits(loop->config.pool);
 	wb_fuse_loop_join(loop);
-	return !fuse_session_exited(session);
+	return true;
 }
 
 void wb_fuse_loop_join(struct wb_fuse_loop *loop)

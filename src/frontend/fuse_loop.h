@@ -9,6 +9,7 @@
 
 #define FUSE_USE_VERSION 314
 #include <fuse3/fuse_lowlevel.h>
+#include <stdint.h>
 
 #include "frontend/fuse_channel.h"
 #include "frontend/receive_pool.h"
@@ -22,8 +23,8 @@ struct wb_fuse_loop_config {
 	unsigned thread_count;
 	/* NULL, or what has each request instead of libfuse. */
 	void (*take)(void *arg, struct fuse_buf *request);
-	/* Runs once, on the last thread that leaves, when the session is over (unmounted,
-	 * or the connection was aborted). */
+	/* Runs on the last thread that leaves, when the session is over (unmounted, or the
+	 * connection was aborted); once, or again after a stop that was called off. */
 	void (*ended)(void *arg);
 	void *arg;
 };
@@ -31,9 +32,14 @@ struct wb_fuse_loop_config {
 struct wb_fuse_loop *wb_fuse_loop_start(const struct wb_fuse_loop_config *config);
 /* Waits for the threads. */
 void wb_fuse_loop_join(struct wb_fuse_loop *loop);
-/* Has the threads leave between two requests, without an end of the session, and joins
- * them. FALSE when it was over before: `ended` has run. */
-bool wb_fuse_loop_stop(struct wb_fuse_loop *loop);
+/*
+ * Has the threads leave between two requests, without an end of the session, and joins
+ * them. When it was over before, `ended` has run. FALSE when one of them did not come back
+ * before g_get_monotonic_time() == deadline_us, from memory or contexts that it waits for:
+ * then all of them go on. `meanwhile` is called all the time.
+ */
+bool wb_fuse_loop_stop(struct wb_fuse_loop *loop, int64_t deadline_us,
+		       void (*meanwhile)(void *arg), void *arg);
 
 /* From inside an operation: where this thread keeps the buffer that holds the
  * request. Setting it to NULL takes the buffer over. */

@@ -7,7 +7,7 @@
 #include "base/lock.h"
 #include "base/memory.h"
 
-static const size_t class_bytes[WB_RECEIVE_CLASS_COUNT] = {
+static const size_t class_bytes[WB_RECEIVE_OWN_COUNT] = {
 	[WB_RECEIVE_LARGE] = WB_RECEIVE_LARGE_BYTES,
 	[WB_RECEIVE_MEDIUM] = WB_RECEIVE_MEDIUM_BYTES,
 	[WB_RECEIVE_SMALL] = WB_RECEIVE_SMALL_BYTES,
@@ -15,15 +15,17 @@ static const size_t class_bytes[WB_RECEIVE_CLASS_COUNT] = {
 
 struct wb_receive_pool {
 	/* constant after new */
-	unsigned counts[WB_RECEIVE_CLASS_COUNT];
+	unsigned counts[WB_RECEIVE_OWN_COUNT];
 	uint8_t *memory;
 	size_t memory_bytes;
 	struct wb_receive_buffer *buffers;
+	struct wb_receive_buffer borrowed[WB_RECEIVE_BORROWED_MAX];
 
 	/* under lock */
 	struct wb_lock lock;
 	struct wb_cond large_came_back;
-	struct wb_receive_buffer *free[WB_RECEIVE_CLASS_COUNT];
+	struct wb_receive_buffer *free[WB_RECEIVE_CLASS_COUNT];	/* borrowed: without memory */
+	bool nobody_waits;
 
 	/* atomic: written under lock, read without for a hint */
 	atomic_uint large_free_count;
@@ -42,7 +44,7 @@ static void carve(struct wb_receive_pool *pool)
 	struct wb_receive_buffer *buffer = pool->buffers;
 	uint8_t *memory = pool->memory;
 
-	for (unsigned class = 0; class < WB_RECEIVE_CLASS_COUNT; class++) {
+	for (unsigned class = 0; class < WB_RECEIVE_OWN_COUNT; class++) {
 		for (unsigned i = 0; i < pool->counts[class]; i++, buffer++) {
 			buffer->class = class;
 			buffer->memory = memory;
@@ -50,17 +52,21 @@ static void carve(struct wb_receive_pool *pool)
 			push(pool, buffer);
 		}
 	}
+	for (unsigned i = 0; i < WB_RECEIVE_BORROWED_MAX; i++) {
+		pool->borrowed[i].class = WB_RECEIVE_BORROWED;
+		push(pool, &pool->borrowed[i]);
+	}
 }
 
 struct wb_receive_pool *wb_receive_pool_new(unsigned large_count, unsigned small_count)
 {
-	unsigned counts[WB_RECEIVE_CLASS_COUNT] = { large_count, small_count / 4, small_count };
+	unsigned counts[WB_RECEIVE_OWN_COUNT] = { large_count, small_count / 4, small_count };
 	struct wb_receive_pool *pool;
 	unsigned total = 0;
 	size_t bytes = 0;
 	void *memory;
 
-	for (unsigned class = 0; class < WB_RECEIVE_CLASS_COUNT; class++) {
+	for (unsigned class = 0; class < WB_RECEIVE_OWN_COUNT; class++) {
 		bytes += counts[class] * class_bytes[class];
 		total += counts[class];
 	}
@@ -68,7 +74,7 @@ struct wb_receive_pool *wb_receive_pool_new(unsigned large_count, unsigned small
 	if (!memory)
 		return NULL;
 	pool = g_new0(struct wb_receive_pool, 1);
-	for (unsigned class = 0; class < WB_RECEIVE_CLASS_COUNT; class++)
+	for (unsigned class = 0; class < WB_RECEIVE_OWN_COUNT; class++)
 		pool->counts[class] = counts[class];
 	pool->memory = memory;
 	pool->memory_bytes = bytes;
@@ -107,7 +113,7 @@ struct wb_receive_buffer *wb_receive_pool_take(struct wb_receive_pool *pool)
 	struct wb_receive_buffer *buffer;
 
 	wb_lock_acquire(&pool->lock);
-	while (!(buffer = take_large_locked(pool)))
+	while (!(buffer = take_large_locked(pool)) && !pool->nobody_waits)
 		wb_cond_wait(&pool->large_came_back, &pool->lock);
 	wb_lock_release(&pool->lock);
 	return buffer;
@@ -139,13 +145,52 @@ struct wb_receive_buffer *wb_receive_pool_try_short(struct wb_receive_pool *pool
 	return buffer;
 }
 
+struct wb_receive_buffer *wb_receive_pool_borrow(struct wb_receive_pool *pool, size_t bytes)
+{
+	struct wb_receive_buffer *buffer;
+
+	wb_lock_acquire(&pool->lock);
+	buffer = pool->free[WB_RECEIVE_BORROWED];
+	if (buffer)
+		pool->free[WB_RECEIVE_BORROWED] = buffer->next;
+	wb_lock_release(&pool->lock);
+	if (!buffer)
+		return NULL;
+	buffer->bytes = bytes;
+	buffer->memory = wb_memory_borrow(bytes);
+	if (buffer->memory)
+		return buffer;
+	wb_receive_pool_put(pool, buffer);
+	return NULL;
+}
+
 void wb_receive_pool_put(struct wb_receive_pool *pool, struct wb_receive_buffer *buffer)
 {
+	if (buffer->class == WB_RECEIVE_BORROWED && buffer->memory)
+		wb_memory_unmap(buffer->memory, buffer->bytes);
 	wb_lock_acquire(&pool->lock);
 	push(pool, buffer);
 	if (buffer->class == WB_RECEIVE_LARGE)
 		wb_cond_signal(&pool->large_came_back);
 	wb_lock_release(&pool->lock);
+}
+
+static void set_waits(struct wb_receive_pool *pool, bool nobody_waits)
+{
+	wb_lock_acquire(&pool->lock);
+	pool->nobody_waits = nobody_waits;
+	wb_cond_broadcast(&pool->large_came_back);
+	wb_lock_release(&pool->lock);
+}
+
+void wb_receive_pool_end_waits(struct wb_receive_pool *pool)
+{
+	set_waits(pool, true);
+}
+
+void wb_receive_pool_allow_waits(struct wb_receive_pool *pool)
+{
+	set_waits(pool, false);
 }
 
 bool wb_receive_pool_is_low(struct wb_receive_pool *pool)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <criterion/criterion.h>
 #include <glib.h>
+#include <stdint.h>
 #include <string.h>
 
 #include "frontend/receive_pool.h"
@@ -96,5 +97,54 @@ Test(receive_pool, gives_the_smallest_that_fits_and_then_a_larger_one)
 	cr_assert_eq(buffers[4]->class, WB_RECEIVE_MEDIUM);
 	for (unsigned i = 0; i < 5; i++)
 		wb_receive_pool_put(pool, buffers[i]);
+	wb_receive_pool_free(pool);
+}
+
+Test(receive_pool, lets_a_taker_go_without_one_when_nobody_is_to_wait)
+{
+	struct wb_receive_pool *pool = wb_receive_pool_new(1, 0);
+	struct wb_receive_buffer *only = wb_receive_pool_take(pool);
+	GThread *waiter = g_thread_new("taker", take_one, pool);
+
+	wb_receive_pool_end_waits(pool);
+	cr_assert_null(g_thread_join(waiter));
+	cr_assert_null(wb_receive_pool_take(pool));
+	wb_receive_pool_allow_waits(pool);
+	wb_receive_pool_put(pool, only);
+	cr_assert_eq(wb_receive_pool_take(pool), only);
+	wb_receive_pool_put(pool, only);
+	wb_receive_pool_free(pool);
+}
+
+Test(receive_pool, borrows_as_long_as_there_are_places_and_gives_all_back)
+{
+	struct wb_receive_pool *pool = wb_receive_pool_new(1, 0);
+	struct wb_receive_buffer *borrowed[WB_RECEIVE_BORROWED_MAX];
+
+	for (unsigned round = 0; round < 2; round++) {
+		for (unsigned i = 0; i < WB_RECEIVE_BORROWED_MAX; i++) {
+			borrowed[i] = wb_receive_pool_borrow(pool, 5000);
+			cr_assert(borrowed[i] && borrowed[i]->class == WB_RECEIVE_BORROWED);
+			cr_assert_eq((uintptr_t)borrowed[i]->memory % 4096, 0);
+			memset(borrowed[i]->memory, (int)i, 5000);
+		}
+		cr_assert_null(wb_receive_pool_borrow(pool, 5000));
+		for (unsigned i = 0; i < WB_RECEIVE_BORROWED_MAX; i++) {
+			cr_assert_eq(((uint8_t *)borrowed[i]->memory)[4999], (uint8_t)i);
+			wb_receive_pool_put(pool, borrowed[i]);
+		}
+	}
+	wb_receive_pool_free(pool);
+}
+
+Test(receive_pool, borrows_nothing_that_the_machine_cannot_spare)
+{
+	struct wb_receive_pool *pool = wb_receive_pool_new(1, 0);
+	struct wb_receive_buffer *buffer;
+
+	cr_assert_null(wb_receive_pool_borrow(pool, (size_t)1 << 46));
+	buffer = wb_receive_pool_borrow(pool, 4096);
+	cr_assert_not_null(buffer);
+	wb_receive_pool_put(pool, buffer);
 	wb_receive_pool_free(pool);
 }
