@@ -141,6 +141,13 @@ struct wb_cache_config {
  * The stores stay the caller's.
  */
 struct wb_cache *wb_cache_open(const struct wb_cache_config *config, GError **error);
+/*
+ * For who cannot open it yet, because of the backing: what only the memory has is made
+ * durable in the log, so that nothing is lost if that never comes. Of the config,
+ * cache_store and memory are used. The memory stays as it is, for wb_cache_open() or
+ * another call of this. TRUE, or FALSE and an error as above.
+ */
+gboolean wb_cache_save_memory(const struct wb_cache_config *config, GError **error);
 
 /*
  * The backing alone, when the cache is lost: requests, statistics and verbs as

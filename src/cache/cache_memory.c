@@ -60,31 +60,63 @@ static gboolean take_over(struct wb_takeover *takeover, const struct wb_cache_co
 	return TRUE;
 }
 
-static struct wb_cache *open_left(const struct wb_cache_config *config, GError **error)
+/* What it died of does not matter: the log on the SSD is whole afterwards, and the memory
+ * has nothing that is not there. FALSE and an error, or without one: *is_clean, it died
+ * between the last word of a clean stop and the end, with nothing to be taken over. */
+static gboolean complete_log(struct wb_takeover *takeover, const struct wb_cache_config *config,
+			     bool *is_clean, GError **error)
 {
-	struct wb_takeover takeover = {
+	struct wb_recovery_options options = { 0 };
+	struct wb_region_head head;
+
+	*takeover = (struct wb_takeover){
 		.store = config->cache_store,
 		.region = wb_region_adopt(config->memory.base, config->memory.bytes),
 	};
-	struct wb_recovery_options options = { 0 };
-	struct wb_cache *cache = NULL;
-	struct wb_region_head head;
-	bool is_clean = false, is_odd;
-
-	wb_region_get_head(takeover.region, &head);
+	wb_region_get_head(takeover->region, &head);
 	options.ends_at = &head.durable;
-	takeover.recovery = wb_recovery_scan(config->cache_store, &options, error);
-	/* It died between the last word of a clean stop and the end: the memory has
-	 * nothing that the SSD has not. */
-	is_clean = takeover.recovery && takeover.recovery->was_clean;
-	if (is_clean || (takeover.recovery && !take_over(&takeover, config, error)))
-		wb_recovery_free(takeover.recovery);
-	else if (takeover.recovery)
+	takeover->recovery = wb_recovery_scan(config->cache_store, &options, error);
+	*is_clean = takeover->recovery && takeover->recovery->was_clean;
+	if (takeover->recovery && !*is_clean && take_over(takeover, config, error))
+		return TRUE;
+	if (takeover->recovery)
+		wb_recovery_free(takeover->recovery);
+	return FALSE;
+}
+
+static struct wb_cache *open_left(const struct wb_cache_config *config, GError **error)
+{
+	struct wb_takeover takeover;
+	struct wb_cache *cache = NULL;
+	bool is_clean, is_odd;
+
+	if (complete_log(&takeover, config, &is_clean, error))
 		cache = wb_cache_open_from(config, &takeover, takeover.recovery, &is_odd, error);
 	if (is_clean)
 		wb_region_end(takeover.region);
 	wb_region_free(takeover.region);
 	return is_clean ? wb_cache_open_alone(config, error) : cache;
+}
+
+gboolean wb_cache_save_memory(const struct wb_cache_config *config, GError **error)
+{
+	struct wb_takeover takeover;
+	bool is_clean;
+	gboolean ok;
+
+	switch (wb_cache_memory_look(&config->memory, NULL)) {
+	case WB_CACHE_MEMORY_EMPTY:
+		return TRUE;
+	case WB_CACHE_MEMORY_UNKNOWN:
+		return refuse_memory(config, "was laid out by another version of wbfs", error);
+	case WB_CACHE_MEMORY_HOLDS:
+		ok = complete_log(&takeover, config, &is_clean, error);
+		if (ok)
+			wb_recovery_free(takeover.recovery);
+		wb_region_free(takeover.region);
+		return ok || is_clean;
+	}
+	g_assert_not_reached();
 }
 
 struct wb_cache *wb_cache_open_memory(const struct wb_cache_config *config, GError **error)

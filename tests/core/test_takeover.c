@@ -137,6 +137,71 @@ Test(takeover, the_epoch_stays_and_nothing_but_the_log_is_written)
 	cr_expect_eq(byte_of(1), 1);
 }
 
+/* The next one may not come for long, because of the backing, or never. */
+Test(takeover, what_is_saved_before_the_opening_needs_no_memory_any_more)
+{
+	uint64_t backing_before;
+
+	start();
+	for (unsigned i = 0; i < 40; i++)
+		write_byte(i, (uint8_t)(i + 1));
+	cr_assert_eq(wb_sim_zero(&sim, 3 * BLOCK, BLOCK, 0), 0);
+	die();
+	backing_before = backing_ios();
+	cr_assert(wb_sim_save_memory(&sim, NULL));
+	cr_expect_eq(backing_ios(), backing_before);
+	sim.memory.is_left = false;
+	memset(sim.memory.base, 0xee, sim.memory.bytes);
+	wb_sim_cut_power(&sim);
+	open_again();
+	for (unsigned i = 0; i < 40; i++)
+		cr_expect_eq(byte_of(i), i == 3 ? 0 : (int)i + 1);
+}
+
+Test(takeover, what_is_saved_can_be_saved_again_and_be_taken_over)
+{
+	unsigned written = 0;
+
+	start();
+	for (unsigned round = 0; round < 6; round++) {
+		for (unsigned i = 0; i < 13; i++, written++)
+			write_byte(written, (uint8_t)(written + 1));
+		die();
+		for (unsigned saved = 0; saved < round; saved++)
+			cr_assert(wb_sim_save_memory(&sim, NULL));
+		open_again();
+		for (unsigned i = 0; i < written; i++)
+			cr_assert_eq(byte_of(i), (int)i + 1);
+	}
+}
+
+Test(takeover, what_could_not_be_saved_is_still_there)
+{
+	start();
+	write_byte(1, 1);
+	die_and_open();
+	write_byte(2, 2);
+	die();
+	wb_store_faulty_add(sim.cache_disk.faulty, &(struct wb_fault){
+			.op = WB_IO_WRITE, .io_class = WB_FAULT_ANY, .count = 100 });
+	cr_assert_not(wb_sim_save_memory(&sim, NULL));
+	wb_store_faulty_clear(sim.cache_disk.faulty);
+	open_again();
+	cr_expect_eq(byte_of(1), 1);
+	cr_expect_eq(byte_of(2), 2);
+}
+
+Test(takeover, after_a_clean_stop_there_is_nothing_to_save)
+{
+	start();
+	write_byte(1, 1);
+	cr_assert_eq(wb_sim_close(&sim), 0);
+	sim.memory.is_left = true;
+	cr_expect(wb_sim_save_memory(&sim, NULL));
+	open_again();
+	cr_expect_eq(byte_of(1), 1);
+}
+
 Test(takeover, deaths_upon_deaths)
 {
 	start();

@@ -117,6 +117,9 @@ void crash_deaths_survive(struct crash_deaths *deaths)
 	sim->crash_clock.has_crashed = false;
 	sim->crash_clock.crash_at = 0;
 	deaths->count++;
+	/* The backing lets the next one wait. It may fail, and then it is all still there. */
+	if (!deaths->ghosts_are_late && wb_prng_below(&deaths->prng, 4) == 0)
+		(void)wb_sim_save_memory(sim, NULL);
 }
 
 void crash_deaths_forget(struct crash_deaths *deaths)

@@ -194,6 +194,16 @@ bool wb_sim_open(struct wb_sim *sim, GError **error)
 	return sim->cache != NULL;
 }
 
+bool wb_sim_save_memory(struct wb_sim *sim, GError **error)
+{
+	struct wb_cache_config config = {
+		.cache_store = sim->cache_disk.counting, .memory = sim->memory,
+	};
+
+	g_assert(!sim->cache);
+	return wb_cache_save_memory(&config, error);
+}
+
 static bool poll_one(struct wb_sim *sim)
 {
 	struct wb_store *cache = sim->cache_disk.counting, *backing = sim->backing_disk.counting;

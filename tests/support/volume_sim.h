@@ -123,6 +123,8 @@ void wb_sim_clear(struct wb_sim *sim);
 
 /* FALSE: refused or failed, with the reason. */
 bool wb_sim_open(struct wb_sim *sim, GError **error);
+/* Instead of it, or before: of a process that died. */
+bool wb_sim_save_memory(struct wb_sim *sim, GError **error);
 /* Everything in flight has to be finished before. */
 int wb_sim_close(struct wb_sim *sim);
 /* The process dies: nothing more is submitted; what the disks have goes on. */
