@@ -14,6 +14,7 @@
 #include "cmd/commands.h"
 #include "cmd/disk_load.h"
 #include "cmd/kept.h"
+#include "cmd/kept_wait.h"
 #include "cmd/line_watch.h"
 #include "cmd/mark_keeper.h"
 #include "cmd/process.h"
@@ -79,7 +80,9 @@ static void note_disk(struct wb_disk_facts *facts, const struct wb_disk *disk,
 
 static bool open_stores(struct wb_daemon *daemon, GError **error)
 {
-	daemon->cache_store = wb_disk_open_store(&daemon->volume.cache, error);
+	/* It may be there, from while the backing was waited for. */
+	if (!daemon->cache_store)
+		daemon->cache_store = wb_disk_open_store(&daemon->volume.cache, error);
 	if (!daemon->cache_store)
 		return false;
 	note_disk(&daemon->facts.cache, &daemon->volume.cache, daemon->cache_store);
@@ -117,8 +120,8 @@ static void note_step(struct wb_daemon *daemon, enum wb_kept_step step)
 		wb_kept_note_step(daemon->kept, step);
 }
 
-static bool open_volume(struct wb_daemon *daemon, const struct wb_options *options,
-			GError **error)
+static bool open_parts(struct wb_daemon *daemon, const struct wb_options *options,
+		       GError **error)
 {
 	if (!wb_volume_open(&daemon->volume, options->cache_path, options->backing_path,
 			    options->read_only ? WB_DISK_READ_ONLY : WB_DISK_READ_WRITE, error))
@@ -133,6 +136,24 @@ static bool open_volume(struct wb_daemon *daemon, const struct wb_options *optio
 		daemon->keeper.store = daemon->backing_store;
 	note_disk(&daemon->facts.backing, &daemon->volume.backing, daemon->backing_store);
 	return true;
+}
+
+/* In place of a daemon that died, for as long as it takes. When it cannot be, for another
+ * reason than that, it may be that it never will. */
+static bool open_volume(struct wb_daemon *daemon, const struct wb_options *options,
+			GError **error)
+{
+	bool takes_over = daemon->kept && !daemon->kept->is_first, ok;
+
+	if (takes_over)
+		wb_kept_wait_begin(daemon->kept, daemon->mount_point, &daemon->volume.cache,
+				   &daemon->cache_store);
+	ok = open_parts(daemon, options, error);
+	wb_kept_wait_end();
+	/* The cache comes first, and is locked when the backing is tried. */
+	if (takes_over && !ok && daemon->volume.backing.path)
+		wb_kept_wait_save();
+	return ok;
 }
 
 /* Its first users may be quicker than the start of FUSE returns here: see start_fuse(). */

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "cmd/disk_remote.h"
+#include "cmd/disk_wait.h"
 #include "cmd/lock_holder.h"
 #include "cmd/report.h"
 #include "cmd/size_parse.h"
@@ -20,45 +21,13 @@
 #define LOCK_WAIT_US (10 * G_USEC_PER_SEC)
 #define CLAIM_WAIT_US (2 * G_USEC_PER_SEC)
 #define POLL_US (20 * 1000)
-#define TAKE_OVER_POLL_US 1000		/* users wait, and mostly it is for milliseconds */
-#define TAKE_OVER_NOTE_US G_USEC_PER_SEC
+#define GHOSTS "I/O of the daemon before is still under way there"
 
 static enum wb_disk_trust trust;
 
 void wb_disk_trust_keeper(enum wb_disk_trust how)
 {
 	trust = how;
-}
-
-/* --- waiting for who had it before ----------------------------------------------- */
-
-struct wait {
-	gint64 until_us, note_at_us;
-};
-
-static struct wait wait_begin(gint64 at_most_us)
-{
-	gint64 now_us = g_get_monotonic_time();
-
-	return (struct wait){ now_us + at_most_us, now_us + TAKE_OVER_NOTE_US };
-}
-
-/* FALSE at its end. What the daemon before still has at the disk may take as long as the
- * disk likes; only a message can tell, for there is no mount to ask. */
-static bool wait_more(struct wait *wait, const struct wb_disk *disk, const char *role)
-{
-	gint64 now_us = g_get_monotonic_time();
-	bool takes_over = trust == WB_DISK_TAKES_OVER;
-
-	if (now_us >= wait->until_us)
-		return false;
-	if (takes_over && now_us >= wait->note_at_us) {
-		wait->note_at_us = G_MAXINT64;
-		g_warning("%s %s: I/O of the daemon before is still under way there, and is "
-			  "waited for", role, disk->path);
-	}
-	g_usleep(takes_over ? TAKE_OVER_POLL_US : POLL_US);
-	return true;
 }
 
 /* --- open -------------------------------------------------------------------- */
@@ -128,10 +97,10 @@ static int open_quietly(const char *path, int flags)
 }
 
 /* O_EXCL claims a device for us alone. It is also busy while I/O of a killed
- * process is landing, so a short wait comes before the refusal. */
+ * process is landing, so a wait comes before the refusal. */
 static bool open_path(struct wb_disk *disk, const char *role, GError **error)
 {
-	struct wait wait = wait_begin(trust == WB_DISK_TAKES_OVER ? LOCK_WAIT_US : CLAIM_WAIT_US);
+	struct wb_disk_wait wait = wb_disk_wait_begin(role, disk->path, CLAIM_WAIT_US);
 	struct wb_lock_holder holder;
 	int flags = O_CLOEXEC;
 
@@ -142,32 +111,35 @@ static bool open_path(struct wb_disk *disk, const char *role, GError **error)
 		disk->fd = disk->access == WB_DISK_READ_ONLY ? open_quietly(disk->path, flags) :
 							       open(disk->path, flags);
 		if (disk->fd >= 0)
-			return true;
+			break;
 		if (errno != EBUSY)
 			return open_failed(disk, role, error);
 		if (is_held(disk, &holder))
 			return refuse_held(disk, role, &holder, error);
-		if (!wait_more(&wait, disk, role)) {
+		if (!wb_disk_wait_more(&wait, POLL_US, GHOSTS)) {
 			errno = EBUSY;
 			return open_failed(disk, role, error);
 		}
 	}
+	wb_disk_wait_end(&wait);
+	return true;
 }
 
 /* --- lock ---------------------------------------------------------------------- */
 
 /* Between two workers no flock keeps others away from a volume, but the guard of its
  * keeper does. */
-static bool check_guard(const struct wb_disk *disk, const char *role, gint64 at_most_us,
+static bool check_guard(const struct wb_disk *disk, const char *role, gint64 deadline,
 			GError **error)
 {
-	struct wait wait = wait_begin(at_most_us);
 	struct wb_lock_holder holder;
 
 	while (trust == WB_DISK_NOBODY &&
 	       wb_guard_is_held(disk->fd, disk->access == WB_DISK_READ_ONLY)) {
-		if (wait_more(&wait, disk, role))
+		if (g_get_monotonic_time() < deadline) {
+			g_usleep(POLL_US);
 			continue;
+		}
 		if (wb_lock_holder_find_open(&disk->st, &holder))
 			return refuse_held(disk, role, &holder, error);
 		g_set_error(error, WB_COMMAND_ERROR, WB_COMMAND_ERROR_IN_USE,
@@ -181,7 +153,7 @@ static bool check_guard(const struct wb_disk *disk, const char *role, gint64 at_
 static bool take_flock(struct wb_disk *disk, const char *role, GError **error)
 {
 	int how = disk->access == WB_DISK_READ_ONLY ? LOCK_SH : LOCK_EX;
-	struct wait wait = wait_begin(LOCK_WAIT_US);
+	struct wb_disk_wait wait = wb_disk_wait_begin(role, disk->path, LOCK_WAIT_US);
 	struct wb_lock_holder holder;
 
 	while (flock(disk->fd, how | LOCK_NB) < 0) {
@@ -189,12 +161,13 @@ static bool take_flock(struct wb_disk *disk, const char *role, GError **error)
 			return wb_fail_errno(error, "cannot lock %s %s", role, disk->path);
 		if (is_held(disk, &holder))
 			return refuse_held(disk, role, &holder, error);
-		if (!wait_more(&wait, disk, role))
+		if (!wb_disk_wait_more(&wait, POLL_US, GHOSTS))
 			return wb_fail(error, "%s %s is still locked after 10 s, by no process "
 				       "that could be found: I/O of a killed one may be stuck, "
 				       "or the lock is that of another machine or container",
 				       role, disk->path);
 	}
+	wb_disk_wait_end(&wait);
 	return true;
 }
 
@@ -207,7 +180,7 @@ static bool lock(struct wb_disk *disk, const char *role, GError **error)
 	struct wb_lock_holder holder;
 
 	return (trust != WB_DISK_NOBODY || wb_lock_holder_find(&disk->st, &holder) ||
-		check_guard(disk, role, CLAIM_WAIT_US, error)) &&
+		check_guard(disk, role, g_get_monotonic_time() + CLAIM_WAIT_US, error)) &&
 	       take_flock(disk, role, error) && check_guard(disk, role, 0, error);
 }
 

@@ -6,13 +6,13 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cmd/disk_wait.h"
 #include "cmd/report.h"
 #include "cmd/state_directory.h"
 #include "io/nbd_uri.h"
 #include "io/store_nbd.h"
 
 #define LOCK_SUFFIX ".lock"
-#define BACK_WITHIN_US (600 * G_USEC_PER_SEC)
 #define PAUSE_FIRST_US (G_USEC_PER_SEC / 10)
 #define PAUSE_LAST_US (5 * G_USEC_PER_SEC)
 
@@ -64,24 +64,31 @@ static bool check_facts(struct wb_disk *disk, const char *role, GError **error)
 	return true;
 }
 
-static struct wb_nbd_export *connect(const struct wb_disk *disk,
-				     enum wb_disk_patience patience, GError **error)
+/* Whoever takes over does so from a daemon that was served, or waited for it too. */
+static struct wb_nbd_export *connect(const struct wb_disk *disk, const char *role,
+				     enum wb_disk_haste haste, GError **error)
 {
-	gint64 deadline = g_get_monotonic_time() + BACK_WITHIN_US;
-	gint64 pause = PAUSE_FIRST_US;
+	struct wb_disk_wait wait = wb_disk_wait_begin(role, disk->path, 0);
+	gint64 pause_us = PAUSE_FIRST_US;
 	struct wb_nbd_export *peer;
 
 	while (!(peer = wb_nbd_export_open(disk->path, WB_NBD_CONNECT_MS, error)) &&
-	       patience == WB_DISK_WHEN_IT_IS_BACK && g_get_monotonic_time() < deadline) {
+	       haste == WB_DISK_WHEN_IT_IS_BACK) {
+		g_autofree char *why = g_strdup_printf("it cannot be reached (%s)",
+						       (*error)->message);
+
+		if (!wb_disk_wait_more(&wait, pause_us, why))
+			break;
 		g_clear_error(error);
-		g_usleep((gulong)pause);
-		pause = MIN(2 * pause, PAUSE_LAST_US);
+		pause_us = MIN(2 * pause_us, PAUSE_LAST_US);
 	}
+	if (peer)
+		wb_disk_wait_end(&wait);
 	return peer;
 }
 
 bool wb_disk_remote_open(struct wb_disk *disk, const char *role,
-			 enum wb_disk_patience patience, GError **error)
+			 enum wb_disk_haste haste, GError **error)
 {
 	if (strcmp(role, "backing"))
 		return wb_fail(error, "%s %s: only a backing may be behind an NBD server; the cache "
@@ -90,7 +97,7 @@ bool wb_disk_remote_open(struct wb_disk *disk, const char *role,
 	disk->remote_name = wb_nbd_uri_name(disk->path, error);
 	if (!disk->remote_name || !open_lock_file(disk, error))
 		return false;
-	disk->peer = connect(disk, patience, error);
+	disk->peer = connect(disk, role, haste, error);
 	if (!disk->peer) {
 		g_prefix_error(error, "%s ", role);
 		return false;

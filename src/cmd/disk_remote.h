@@ -13,7 +13,7 @@
 
 #include "cmd/disk.h"
 
-enum wb_disk_patience {
+enum wb_disk_haste {
 	WB_DISK_NOW,
 	/* A server that is away comes back: users wait for this process already. */
 	WB_DISK_WHEN_IT_IS_BACK,
@@ -21,7 +21,7 @@ enum wb_disk_patience {
 
 /* Connects, and opens the file to be locked: disk->fd. */
 bool wb_disk_remote_open(struct wb_disk *disk, const char *role,
-			 enum wb_disk_patience patience, GError **error);
+			 enum wb_disk_haste haste, GError **error);
 /* The file that is locked in place of what the URI names, made if there is none, for who
  * guards it before the disk is opened; NULL for a disk of this machine. */
 char *wb_disk_remote_lock_file(const char *path);

@@ -70,6 +70,10 @@ bool wb_kept_area_read(struct wb_kept_area *area, struct wb_options *options, GE
  * opened, with both disks locked. */
 bool wb_kept_map_memory(struct wb_kept *kept, uint64_t ram_buffer_bytes, uint32_t segment_bytes,
 			struct wb_cache_memory *memory, GError **error);
+/* Is there anything in it that a volume may lack? */
+bool wb_kept_has_memory(const struct wb_kept *kept);
+/* Of a volume that cannot be opened now: what is in it goes to the log. */
+bool wb_kept_save_memory(struct wb_kept *kept, struct wb_store *cache_store, GError **error);
 
 /* The session is mounted: the keeper gets it. Before it is served. */
 bool wb_kept_tell_mounted(struct wb_kept *kept, const struct wb_fuse *fuse, GError **error);

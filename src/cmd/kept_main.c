@@ -15,6 +15,7 @@
 #include "cmd/daemon.h"
 #include "cmd/disk.h"
 #include "cmd/kept.h"
+#include "cmd/kept_wait.h"
 #include "cmd/launch.h"
 #include "cmd/mount_options.h"
 #include "cmd/report.h"
@@ -140,6 +141,19 @@ static void unblock_signals(void)
 	sigprocmask(SIG_UNBLOCK, &signals, NULL);
 }
 
+static void tell_failure(struct wb_kept *kept, const char *mount_point, const GError *error)
+{
+	const char *outcome = wb_kept_wait_outcome();
+
+	if (!outcome) {
+		g_critical("no other worker can take over %s: %s", mount_point, error->message);
+		return;
+	}
+	g_critical("%s was unmounted while another worker waited to take over: %s", mount_point,
+		   outcome);
+	atomic_store(&kept->state->phase, WB_KEPT_ENDED);
+}
+
 static int serve(struct wb_kept *kept, const struct wb_options *options)
 {
 	g_autoptr(GError) error = NULL;
@@ -156,8 +170,7 @@ static int serve(struct wb_kept *kept, const struct wb_options *options)
 		wb_report(error);
 	if (!daemon) {
 		if (!kept->is_first)
-			g_critical("no other worker can take over %s: %s", options->argument,
-				   error->message);
+			tell_failure(kept, options->argument, error);
 		return WB_EXIT_FAILED;
 	}
 	unblock_signals();

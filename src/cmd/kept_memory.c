@@ -44,3 +44,25 @@ bool wb_kept_map_memory(struct wb_kept *kept, uint64_t ram_buffer_bytes, uint32_
 		return fail(error, bytes);
 	return map(kept, bytes, memory, error);
 }
+
+bool wb_kept_has_memory(const struct wb_kept *kept)
+{
+	struct stat st;
+
+	return fstat(kept->memory_fd, &st) < 0 || st.st_size > 0;
+}
+
+bool wb_kept_save_memory(struct wb_kept *kept, struct wb_store *cache_store, GError **error)
+{
+	struct wb_cache_config config = { .cache_store = cache_store };
+	struct stat st;
+	bool ok;
+
+	if (fstat(kept->memory_fd, &st) < 0)
+		return wb_fail_errno(error, "the memory of the RAM buffers cannot be looked at");
+	if (!map(kept, (size_t)st.st_size, &config.memory, error))
+		return false;
+	ok = wb_cache_save_memory(&config, error);
+	wb_memory_unmap(config.memory.base, config.memory.bytes);
+	return ok;
+}

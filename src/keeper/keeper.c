@@ -48,7 +48,7 @@ struct keeper {
 	int link_fd;
 	int64_t began_ns, serving_ns;	/* 0: it does not serve yet */
 	struct wb_restart restart;
-	bool stop_is_asked;		/* while there was no worker to be told */
+	bool stop_is_asked;		/* while no worker served */
 
 	struct wb_program program, new_program;	/* the latter while an upgrade is under way */
 	bool is_new;			/* the worker is of new_program */
@@ -195,8 +195,11 @@ static bool start_worker(struct keeper *keeper)
 		close(keeper->report_fd);
 	keeper->report_fd = -1;
 	keeper->link_fd = ends[0];
-	if (keeper->worker > 0)
+	if (keeper->worker > 0) {
+		if (keeper->stop_is_asked)
+			kill(keeper->worker, SIGTERM);
 		return true;
+	}
 	keeper->worker = NOBODY;
 	keeper->link_fd = -1;
 	cannot_start(keeper);
@@ -230,8 +233,6 @@ static void worker_serves(struct keeper *keeper)
 		keeper->new_program.fd = -1;
 		end_upgrade(keeper, NULL);
 	}
-	if (keeper->stop_is_asked)
-		kill(keeper->worker, SIGTERM);
 	keeper->stop_is_asked = false;
 }
 
@@ -310,14 +311,15 @@ static void worker_said(struct keeper *keeper)
 		close(fd);
 }
 
-/* A signal of the terminal has reached the worker too. */
+/* A signal of the terminal has reached the worker too. One that takes over hears of it
+ * when it serves, or while it waits for a disk; should it die before, the next one does. */
 static void stop_asked(struct keeper *keeper, const struct signalfd_siginfo *info)
 {
 	if (info->ssi_code > 0)
 		return;
 	if (keeper->worker == NOBODY || (!keeper->serving_ns && keeper->fuse_fd >= 0))
 		keeper->stop_is_asked = true;
-	else
+	if (keeper->worker != NOBODY)
 		kill(keeper->worker, (int)info->ssi_signo);
 }
 
