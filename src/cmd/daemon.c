@@ -603,6 +603,9 @@ static const char *make_idle(struct wb_daemon *daemon)
 
 	if (wb_fuse_get_bond(fuse) == WB_FUSE_IN_RINGS)
 		return "over io_uring no other worker can take over";
+	/* Here writes go on meanwhile; a new one would have to wait for it. */
+	if (wb_line_watch_is_away(&daemon->line_watch))
+		return "the server of the backing cannot be reached";
 	if (!wb_fuse_pause(fuse, deadline_us))
 		return "requests under way did not end in 10 seconds";
 	is_flushed = flush_all(daemon, deadline_us);

@@ -45,6 +45,13 @@ void wb_line_watch_tick(struct wb_line_watch *watch)
 	watch->line = line;
 }
 
+bool wb_line_watch_is_away(const struct wb_line_watch *watch)
+{
+	struct wb_store_nbd_line now;
+
+	return watch->cache && wb_store_nbd_get_line(watch->store, &now) && now.is_away;
+}
+
 void wb_line_watch_hurry(struct wb_line_watch *watch)
 {
 	if (watch->cache)

@@ -17,6 +17,8 @@ struct wb_line_watch {
 
 /* Call it some times a second. */
 void wb_line_watch_tick(struct wb_line_watch *watch);
+/* Right now. */
+bool wb_line_watch_is_away(const struct wb_line_watch *watch);
 /* A stop has begun: what waits for a server that is away gives up in time. */
 void wb_line_watch_hurry(struct wb_line_watch *watch);
 

@@ -1,0 +1,112 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# A keeper, and a backing behind an NBD server that goes away: no upgrade takes down what
+# works without it, and a daemon that is to take over waits for it.
+. "$(dirname "$0")/lib.sh"
+needs fuse root nbdkit jq
+start
+CACHE=$W/cache MNT=$W/mnt image=$W/image
+
+volume_is_stopped() {
+	! is_mounted "$MNT" || fail "$MNT is still mounted"
+	! is_alive "$WORKER" || fail "the daemon $WORKER is still there"
+	flock -n "$CACHE" true || fail "the cache is still locked"
+}
+
+until_it_is_so() {	# seconds, command: the limit turns a hang into a failure
+	local i
+	for ((i = 0; i < $1 * 50; i++)); do
+		! "${@:2}" 2>/dev/null || return 0
+		sleep 0.02
+	done
+	fail "not within $1 seconds: ${*:2}"
+}
+
+line_is() {
+	[ "$(stat_of backing_line.state)" = "$1" ]
+}
+
+another_worker() {	# sets WORKER
+	[ "$(stat_of worker_pid)" != "$WORKER" ] || fail "the daemon is the same"
+	WORKER=$(stat_of worker_pid)
+	own_workers+=("$WORKER")
+}
+
+truncate -s 64M "$image"
+nbd_start server "$image"
+BACKING=$NBD_URI
+"$WBFS" format --cache "$CACHE" --cache-size 32M --backing "$BACKING"
+random_file "$W/data" 4M
+
+case_is "while the server is away another program is refused at once, and the mount goes on"
+volume_mount -o keeper,backing_timeout_s=1
+KEEPER=$(stat_of keeper.pid)
+own_workers+=("$KEEPER")
+[ -z "$(stat_of keeper.refusal)" ] || skip_all "this kernel sends no request again"
+dd if="$W/data" of="$DISK" bs=64k conv=notrunc,fsync status=none
+nbd_kill server
+until_it_is_so 60 line_is unreachable
+says 1 "is still served by wbfs" "the server of the backing cannot be reached" -- \
+	"$WBFS" upgrade "$MNT"
+[ "$(stat_of worker_pid)" = "$WORKER" ]
+dd if="$W/data" of="$DISK" bs=64k seek=64 conv=notrunc,fsync status=none
+dd if="$DISK" bs=64k skip=64 count=64 iflag=direct status=none | cmp - "$W/data"
+nbd_start server "$image"
+until_it_is_so 60 line_is up
+says 0 "is served by wbfs" -- "$WBFS" upgrade "$MNT"
+another_worker
+volume_umount
+
+case_is "a daemon that dies while the server is away: the next one waits for it, and nothing is lost"
+DISK=$MNT/disk
+"$WBFS" mount -f --cache "$CACHE" --backing "$BACKING" -o keeper,backing_timeout_s=1 \
+	"$MNT" 2>"$W/messages" &
+KEEPER=$!
+own_jobs+=("$KEEPER")
+own_workers+=("$KEEPER")
+until_it_is_so 60 test -e "$DISK"
+WORKER=$(stat_of worker_pid)
+own_workers+=("$WORKER")
+nbd_kill server
+until_it_is_so 60 line_is unreachable
+random_file "$W/newer" 4M
+dd if="$W/newer" of="$DISK" bs=64k conv=notrunc status=none	# not synced
+daemon_kill
+until_it_is_so 60 grep -qF "backing $BACKING: it cannot be reached (" "$W/messages"
+until_it_is_so 60 grep -qF "what was not synced is in the log on $CACHE now" "$W/messages"
+nbd_start server "$image"
+until_it_is_so 60 line_is up
+another_worker
+[ "$(stat_of keeper.worker_restarts)" -eq 1 ]
+dd if="$DISK" bs=64k count=64 status=none | cmp - "$W/newer"
+dd if="$DISK" bs=64k skip=64 count=64 status=none | cmp - "$W/data"
+"$WBFS" drain "$MNT"
+volume_umount
+wait "$KEEPER"
+cmp -n 4194304 "$image" "$W/newer"
+
+case_is "stopped while it waits for the server: the next mount has everything"
+"$WBFS" mount -f --cache "$CACHE" --backing "$BACKING" -o keeper,backing_timeout_s=1 \
+	"$MNT" 2>"$W/messages" &
+KEEPER=$!
+own_jobs+=("$KEEPER")
+own_workers+=("$KEEPER")
+until_it_is_so 60 test -e "$DISK"
+WORKER=$(stat_of worker_pid)
+own_workers+=("$WORKER")
+nbd_kill server
+until_it_is_so 60 line_is unreachable
+dd if="$W/data" of="$DISK" bs=64k conv=notrunc status=none	# not synced
+daemon_kill
+until_it_is_so 60 grep -qF "it cannot be reached (" "$W/messages"
+kill -TERM "$KEEPER"
+status=0
+wait "$KEEPER" || status=$?
+[ $status -eq 1 ]
+grep -F 'nothing is lost, the next mount recovers the log' "$W/messages"
+! is_mounted "$MNT"
+nbd_start server "$image"
+volume_mount
+dd if="$DISK" bs=64k count=64 status=none | cmp - "$W/data"
+volume_umount
+finish
