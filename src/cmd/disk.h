@@ -39,6 +39,7 @@ struct wb_disk {
 	struct wb_nbd_export *peer;	/* NULL after its store took it over */
 	bool was_killed;		/* whoever used it last */
 	bool is_noted;			/* that we use it */
+	gint64 noted_us;		/* since when */
 };
 
 #define WB_DISK_NONE { .fd = -1 }

@@ -9,6 +9,7 @@
 #include "cmd/disk_wait.h"
 #include "cmd/report.h"
 #include "cmd/state_directory.h"
+#include "io/nbd_lane.h"
 #include "io/nbd_uri.h"
 #include "io/store_nbd.h"
 
@@ -119,6 +120,7 @@ struct wb_store *wb_disk_remote_open_store(struct wb_disk *disk, GError **error)
 	/* Before anything can be sent. */
 	if (disk->access == WB_DISK_READ_WRITE) {
 		disk->is_noted = pwrite(disk->fd, note, sizeof note - 1, 0) > 0;
+		disk->noted_us = g_get_monotonic_time();
 		if (!disk->is_noted)
 			g_warning("the lock file of %s cannot be written: %s", disk->path,
 				  g_strerror(errno));
@@ -127,10 +129,16 @@ struct wb_store *wb_disk_remote_open_store(struct wb_disk *disk, GError **error)
 				 WB_NBD_SAID_GOODBYE, error);
 }
 
+/* What the one before us sent may still be landing: the next one has to hold back too. */
+static bool is_haunted(const struct wb_disk *disk)
+{
+	return disk->was_killed && g_get_monotonic_time() - disk->noted_us < WB_NBD_HOLD_US;
+}
+
 void wb_disk_remote_close(struct wb_disk *disk)
 {
 	wb_nbd_export_close(g_steal_pointer(&disk->peer));
-	if (disk->is_noted && ftruncate(disk->fd, 0))
+	if (disk->is_noted && !is_haunted(disk) && ftruncate(disk->fd, 0))
 		g_debug("the next one waits a moment for nothing");
 	disk->is_noted = false;
 	g_clear_pointer(&disk->remote_name, g_free);

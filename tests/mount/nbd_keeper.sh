@@ -3,7 +3,7 @@
 # A keeper, and a backing behind an NBD server that goes away: no upgrade takes down what
 # works without it, and a daemon that is to take over waits for it.
 . "$(dirname "$0")/lib.sh"
-needs fuse root nbdkit jq
+needs fuse root nbdkit jq setpriv
 start
 CACHE=$W/cache MNT=$W/mnt image=$W/image
 
@@ -109,4 +109,22 @@ nbd_start server "$image"
 volume_mount
 dd if="$DISK" bs=64k count=64 status=none | cmp - "$W/data"
 volume_umount
+
+# Of a volume whose daemon was killed the next one sends no change for two seconds, as the
+# dead one's may still be landing; it knows that from the lock file.
+case_is "a mount that fails right after a death leaves the next one to hold back too"
+lock_file=/var/lib/wbfs/$(tr / - <<<"$BACKING").lock
+volume_mount
+[ -s "$lock_file" ]
+daemon_kill
+umount -l "$MNT"
+[ -s "$lock_file" ]
+says 1 "cannot mount here" -- setpriv --bounding-set=-sys_admin "$WBFS" mount --cache "$CACHE" \
+	--backing "$BACKING" "$MNT"
+[ -s "$lock_file" ] || fail "the one who failed has taken it for a clean end"
+volume_mount
+dd if="$W/data" of="$DISK" bs=64k conv=notrunc,fsync status=none
+"$WBFS" drain "$MNT"		# its writes wait until the two seconds are over
+volume_umount
+[ ! -s "$lock_file" ] || fail "who comes after a clean end would wait for nothing"
 finish
