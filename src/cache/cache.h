@@ -106,6 +106,8 @@ enum wb_cache_memory_state {
 /* `version`: that of the layout, where it is not EMPTY. May be NULL. */
 enum wb_cache_memory_state wb_cache_memory_look(const struct wb_cache_memory *memory,
 						uint32_t *version);
+/* Does what is in it owe a sync a flush of the backing, for what went around the cache? */
+bool wb_cache_memory_owes_flush(const struct wb_cache_memory *memory);
 
 enum wb_cache_access {
 	WB_CACHE_READ_WRITE,

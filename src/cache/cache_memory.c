@@ -30,6 +30,19 @@ enum wb_cache_memory_state wb_cache_memory_look(const struct wb_cache_memory *me
 	return wb_region_look(memory->base, memory->bytes, version);
 }
 
+bool wb_cache_memory_owes_flush(const struct wb_cache_memory *memory)
+{
+	struct wb_region *region;
+	bool owes;
+
+	if (wb_cache_memory_look(memory, NULL) != WB_CACHE_MEMORY_HOLDS)
+		return false;
+	region = wb_region_adopt(memory->base, memory->bytes);
+	owes = wb_region_has_debt(region, WB_OWES_FLUSH);
+	wb_region_free(region);
+	return owes;
+}
+
 static gboolean refuse_memory(const struct wb_cache_config *config, const char *why,
 			      GError **error)
 {

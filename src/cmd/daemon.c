@@ -24,6 +24,7 @@
 #include "cmd/volume.h"
 #include "frontend/fuse_frontend.h"
 #include "frontend/stats_json.h"
+#include "io/store_nbd.h"
 #include "io/store_uring.h"
 #include "keeper/link.h"
 #include "keeper/notify.h"
@@ -199,6 +200,8 @@ static bool open_cache(struct wb_daemon *daemon, const struct wb_options *option
 	    !wb_kept_map_memory(daemon->kept, config.ram_buffer_bytes, daemon->segment_bytes,
 				&config.memory, error))
 		return false;
+	if (wb_cache_memory_owes_flush(&config.memory))
+		wb_store_nbd_doubt(daemon->backing_store);
 	daemon->cache = wb_cache_open(&config, error);
 	if (!daemon->cache)
 		return false;

@@ -172,6 +172,12 @@ void wb_nbd_lane_set_timeout(struct wb_nbd_lane *lane, uint64_t timeout_us)
 	atomic_store(&lane->timeout_us, (int64_t)timeout_us);
 }
 
+void wb_nbd_lane_doubt(struct wb_nbd_lane *lane)
+{
+	if (!lane->traits.can_fua)
+		atomic_fetch_add(&lane->doubts, 1);
+}
+
 void wb_nbd_lane_hurry(struct wb_nbd_lane *lane)
 {
 	int64_t never = 0;

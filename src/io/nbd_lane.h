@@ -31,7 +31,9 @@
  * nothing about that. So the next flush fails, and all that were submitted before its
  * failure was told; who has written since the last good one writes it again, as after
  * a flush that failed on a disk (cache/backing_flush.h: whoever wrote before a failure,
- * and be it in flight, hears of it). What was sent with FUA is in no doubt.
+ * and be it in flight, hears of it). What was sent with FUA is in no doubt. Of a program
+ * that was killed nobody knows which connections broke, or what for: what it was answered
+ * without FUA and had not flushed is in doubt from the start (wb_nbd_lane_doubt()).
  */
 #ifndef WB_IO_NBD_LANE_H
 #define WB_IO_NBD_LANE_H
@@ -70,6 +72,8 @@ void wb_nbd_lane_free(struct wb_nbd_lane *lane);
 
 /* Any thread, from here on. How long users wait for a server that is away. */
 void wb_nbd_lane_set_timeout(struct wb_nbd_lane *lane, uint64_t timeout_us);
+/* A flush that has to cover what was answered to somebody else fails, see above. */
+void wb_nbd_lane_doubt(struct wb_nbd_lane *lane);
 /* From now on nothing waits longer than that, writeback neither. */
 void wb_nbd_lane_hurry(struct wb_nbd_lane *lane);
 void wb_nbd_lane_get_line(struct wb_nbd_lane *lane, struct wb_nbd_line *line);

@@ -167,6 +167,12 @@ void wb_store_nbd_set_timeout(struct wb_store *store, unsigned timeout_s)
 					(uint64_t)timeout_s * G_USEC_PER_SEC);
 }
 
+void wb_store_nbd_doubt(struct wb_store *store)
+{
+	if (wb_store_nbd_is(store))
+		wb_nbd_lane_doubt(to_nbd(store)->lane);
+}
+
 void wb_store_nbd_hurry(struct wb_store *store)
 {
 	if (wb_store_nbd_is(store))

@@ -60,6 +60,10 @@ bool wb_store_nbd_get_line(struct wb_store *store, struct wb_store_nbd_line *lin
 char *wb_store_nbd_problem(struct wb_store *store);
 /* How long users wait for a server that is away, until they get -EIO. */
 void wb_store_nbd_set_timeout(struct wb_store *store, unsigned timeout_s);
+/* The one before us was killed, and owed a flush of what it had been answered: whether the
+ * server still has that, which may have died since, can nobody know, but where each write
+ * is durable when it is answered. So the next flush fails. Before the first one. */
+void wb_store_nbd_doubt(struct wb_store *store);
 /* A stop has begun: writeback does not wait longer than that from now on either, and all
  * that follows not beyond that moment. */
 void wb_store_nbd_hurry(struct wb_store *store);

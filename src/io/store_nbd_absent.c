@@ -55,6 +55,11 @@ void wb_store_nbd_set_timeout(struct wb_store *store, unsigned timeout_s)
 	(void)timeout_s;
 }
 
+void wb_store_nbd_doubt(struct wb_store *store)
+{
+	(void)store;
+}
+
 void wb_store_nbd_hurry(struct wb_store *store)
 {
 	(void)store;

@@ -337,9 +337,12 @@ Test(takeover, a_flush_of_the_backing_that_is_owed_stays_owed)
 	start();
 	wb_sim_set(&sim, "cache_mode", "writearound");
 	write_byte(5, 1);
-	die_and_open();
+	die();
+	cr_expect(wb_cache_memory_owes_flush(&sim.memory));
+	open_again();
 	cr_assert_eq(wb_sim_sync(&sim), 0);
-	wb_sim_kill(&sim);
+	die();
+	cr_expect_not(wb_cache_memory_owes_flush(&sim.memory));
 	sim.memory.is_left = false;
 	wb_sim_cut_power(&sim);
 	backing = wb_sim_backing_bytes(&sim);

@@ -127,4 +127,23 @@ dd if="$W/data" of="$DISK" bs=64k conv=notrunc,fsync status=none
 "$WBFS" drain "$MNT"		# its writes wait until the two seconds are over
 volume_umount
 [ ! -s "$lock_file" ] || fail "who comes after a clean end would wait for nothing"
+
+case_is "what went around the cache to a server without FUA, and was not flushed, is in doubt after a death"
+nbd_kill server
+nbd_start server "$image" --filter=fua
+volume_mount -o keeper,bypass_threshold=1024
+own_workers+=("$(stat_of keeper.pid)")
+random_file "$W/long" 16M
+dd if="$W/long" of="$DISK" bs=1M oflag=direct conv=notrunc status=none
+[ "$(stat_of bypassed_bytes)" -gt 0 ] || fail "nothing went around the cache"
+daemon_kill
+another_worker
+! sync "$DISK" || fail "a server that may have died since was believed"
+sync "$DISK"
+cmp -n 16777216 "$W/long" "$DISK"
+"$WBFS" drain "$MNT"
+volume_umount
+cmp -n 16777216 "$W/long" "$image"
+nbd_kill server
+nbd_start server "$image"
 finish

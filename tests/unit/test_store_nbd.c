@@ -524,6 +524,32 @@ Test(store_nbd, a_flush_that_waits_for_the_server_fails_too, .timeout = 60)
 	end(store);
 }
 
+/* For what somebody else was answered, who was killed. */
+static void doubt(const char *arguments, int expected)
+{
+	struct wb_store *store = start(arguments);
+	char *data = random_bytes(BLOCK, 17);
+
+	wb_store_close(store);
+	store = open_as(WB_NBD_WAS_KILLED);
+	wb_store_nbd_doubt(store);
+	cr_assert_eq(run_task(store, WB_IO_FLUSH, WB_IO_CLASS_USER_WRITE, 0, NULL, 0), expected);
+	cr_assert_eq(run_task(store, WB_IO_WRITE, WB_IO_CLASS_WRITEBACK, 0, data, BLOCK), 0);
+	cr_assert_eq(run_task(store, WB_IO_FLUSH, WB_IO_CLASS_WRITEBACK, 0, NULL, 0), 0);
+	free(data);
+	end(store);
+}
+
+Test(store_nbd, what_a_killed_one_had_not_flushed_is_in_doubt_without_fua, .timeout = 60)
+{
+	doubt("--filter=fua", -EIO);
+}
+
+Test(store_nbd, with_fua_there_is_no_doubt, .timeout = 60)
+{
+	doubt("", 0);
+}
+
 Test(store_nbd, users_get_an_error_after_the_timeout_and_writeback_waits, .timeout = 60)
 {
 	struct wb_store *store = start("");
