@@ -190,6 +190,47 @@ void wb_nbd_cut(struct wb_nbd_peer *peer)
 	peer->handle = NULL;
 }
 
+/* --- reading --------------------------------------------------------------------------------- */
+
+static int note_read(void *arg, int *error)
+{
+	struct wb_nbd_read *read = arg;
+
+	read->is_answered = true;
+	read->error = -*error;
+	return 1;
+}
+
+static bool is_all_read(const struct wb_nbd_read *reads, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++)
+		if (!reads[i].is_answered)
+			return false;
+	return true;
+}
+
+bool wb_nbd_read_all(const struct wb_nbd_peer *peer, struct wb_nbd_read *reads, unsigned count,
+		     size_t bytes, unsigned timeout_ms)
+{
+	gint64 deadline = g_get_monotonic_time() + (gint64)timeout_ms * 1000, left_us;
+
+	for (unsigned i = 0; i < count; i++) {
+		nbd_completion_callback callback = { .callback = note_read,
+						     .user_data = &reads[i] };
+
+		reads[i].is_answered = false;
+		if (wb_nbd_library.nbd_aio_pread(peer->handle, reads[i].data, bytes,
+						 reads[i].offset_bytes, callback, 0) < 0)
+			return false;
+	}
+	while (!is_all_read(reads, count)) {
+		left_us = deadline - g_get_monotonic_time();
+		if (left_us <= 0 || wb_nbd_library.nbd_poll(peer->handle, (int)(left_us / 1000) + 1) < 0)
+			return false;
+	}
+	return wb_nbd_library.nbd_aio_is_ready(peer->handle) > 0;
+}
+
 /* --- holes --------------------------------------------------------------------------------- */
 
 struct search {

@@ -35,6 +35,17 @@ void wb_nbd_disconnect(struct wb_nbd_peer *peer);
 /* Without a word: what was not sent yet shall never arrive. */
 void wb_nbd_cut(struct wb_nbd_peer *peer);
 
+struct wb_nbd_read {
+	uint64_t offset_bytes;
+	char *data;
+	bool is_answered;
+	int error;			/* 0 or -errno */
+};
+/* All of them, of `bytes` each, before anything else is asked. FALSE: the connection is
+ * broken, or takes too long; then it is to be cut before the memory is used again. */
+bool wb_nbd_read_all(const struct wb_nbd_peer *peer, struct wb_nbd_read *reads, unsigned count,
+		     size_t bytes, unsigned timeout_ms);
+
 enum wb_nbd_find { WB_NBD_FIND_DATA, WB_NBD_FIND_HOLE };
 /* The first byte at or behind `from_bytes` that is data, or hole; size_bytes when there
  * is none. FALSE: the server does not tell. */

@@ -49,6 +49,8 @@ static bool is_idle(const struct wb_nbd_lane *lane)
 	for (unsigned i = 0; i < WB_NBD_SESSIONS_MAX; i++)
 		if (lane->sessions[i].sent_count > 0)
 			return false;
+	if (lane->open_count > 0 && wb_nbd_witnesses_waits(&lane->witnesses))
+		return false;
 	return !lane->again && !lane->held.first && !lane->queues[WB_NBD_USERS].first &&
 	       !lane->queues[WB_NBD_BACKGROUND].first;
 }
@@ -108,7 +110,7 @@ static void *run(void *arg)
 
 static char *judge(void *arg, const struct wb_nbd_peer *peer)
 {
-	const struct wb_nbd_lane *lane = arg;
+	struct wb_nbd_lane *lane = arg;
 	const struct wb_nbd_peer *was = &lane->traits;
 	uint64_t size = atomic_load(lane->size_bytes);
 
@@ -124,7 +126,7 @@ static char *judge(void *arg, const struct wb_nbd_peer *peer)
 	    (!peer->can_multi_conn && lane->session_target > 1))
 		return g_strdup_printf("%s: the server offers less than it did when the volume was "
 				       "mounted; mount it again", lane->uri);
-	return NULL;
+	return wb_nbd_witnesses_judge(&lane->witnesses, lane->uri, peer);
 }
 
 static void connected(void *arg, const struct wb_nbd_peer *peer)
@@ -140,13 +142,12 @@ static void connected(void *arg, const struct wb_nbd_peer *peer)
 
 /* --- doors -------------------------------------------------------------------------------------------- */
 
-void wb_nbd_lane_submit(struct wb_nbd_lane *lane, struct wb_io *io)
+void wb_nbd_lane_prepare(struct wb_nbd_lane *lane, struct wb_io *io)
 {
 	struct wb_nbd_transfer *transfer = wb_nbd_transfer_of(io);
 	/* Of a write from a user nobody has another copy: a break shall not put it in
 	 * doubt. */
 	bool is_users = io->io_class == WB_IO_CLASS_USER_WRITE && wb_nbd_transfer_is_change(io->op);
-	bool is_first;
 
 	*transfer = (struct wb_nbd_transfer){
 		.since_us = g_get_monotonic_time(),
@@ -159,6 +160,13 @@ void wb_nbd_lane_submit(struct wb_nbd_lane *lane, struct wb_io *io)
 		transfer->sends_fua = true;
 	if (io->flags & WB_IO_FUA && !lane->traits.can_fua)
 		transfer->flushes = WB_NBD_FLUSHES_AFTER;
+}
+
+void wb_nbd_lane_submit(struct wb_nbd_lane *lane, struct wb_io *io)
+{
+	bool is_first;
+
+	wb_nbd_lane_prepare(lane, io);
 	wb_lock_acquire(&lane->lock);
 	is_first = !lane->incoming.first;
 	wb_nbd_io_list_append(&lane->incoming, io);
@@ -205,6 +213,7 @@ static void free_lane(struct wb_nbd_lane *lane)
 	for (unsigned i = 0; i < lane->arrived_count; i++)
 		wb_nbd_disconnect(&lane->arrived[i]);
 	wb_buffer_pool_free(lane->pool);
+	wb_nbd_witnesses_clear(&lane->witnesses);
 	if (lane->wake_fd >= 0)
 		close(lane->wake_fd);
 	wb_lock_clear(&lane->lock);
@@ -225,6 +234,22 @@ static bool start_thread(struct wb_nbd_lane *lane, GError **error)
 		g_set_error(error, G_FILE_ERROR, g_file_error_from_errno(result),
 			    "%s: cannot start a thread: %s", lane->uri, g_strerror(result));
 	return !result;
+}
+
+static bool make_witnesses(struct wb_nbd_lane *lane, const struct wb_nbd_lane_options *options,
+			   GError **error)
+{
+	bool ok = wb_nbd_witnesses_init(&lane->witnesses, options->first.size_bytes,
+					options->writes_from_us);
+
+	/* Nothing is ever known to be durable there. */
+	if (!options->first.can_flush && !options->first.can_fua)
+		lane->witnesses.count = 0;
+	if (!ok)
+		g_set_error(error, G_FILE_ERROR, g_file_error_from_errno(errno),
+			    "%s: no memory to remember the image by: %s", lane->uri,
+			    g_strerror(errno));
+	return ok;
 }
 
 static bool make_parts(struct wb_nbd_lane *lane, GError **error)
@@ -276,7 +301,7 @@ struct wb_nbd_lane *wb_nbd_lane_new(const struct wb_nbd_lane_options *options,
 
 	set_up(lane, options);
 	lane->size_bytes = size_bytes;
-	if (make_parts(lane, error)) {
+	if (make_witnesses(lane, options, error) && make_parts(lane, error)) {
 		wb_nbd_lane_begin_session(lane, &options->first);
 		if (start_thread(lane, error)) {
 			for (unsigned i = 1; i < lane->session_target; i++)

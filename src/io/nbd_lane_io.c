@@ -31,7 +31,9 @@ static void call_done(struct wb_nbd_lane *lane, struct wb_io *io)
 {
 	struct wb_nbd_transfer *transfer = wb_nbd_transfer_of(io);
 	uint32_t doubts = atomic_load(&lane->doubts);
-	bool is_flush = io->op == WB_IO_FLUSH;
+	/* (what the lane asks for by itself tells nobody) */
+	bool is_flush = io->op == WB_IO_FLUSH &&
+			!wb_nbd_witnesses_is_own(&lane->witnesses, io);
 	int error = transfer->error;
 
 	if (is_flush && !error && transfer->doubts != doubts)
@@ -145,6 +147,10 @@ static void note_answer(struct wb_nbd_lane *lane, const struct wb_nbd_piece *pie
 		lane->covered_changes = MAX(lane->covered_changes, piece->offset_bytes);
 	if (wb_nbd_transfer_is_change(piece->op) && !piece->error && !transfer->sends_fua)
 		lane->answered_changes++;
+	if (wb_nbd_transfer_is_change(piece->op))
+		wb_nbd_witnesses_end(&lane->witnesses, piece);
+	if (piece->op == WB_IO_FLUSH && !piece->error)
+		wb_nbd_witnesses_flushed(&lane->witnesses, piece->length_bytes);
 	if (piece->error && !transfer->error)
 		transfer->error = piece->error;
 }
@@ -206,6 +212,7 @@ static void break_session(struct wb_nbd_lane *lane, struct wb_nbd_session *sessi
 {
 	take_answers(lane, wb_nbd_session_take_answered(session, true));
 	put_back(lane, wb_nbd_session_break(session));
+	wb_nbd_witnesses_haunted(&lane->witnesses, g_get_monotonic_time() + WB_NBD_HOLD_US);
 	if (lane->answered_changes != lane->covered_changes)
 		atomic_fetch_add(&lane->doubts, 1);
 	/* They are told of it now; what follows is covered by what follows. */
@@ -260,12 +267,14 @@ static struct wb_nbd_session *choose(struct wb_nbd_lane *lane, enum wb_nbd_queue
 }
 
 /* A flush answers for what was answered when it was sent; it is kept where other pieces
- * have their offset. */
+ * have their offset, and what that means for the witnesses where they have their length. */
 static void send_piece(struct wb_nbd_lane *lane, struct wb_nbd_session *session,
 		       struct wb_nbd_piece *piece)
 {
 	if (piece->op == WB_IO_FLUSH)
 		piece->offset_bytes = lane->answered_changes;
+	if (piece->op == WB_IO_FLUSH)
+		piece->length_bytes = wb_nbd_witnesses_flush_is_sent(&lane->witnesses);
 	if (piece->op == WB_IO_FLUSH && !lane->traits.can_flush) {
 		piece->is_answered = true;	/* then there is nothing to be flushed */
 		piece->error = 0;
@@ -314,10 +323,22 @@ static void send_queue(struct wb_nbd_lane *lane, enum wb_nbd_queue queue)
 			return;
 		lane->free_pieces = piece->next;
 		wb_nbd_transfer_cut(io, &lane->limits, lane->pool, piece);
+		if (wb_nbd_transfer_is_change(piece->op))
+			wb_nbd_witnesses_begin(&lane->witnesses, piece);
 		if (wb_nbd_transfer_of(io)->is_cut)
 			remove_at(list, &list->first);
 		send_piece(lane, session, piece);
 	}
+}
+
+static void ask_witness(struct wb_nbd_lane *lane)
+{
+	struct wb_io *io = lane->open_count > 0 ? wb_nbd_witnesses_next(&lane->witnesses) : NULL;
+
+	if (!io)
+		return;
+	wb_nbd_lane_prepare(lane, io);
+	wb_nbd_lane_queue(lane, io);
 }
 
 void wb_nbd_lane_send_all(struct wb_nbd_lane *lane)
@@ -328,6 +349,7 @@ void wb_nbd_lane_send_all(struct wb_nbd_lane *lane)
 		if (session->is_open && session->sent_count == 0 && is_outgrown(lane, session))
 			break_session(lane, session);
 	}
+	ask_witness(lane);
 	send_again(lane);
 	for (enum wb_nbd_queue queue = WB_NBD_USERS; queue < WB_NBD_QUEUE_COUNT; queue++)
 		send_queue(lane, queue);

@@ -11,6 +11,7 @@
 #include "io/nbd_redial.h"
 #include "io/nbd_session.h"
 #include "io/nbd_transfer.h"
+#include "io/nbd_witness.h"
 
 #define WB_NBD_SESSIONS_MAX 4u
 #define WB_NBD_PIECES_MAX 512u
@@ -34,6 +35,7 @@ struct wb_nbd_lane {
 	struct wb_nbd_redial *redial;
 	struct wb_buffer_pool *pool;
 	struct wb_nbd_limits limits;
+	struct wb_nbd_witnesses witnesses;
 
 	struct wb_lock lock;
 	/* under lock */
@@ -75,6 +77,8 @@ static inline void wb_nbd_io_list_append(struct wb_nbd_io_list *list, struct wb_
 	list->last = &io->next;
 }
 
+/* Any thread. */
+void wb_nbd_lane_prepare(struct wb_nbd_lane *lane, struct wb_io *io);
 /* All of these on its thread. */
 void wb_nbd_lane_queue(struct wb_nbd_lane *lane, struct wb_io *io);
 void wb_nbd_lane_begin_session(struct wb_nbd_lane *lane, const struct wb_nbd_peer *peer);

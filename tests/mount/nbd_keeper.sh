@@ -146,4 +146,32 @@ volume_umount
 cmp -n 16777216 "$W/long" "$image"
 nbd_kill server
 nbd_start server "$image"
+
+case_is "another image under the same name is not taken: it stays as it is, and the right one heals all"
+random_file "$W/another" 64M
+cp "$W/another" "$W/untouched"
+volume_mount -o backing_timeout_s=1,writeback_modulator=off
+dd if="$DISK" of=/dev/null bs=1M iflag=direct status=none
+nbd_kill server
+until_it_is_so 60 line_is unreachable
+dd if="$W/data" of="$DISK" bs=64k seek=512 conv=notrunc,fsync status=none
+mv "$image" "$W/aside"
+mv "$W/another" "$image"
+nbd_start server "$image"
+problem_is() {
+	stat_of backing_line.problem | grep -q 'the export is another one: [0-9]* of [0-9]* blocks'
+}
+until_it_is_so 60 problem_is
+line_is unreachable
+! dd if="$DISK" of=/dev/null bs=4k skip=16000 count=1 iflag=direct status=none
+says 0 'the export is another one' -- "$WBFS" status "$MNT"
+nbd_kill server
+cmp "$image" "$W/untouched"
+mv "$W/aside" "$image"
+nbd_start server "$image"
+until_it_is_so 60 line_is up
+"$WBFS" drain "$MNT"
+volume_umount
+dd if="$image" bs=64k skip=512 count=64 status=none | cmp - "$W/data"
+cmp -n 16777216 "$W/long" "$image"
 finish
