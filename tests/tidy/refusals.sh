@@ -188,5 +188,6 @@ and this program is for version %u	there has been one version only; a program of
 was not stopped cleanly before it is handed over	the last flush fails just after one that did not
 this worker has no state of its keeper	a keeper that gives its worker no state
 has no memory	no memory
+no memory to remember the image by	no memory
 mount option	what wb_usage_unknown() completes; unit/test_options.c
 END
