@@ -202,7 +202,8 @@ grep -q 'scrape_interval: 1s' "$W/prometheus.yml"
 "$prometheus" --config.file="$W/prometheus.yml" --storage.tsdb.path="$W/tsdb" \
 	--web.listen-address="127.0.0.1:$port" 2>"$W/prometheus.log" &
 own_jobs+=($!)
-enough() { query 'min(count_over_time(wbfs_volume_up[1m])) >= 4' | jq -e '.data.result != []'; }
+# (of this test: those of others beside it come and go)
+enough() { query "min(count_over_time(wbfs_volume_up{mount_point=~\"$W/.*\"}[1m])) >= 4" | jq -e '.data.result != []'; }
 within_a_minute enough
 while read -r expression; do
 	expression=${expression//'$__rate_interval'/1m}

@@ -238,6 +238,7 @@ elsewhere package/in_guest '/mnt/wb/disk /srv ext4 loop 0 0' \
 	'systemctl enable --now wbfs@mnt-wb.service' \
 	'systemctl enable --now wbfs@$(systemd-escape --path /mnt/wb).service'
 elsewhere mount/examples.sh 'nbdkit --unix /run/s3.sock --filter=nozero --filter=blocksize-policy S3 bucket=images key=wbfs size=1T object-size=1M blocksize-minimum=4K blocksize-preferred=1M blocksize-maximum=32M blocksize-error-policy=allow'
+elsewhere mount/systemd.sh 'systemctl reload wbfs@mnt-wb.service'
 elsewhere mount/journal.sh 'journalctl WBFS_MOUNT_POINT=/mnt/wb'
 elsewhere mount/resize_cache.sh 'wbfs resize /dev/ssd/cache --to /root/c --cache-size 40G' \
 	'lvextend -L 80G /dev/ssd/cache' 'wbfs resize /root/c --to /dev/ssd/cache --force'
