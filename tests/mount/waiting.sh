@@ -175,7 +175,7 @@ if is_mounted "$W/connections"; then
 	case_is "and while 45 writes of 1 MiB wait"
 	is_aborted 40 --bs=1m --iodepth=60
 	case_is "and while more writers wait than it has room for"
-	is_aborted 390 --ioengine=psync --bs=64k --numjobs=400 --thread --size=512k \
+	is_aborted 350 --ioengine=psync --bs=64k --numjobs=400 --thread --size=512k \
 		--offset_increment=128k
 else
 	case_skip "aborted while writes wait, the daemon ends" "FUSE's control files cannot be mounted"
