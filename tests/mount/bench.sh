@@ -101,33 +101,25 @@ case_is "every row has its group"
 jq -e 'all(.[]; has("name") and has("title") and has("metric") and has("side") and has("limits")) and
 	(map(.name) | unique | length) == length' <"$bench/rows.json" >/dev/null || fail "rows.json"
 
-case_is "every row of the hard disk has its group, and comes again with another drive"
-(
+each_row_has_its_group() (	# suite; its rows are in $W/rows then
 	. "$bench/lib.sh"
-	SUITE=hdd bench_dir=$bench
+	SUITE=$1 bench_dir=$bench
 	profile tiny
 	. "$bench/groups.sh"
-	. "$bench/groups_hdd.sh"
+	. "$bench/groups_$1.sh"
 	suite_rows >"$W/rows"
 	for group in $(jq -r '.[].group' <"$W/rows"); do
 		declare -F "group_$group" >/dev/null || fail "there is no group_$group"
 	done
 )
+
+case_is "every row of the hard disk has its group, and comes again with another drive"
+each_row_has_its_group hdd
 jq -e 'length == (map(.name) | unique | length) and all(.[]; has("title") and has("metric") and has("side")) and
 	(map(select(.at_least or .at_most)) | length * 2) == length + (map(select(.once)) | length)' <"$W/rows"
 
 case_is "every row of a remote backing has its group"
-(
-	. "$bench/lib.sh"
-	SUITE=nbd bench_dir=$bench
-	profile tiny
-	. "$bench/groups.sh"
-	. "$bench/groups_nbd.sh"
-	suite_rows >"$W/rows"
-	for group in $(jq -r '.[].group' <"$W/rows"); do
-		declare -F "group_$group" >/dev/null || fail "there is no group_$group"
-	done
-)
+each_row_has_its_group nbd
 jq -e 'length > 0 and all(.[]; .side == "wbfs" and .limits == ["local"] and .at_least == 0.95)' <"$W/rows"
 
 case_is "the null daemon keeps what is written, through a loop device too"

@@ -32,6 +32,19 @@ another_worker() {	# sets WORKER
 	own_workers+=("$WORKER")
 }
 
+mount_and_lose_the_server() {	# sets KEEPER, WORKER; what they say is in $W/messages
+	"$WBFS" mount -f --cache "$CACHE" --backing "$BACKING" -o keeper,backing_timeout_s=1 \
+		"$MNT" 2>"$W/messages" &
+	KEEPER=$!
+	own_jobs+=("$KEEPER")
+	own_workers+=("$KEEPER")
+	until_it_is_so 60 test -e "$DISK"
+	WORKER=$(stat_of worker_pid)
+	own_workers+=("$WORKER")
+	nbd_kill server
+	until_it_is_so 60 line_is unreachable
+}
+
 truncate -s 64M "$image"
 nbd_start server "$image"
 BACKING=$NBD_URI
@@ -59,16 +72,7 @@ volume_umount
 
 case_is "a daemon that dies while the server is away: the next one waits for it, and nothing is lost"
 DISK=$MNT/disk
-"$WBFS" mount -f --cache "$CACHE" --backing "$BACKING" -o keeper,backing_timeout_s=1 \
-	"$MNT" 2>"$W/messages" &
-KEEPER=$!
-own_jobs+=("$KEEPER")
-own_workers+=("$KEEPER")
-until_it_is_so 60 test -e "$DISK"
-WORKER=$(stat_of worker_pid)
-own_workers+=("$WORKER")
-nbd_kill server
-until_it_is_so 60 line_is unreachable
+mount_and_lose_the_server
 random_file "$W/newer" 4M
 dd if="$W/newer" of="$DISK" bs=64k conv=notrunc status=none	# not synced
 daemon_kill
@@ -86,16 +90,7 @@ wait "$KEEPER"
 cmp -n 4194304 "$image" "$W/newer"
 
 case_is "stopped while it waits for the server: the next mount has everything"
-"$WBFS" mount -f --cache "$CACHE" --backing "$BACKING" -o keeper,backing_timeout_s=1 \
-	"$MNT" 2>"$W/messages" &
-KEEPER=$!
-own_jobs+=("$KEEPER")
-own_workers+=("$KEEPER")
-until_it_is_so 60 test -e "$DISK"
-WORKER=$(stat_of worker_pid)
-own_workers+=("$WORKER")
-nbd_kill server
-until_it_is_so 60 line_is unreachable
+mount_and_lose_the_server
 dd if="$W/data" of="$DISK" bs=64k conv=notrunc status=none	# not synced
 daemon_kill
 until_it_is_so 60 grep -qF "it cannot be reached (" "$W/messages"
