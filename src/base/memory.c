@@ -36,12 +36,12 @@ static void touch(char *memory)
 	*byte = *byte;
 }
 
-static void bring_in(char *memory, size_t bytes)
+void wb_memory_bring_in(void *memory, size_t bytes)
 {
 	if (!madvise(memory, bytes, MADV_POPULATE_WRITE))
 		return;
 	for (size_t at = 0; at < bytes; at += PAGE_BYTES)
-		touch(memory + at);
+		touch((char *)memory + at);
 }
 
 /* Most systems give shared memory huge pages only when asked afterwards: then there
@@ -97,7 +97,7 @@ static void *map(int fd, size_t bytes)
 	if (fd >= 0)
 		collapse(memory, bytes / HUGE_PAGE_BYTES * HUGE_PAGE_BYTES);
 	if (!is_late)
-		bring_in(memory, bytes);
+		wb_memory_bring_in(memory, bytes);
 	return memory;
 }
 

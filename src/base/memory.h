@@ -13,6 +13,8 @@
 /* For who has no time now: what is mapped from here on is brought in as it is touched,
  * and all of it when the process locks its memory. Before there are threads. */
 void wb_memory_bring_in_late(void);
+/* What must not come late all the same: whole pages, their contents stay. */
+void wb_memory_bring_in(void *memory, size_t bytes);
 
 /* NULL and errno. */
 void *wb_memory_map(size_t bytes);

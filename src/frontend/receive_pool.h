@@ -5,7 +5,8 @@
  * cache, the buffer stays with it and the thread takes another. Medium and
  * small ones are for shorter writes that would otherwise keep a megabyte each.
  *
- * Everything is mapped and populated at start. When all of it is with writes that wait,
+ * Everything is mapped at start, and the large ones are populated then, whatever
+ * wb_memory_bring_in_late() says of the others. When all of it is with writes that wait,
  * the next one is put into memory that the machine has to spare, so that reads and
  * control files, which come through the same threads, need not wait behind it. Nothing
  * depends on that: where there is none to spare the thread waits, until a write ends.

@@ -3,7 +3,9 @@
 #include <glib.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/mman.h>
 
+#include "base/memory.h"
 #include "frontend/receive_pool.h"
 
 Test(receive_pool, gives_every_buffer_once_and_none_overlaps_another)
@@ -146,5 +148,27 @@ Test(receive_pool, borrows_nothing_that_the_machine_cannot_spare)
 	buffer = wb_receive_pool_borrow(pool, 4096);
 	cr_assert_not_null(buffer);
 	wb_receive_pool_put(pool, buffer);
+	wb_receive_pool_free(pool);
+}
+
+/* A process that is killed while the kernel, copying a request, waits for a page of a
+ * buffer loses that request: its user gets EIO. */
+Test(receive_pool, large_ones_are_there_though_memory_is_brought_in_late)
+{
+	struct wb_receive_pool *pool;
+	struct wb_receive_buffer *taken[3];
+
+	wb_memory_bring_in_late();
+	pool = wb_receive_pool_new(3, 128);
+	for (unsigned i = 0; i < 3; i++) {
+		unsigned char is_there[WB_RECEIVE_LARGE_BYTES / 4096];
+
+		taken[i] = wb_receive_pool_take(pool);
+		cr_assert_eq(mincore(taken[i]->memory, WB_RECEIVE_LARGE_BYTES, is_there), 0);
+		for (unsigned page = 0; page < sizeof is_there; page++)
+			cr_assert(is_there[page] & 1, "page %u of %u", page, i);
+	}
+	for (unsigned i = 0; i < 3; i++)
+		wb_receive_pool_put(pool, taken[i]);
 	wb_receive_pool_free(pool);
 }
