@@ -154,7 +154,7 @@ start() {
 	W=$(mktemp -d "${TMPDIR:-/var/tmp}/wbfs-$test_name.XXXXXX")
 	PROGRAM=$WBFS		# itself, whatever stands in for it
 	! over_nbd || put_behind_nbd
-	trap 'echo "at line $LINENO of $0: $BASH_COMMAND"' ERR
+	trap 'echo "at line $LINENO of $0: $BASH_COMMAND"; keeper_says' ERR
 	trap 'clean_up $?' EXIT
 	trap 'exit 129' HUP
 	trap 'exit 130' INT
@@ -350,6 +350,10 @@ keeper_mount_foreground() {
 	WORKER=$(stat_of worker_pid)
 	own_workers+=("$WORKER")
 	[ "$(stat_of keeper.pid)" -eq "$KEEPER" ]
+}
+
+keeper_says() {
+	[ ! -e "$W/messages" ] || tail -n 40 "$W/messages"
 }
 
 # The daemon that there is now, or none: also before it serves.

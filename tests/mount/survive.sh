@@ -34,12 +34,14 @@ survivor_mount() {	# size of segments
 	: >"$W/longest"
 }
 
-# Sometimes before the next one serves, or just as it does; mostly later.
+# Once in a while before the next one serves, or just as it does; mostly while it serves:
+# after a dozen deaths in a row of which none came to anything a keeper gives up.
 a_moment() {
 	if ((RANDOM % 4)); then
-		sleep "$((RANDOM % 10 / 9)).$((RANDOM % 7 + 3))$((RANDOM % 10))"
+		stat_of worker_pid >/dev/null
+		sleep "$((RANDOM % 10 / 9)).$((RANDOM % 7))$((RANDOM % 10))"
 	else
-		sleep "0.$((RANDOM % 2))$((RANDOM % 10))"
+		sleep "0.$((RANDOM % 2 * (RANDOM % 10)))$((RANDOM % 10))"
 	fi
 }
 
@@ -115,7 +117,8 @@ verified_load() {
 			--randseed=$((SEED + passes++)) "$@" >"$W/fio.log" 2>&1 ||
 			{ cat "$W/fio.log"; return 1; }
 		sed -n '/^{/,$p' "$W/fio.log" |
-			jq '.jobs[0] | [.read, .write | .lat_ns.max] + [.sync.lat_ns.max] | max' >>"$W/longest"
+			jq '.jobs[0] | .job_runtime as $ms | [.read, .write, .sync | .lat_ns.max |
+				select(. <= $ms * 1000000)] | max' >>"$W/longest"	# fio: some syncs took years
 	done
 }
 
@@ -150,7 +153,7 @@ load_file() {
 
 	case_is "the same with small segments, synced all the time"
 	volume_umount
-	survivor_mount 64K
+	survivor_mount "$((CACHE_MIB / 2))K"	# 2048 of them: their headers are read one by one
 	run_in_background verified_load --fdatasync=8
 	kill_rounds "$JOB"
 	finish_load "$JOB"
