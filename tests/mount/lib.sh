@@ -547,8 +547,14 @@ hdd_control() {	# clear, settle, time off, time on, trace FILE, trace off
 }
 
 hdd_stop() {
+	local i
 	nbd_kill_all
-	umount "$HDD"
+	# A loop device that is gone may have its file for a moment more.
+	for ((i = 0; i < 500; i++)); do
+		! umount "$HDD" 2>/dev/null || break
+		sleep 0.02
+	done
+	! mountpoint -q "$HDD" || umount "$HDD"
 	gone_within 60 "$HDD_SERVER" || fail "the server of the hard disk does not end"
 }
 
