@@ -17,31 +17,8 @@ loop_attach "$BACKING"
 random_file "$W/data" 4M
 
 mount_on() {	# option...; sets KEEPER, WORKER
-	DISK=$MNT/disk
-	mkdir -p "$MNT"
-	"$WBFS" mount -f --cache "$CACHE" --backing "$LOOP" -o keeper,allow_writeback=off \
-		-o sync_interval_s=0 "$@" "$MNT" 2>"$W/messages" &
-	KEEPER=$!
-	own_jobs+=("$KEEPER")
-	own_workers+=("$KEEPER")
-	own_mounts+=("$MNT")
-	until_it_is_so 60 test -e "$MNT/disk" || { cat "$W/messages"; fail "it is not mounted"; }
-	WORKER=$(stat_of worker_pid)
-	own_workers+=("$WORKER")
-	[ -z "$(stat_of keeper.refusal)" ] || skip_all "this kernel sends no request again"
-}
-
-until_it_is_so() {	# seconds, command: the limit turns a hang into a failure
-	local i
-	for ((i = 0; i < $1 * 50; i++)); do
-		! "${@:2}" 2>/dev/null || return 0
-		sleep 0.02
-	done
-	return 1
-}
-
-child_of_keeper() {
-	tr -d ' ' <"/proc/$KEEPER/task/$KEEPER/children"
+	BACKING=$LOOP keeper_mount_foreground -o allow_writeback=off,sync_interval_s=0 "$@"
+	needs_resend
 }
 
 # The backing takes what is written back, and does not answer; then the daemon is killed.
@@ -49,7 +26,7 @@ die_with_a_write_under_way() {	# seconds
 	before=$(faults)
 	disks fail backing write none delay $(($1 * 1000)) times 1
 	"$WBFS" set "$MNT" allow_writeback=on writeback_modulator=off
-	until_it_is_so 60 more_faults || fail "nothing is written back"
+	until_it_is_so 60 more_faults
 	dd if="$W/data" of="$DISK" bs=64k seek=64 conv=notrunc status=none	# not synced
 	daemon_kill
 }
@@ -64,15 +41,14 @@ more_faults() {
 
 next_waits() {	# sets NEXT
 	until_it_is_so 60 grep -qF "backing $LOOP: I/O of the daemon before is still under way there, and is waited for" \
-		"$W/messages" || { cat "$W/messages"; fail "nobody says that the disk is waited for"; }
-	NEXT=$(child_of_keeper)
+		"$W/messages"
+	NEXT=$(keeper_child)
 	own_workers+=("$NEXT")
 	[ "$NEXT" != "$WORKER" ] && ! is_alive "$WORKER"
 }
 
 data_is_saved() {
-	until_it_is_so 60 grep -qF "$MNT: what was not synced is in the log on $CACHE now" "$W/messages" ||
-		{ cat "$W/messages"; fail "what was not synced is not saved"; }
+	until_it_is_so 60 grep -qF "$MNT: what was not synced is in the log on $CACHE now" "$W/messages"
 }
 
 holds_the_data() {	# file
@@ -90,7 +66,7 @@ keeper_ends() {	# with status
 # A device that is held cannot be opened by the next mount either, which waits for two
 # seconds only.
 mount_when_it_is_free() {
-	until_it_is_so 120 free || fail "the device does not come free"
+	until_it_is_so 120 free
 	mount_on "$@"
 }
 
@@ -104,8 +80,7 @@ dd if="$W/data" of="$DISK" bs=64k conv=notrunc,fsync status=none
 die_with_a_write_under_way "$HOLD_S"
 next_waits
 data_is_saved
-until_it_is_so 600 grep -q "backing $LOOP was waited for, for [0-9.]* seconds" "$W/messages" ||
-	fail "the wait does not end"
+until_it_is_so 600 grep -q "backing $LOOP was waited for, for [0-9.]* seconds" "$W/messages"
 [ "$(stat_of worker_pid)" = "$NEXT" ] || fail "another daemon serves than the one that waited"
 WORKER=$NEXT
 [ "$(stat_of keeper.worker_restarts)" -eq 1 ]
@@ -141,7 +116,7 @@ die_with_a_write_under_way 12
 next_waits
 kill -TERM "$KEEPER"
 until_it_is_so 60 grep -qF "$MNT is not stopped, because it is in use; it still waits for backing $LOOP. 'umount -f $MNT' ends it, and what was not synced is in the log" \
-	"$W/messages" || { cat "$W/messages"; fail "it does not say that it is in use"; }
+	"$W/messages"
 data_is_saved
 is_alive "$NEXT"
 exec 5<&-

@@ -170,6 +170,10 @@ nbd_start() {
 	NBD_URI=$("$nbd_serve" "${NBD_KIND:-nbdkit}" "$W/nbd/$1" "$2" "${@:3}")
 }
 
+line_is() {	# up|unreachable
+	[ "$(stat_of backing_line.state)" = "$1" ]
+}
+
 nbd_kill() {	# NAME
 	"$nbd_serve" kill "$W/nbd/$1"
 }
@@ -272,6 +276,15 @@ gone_within() {	# seconds, pid
 		sleep 0.02
 	done
 	return 1
+}
+
+until_it_is_so() {	# seconds, command: the limit turns a hang into a failure
+	local i
+	for ((i = 0; i < $1 * 50; i++)); do
+		! "${@:2}" 2>/dev/null || return 0
+		sleep 0.02
+	done
+	fail "not within $1 seconds: ${*:2}"
 }
 
 run_in_background() {	# sets JOB
@@ -388,6 +401,7 @@ volume_is_stopped() {
 
 backing_is_free() {
 	local lock=$BACKING
+	[[ $BACKING != nbd* ]] || return 0
 	! mark_is_in_file || lock=$(mark_file).lock
 	flock -n "$lock" true || fail "the backing is still locked"
 }

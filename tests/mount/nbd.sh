@@ -30,15 +30,6 @@ make_remote() {	# cache size, image size, argument of nbdkit...
 	"$WBFS" format --cache "$CACHE" --cache-size "$1" --backing "$BACKING"
 }
 
-line_is() {	# up|unreachable; the limit turns a hang into a failure
-	local i
-	for ((i = 0; i < 3000; i++)); do
-		[ "$(stat_of backing_line.state)" != "$1" ] || return 0
-		sleep 0.02
-	done
-	fail "the line is not $1"
-}
-
 # nbdkit 1.32 may fail an assertion of its own when it is cut off in mid-sentence, a
 # moment later: somebody has to look after it.
 watched_line_is_up() {
@@ -70,7 +61,7 @@ make_remote 32M 96M
 volume_mount
 [ "$(stat_of backing.kind)" = nbd ]
 [ "$(stat_of backing.path)" = "$BACKING" ]
-line_is up
+until_it_is_so 60 line_is up
 random_file "$W/data" 8M
 dd if="$W/data" of="$MNT/disk" bs=64k seek=16 conv=notrunc,fsync status=none
 says 0 "(nbd, 96 MiB" -- "$WBFS" status "$MNT"
@@ -135,7 +126,7 @@ make_remote 32M 96M
 volume_mount -o backing_timeout_s=1
 dd if="$W/data" of="$MNT/disk" bs=64k conv=notrunc,fsync status=none
 nbd_kill server
-line_is unreachable
+until_it_is_so 60 line_is unreachable
 says 0 "unreachable since" -- "$WBFS" status "$MNT"
 grep -x 'wbfs_backing_unreachable.* 1' "$MNT/.wbfs/metrics"
 grep "the backing is unreachable; writeback waits" "$MNT/.wbfs/events"
@@ -143,7 +134,7 @@ dd if="$W/data" of="$MNT/disk" bs=64k seek=128 conv=notrunc,fsync status=none
 dd if="$MNT/disk" bs=1M skip=8 count=8 status=none | cmp - "$W/data"
 ! dd if="$MNT/disk" of=/dev/null bs=4k skip=20000 count=1 iflag=direct status=none
 nbd_start server "$image"
-line_is up
+until_it_is_so 60 line_is up
 grep "the backing can be reached again" "$MNT/.wbfs/events"
 dd if="$MNT/disk" of=/dev/null bs=4k skip=20000 count=1 iflag=direct status=none
 drained_equals_the_image
@@ -151,7 +142,7 @@ drained_equals_the_image
 case_is "a stop without the server ends, and nothing is lost"
 volume_mount -o backing_timeout_s=1
 nbd_kill server
-line_is unreachable
+until_it_is_so 60 line_is unreachable
 dd if="$W/data" of="$MNT/disk" bs=64k seek=300 conv=notrunc,fsync status=none
 "$WBFS" umount "$MNT"
 volume_is_stopped
@@ -365,7 +356,7 @@ if command -v certtool >/dev/null && nbdkit --dump-config | grep -q '^tls=yes'; 
 	dd if="$W/data" of="$MNT/disk" bs=64k conv=notrunc,fsync status=none
 	nbd_kill server
 	nbd_start server "$image" --tls=require --tls-certificates="$W/pki"
-	line_is up
+	until_it_is_so 60 line_is up
 	drained_equals_the_image
 else
 	case_skip "nbds with certificates" "certtool is not installed, or nbdkit has no TLS"

@@ -7,40 +7,8 @@ needs fuse root nbdkit jq setpriv
 start
 CACHE=$W/cache MNT=$W/mnt image=$W/image
 
-volume_is_stopped() {
-	! is_mounted "$MNT" || fail "$MNT is still mounted"
-	! is_alive "$WORKER" || fail "the daemon $WORKER is still there"
-	flock -n "$CACHE" true || fail "the cache is still locked"
-}
-
-until_it_is_so() {	# seconds, command: the limit turns a hang into a failure
-	local i
-	for ((i = 0; i < $1 * 50; i++)); do
-		! "${@:2}" 2>/dev/null || return 0
-		sleep 0.02
-	done
-	fail "not within $1 seconds: ${*:2}"
-}
-
-line_is() {
-	[ "$(stat_of backing_line.state)" = "$1" ]
-}
-
-another_worker() {	# sets WORKER
-	[ "$(stat_of worker_pid)" != "$WORKER" ] || fail "the daemon is the same"
-	WORKER=$(stat_of worker_pid)
-	own_workers+=("$WORKER")
-}
-
 mount_and_lose_the_server() {	# sets KEEPER, WORKER; what they say is in $W/messages
-	"$WBFS" mount -f --cache "$CACHE" --backing "$BACKING" -o keeper,backing_timeout_s=1 \
-		"$MNT" 2>"$W/messages" &
-	KEEPER=$!
-	own_jobs+=("$KEEPER")
-	own_workers+=("$KEEPER")
-	until_it_is_so 60 test -e "$DISK"
-	WORKER=$(stat_of worker_pid)
-	own_workers+=("$WORKER")
+	keeper_mount_foreground -o backing_timeout_s=1
 	nbd_kill server
 	until_it_is_so 60 line_is unreachable
 }
@@ -55,7 +23,7 @@ case_is "while the server is away another program is refused at once, and the mo
 volume_mount -o keeper,backing_timeout_s=1
 KEEPER=$(stat_of keeper.pid)
 own_workers+=("$KEEPER")
-[ -z "$(stat_of keeper.refusal)" ] || skip_all "this kernel sends no request again"
+needs_resend
 dd if="$W/data" of="$DISK" bs=64k conv=notrunc,fsync status=none
 nbd_kill server
 until_it_is_so 60 line_is unreachable
@@ -67,7 +35,7 @@ dd if="$DISK" bs=64k skip=64 count=64 iflag=direct status=none | cmp - "$W/data"
 nbd_start server "$image"
 until_it_is_so 60 line_is up
 says 0 "is served by wbfs" -- "$WBFS" upgrade "$MNT"
-another_worker
+worker_is_another
 volume_umount
 
 case_is "a daemon that dies while the server is away: the next one waits for it, and nothing is lost"
@@ -80,7 +48,7 @@ until_it_is_so 60 grep -qF "backing $BACKING: it cannot be reached (" "$W/messag
 until_it_is_so 60 grep -qF "what was not synced is in the log on $CACHE now" "$W/messages"
 nbd_start server "$image"
 until_it_is_so 60 line_is up
-another_worker
+worker_is_another
 [ "$(stat_of keeper.worker_restarts)" -eq 1 ]
 dd if="$DISK" bs=64k count=64 status=none | cmp - "$W/newer"
 dd if="$DISK" bs=64k skip=64 count=64 status=none | cmp - "$W/data"
@@ -132,7 +100,7 @@ random_file "$W/long" 16M
 dd if="$W/long" of="$DISK" bs=1M oflag=direct conv=notrunc status=none
 [ "$(stat_of bypassed_bytes)" -gt 0 ] || fail "nothing went around the cache"
 daemon_kill
-another_worker
+worker_is_another
 ! sync "$DISK" || fail "a server that may have died since was believed"
 sync "$DISK"
 cmp -n 16777216 "$W/long" "$DISK"

@@ -184,11 +184,6 @@ disks_stop
 
 # --- a server that is away ------------------------------------------------------------
 
-volume_is_stopped() {
-	! is_alive "$WORKER" || fail "the daemon $WORKER is still there"
-	flock -n "$CACHE" true || fail "the cache is still locked"
-}
-
 away() {	# mount option...
 	nbd_start server "$W/image"
 	BACKING=$NBD_URI CACHE=$W/nbd_cache
