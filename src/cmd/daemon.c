@@ -635,7 +635,7 @@ static bool hand_over(struct wb_daemon *daemon)
 			on_stop_signal(daemon);
 		return false;
 	}
-	wb_fuse_leave(daemon->fuse);
+	wb_fuse_leave(atomic_load(&daemon->fuse));
 	wb_line_watch_hurry(&daemon->line_watch);
 	wb_mark_keeper_end(&daemon->keeper);
 	wb_backing_growth_end(&daemon->growth);

@@ -59,7 +59,7 @@ group_rw_qd32() {
 
 group_sync() {
 	volumes_mount $quiet
-	alternate write_sync wbfs local
+	twice_as_often alternate write_sync wbfs local
 }
 
 group_rr_ssd() {
@@ -77,5 +77,5 @@ group_rw_qd32_on() {
 
 group_sync_on() {
 	volumes_mount $writes_back
-	alternate write_sync wbfs local
+	twice_as_often alternate write_sync wbfs local
 }
