@@ -216,10 +216,21 @@ static bool is_flushed_locked(struct wb_cache *cache, bool had_changes)
 	       wb_backing_flush_count(cache->path.backing_flush) >= cache->drain_flushes + 2;
 }
 
+/* The last error until then may be another one, of a backing that has healed since. */
+static void note_failed_drain(struct wb_cache *cache, bool is_by_cache)
+{
+	if (is_by_cache)
+		wb_message_set(&cache->message, "cache %s: it cannot be written, so what is only "
+			       "in memory cannot be written back", cache->config.cache_store->label);
+	wb_message_note(&cache->message, "drain failed: %" G_GUINT64_FORMAT " blocks dirty",
+			wb_block_map_dirty_count(cache->path.map));
+}
+
 /* TRUE: look again. */
 static bool look_after_drain(struct wb_cache *cache)
 {
-	bool was_clean, had_changes, is_over, is_clean, is_flushed, is_beyond, has_failed;
+	bool was_clean, had_changes, is_over, is_clean, is_flushed, is_beyond, is_refused,
+		has_failed;
 
 	if (!cache->is_draining)
 		return false;
@@ -230,10 +241,10 @@ static bool look_after_drain(struct wb_cache *cache)
 	/* Under the lock: a drain asked for after the look is not answered by it. */
 	wb_lock_acquire(&cache->lock);
 	is_clean = !has_dirty_log(cache);
-	has_failed = wb_writeback_is_stuck(cache->writeback) ||
+	is_refused = wb_writeback_is_stuck(cache->writeback) ||
 		     wb_writeback_failures(cache->writeback) >=
-			     cache->drain_failures + WB_DRAIN_FAILURES_MAX ||
-		     wb_flush_has_failed(cache->path.flush);
+			     cache->drain_failures + WB_DRAIN_FAILURES_MAX;
+	has_failed = is_refused || wb_flush_has_failed(cache->path.flush);
 	is_flushed = is_flushed_locked(cache, had_changes);
 	is_beyond = wb_tail_current(&cache->tail).segment > cache->drain_segment && is_flushed;
 	is_over = is_clean ? is_over && is_flushed : is_beyond || has_failed;
@@ -246,9 +257,10 @@ static bool look_after_drain(struct wb_cache *cache)
 		cache->is_draining = false;
 	}
 	wb_lock_release(&cache->lock);
-	if (is_over)
-		wb_message_note(&cache->message, "drain %s: %" G_GUINT64_FORMAT " blocks dirty",
-				has_failed ? "failed" : "done",
+	if (is_over && has_failed)
+		note_failed_drain(cache, !is_clean && !is_beyond && !is_refused);
+	else if (is_over)
+		wb_message_note(&cache->message, "drain done: %" G_GUINT64_FORMAT " blocks dirty",
 				wb_block_map_dirty_count(cache->path.map));
 	return is_clean && !was_clean;
 }

@@ -116,6 +116,25 @@ Test(events, tell_a_drain_that_failed_and_why_and_that_writeback_goes_on)
 	expect("note writeback goes on");
 }
 
+Test(events, name_the_cache_when_a_drain_failed_for_it_though_the_backing_failed_later)
+{
+	char data[BLOCK];
+	struct wb_stats_snapshot stats;
+
+	fail(sim.cache_disk.faulty, WB_IO_WRITE);
+	cr_assert_eq(wb_sim_fill(&sim, 0, 1, BLOCK, WB_REQUEST_FUA), -EIO);
+	wait(SECOND_NS);
+	fail(sim.backing_disk.faulty, WB_IO_READ);
+	cr_assert_eq(wb_sim_read(&sim, 100 * BLOCK, data, BLOCK), -EIO);
+	wb_store_faulty_clear(sim.backing_disk.faulty);
+	wb_sim_stats(&sim, &stats);
+	cr_assert(strstr(stats.last_error, "backing "), "%s", stats.last_error);
+	cr_assert_eq(wb_sim_drain(&sim), -EIO);
+	wb_sim_stats(&sim, &stats);
+	cr_expect(strstr(stats.last_error, ": it cannot be written, so"), "%s", stats.last_error);
+	expect("note drain failed: 1 blocks dirty");
+}
+
 Test(events, tell_what_a_scrub_found)
 {
 	struct wb_stats_snapshot stats;
