@@ -44,6 +44,11 @@ void wb_memory_bring_in(void *memory, size_t bytes)
 		touch((char *)memory + at);
 }
 
+void wb_memory_keep_from_children(void *memory, size_t bytes)
+{
+	(void)madvise(memory, bytes, MADV_DONTFORK);
+}
+
 /* Most systems give shared memory huge pages only when asked afterwards: then there
  * has to be something, and all that there is is copied. So: one page of each. */
 static void collapse(char *memory, size_t bytes)

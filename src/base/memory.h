@@ -13,6 +13,9 @@
 /* For who has no time now: what is mapped from here on is brought in as it is touched,
  * and all of it when the process locks its memory. Before there are threads. */
 void wb_memory_bring_in_late(void);
+/* No child has it, and no fork makes its pages such that the first write to each is a page
+ * fault. Whole pages. */
+void wb_memory_keep_from_children(void *memory, size_t bytes);
 /* What must not come late all the same: whole pages, their contents stay. */
 void wb_memory_bring_in(void *memory, size_t bytes);
 

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "cmd/daemon.h"
@@ -101,6 +102,18 @@ static int inherit(enum wb_kept_fd number)
 	return fcntl(number, F_SETFD, FD_CLOEXEC) < 0 ? -1 : (int)number;
 }
 
+/* Users wait until a dump is written, and for ever where it goes to a file on this mount.
+ * At 1 the kernel refuses one into a pipe, too; 0 says nothing of that. */
+static void leave_no_core(void)
+{
+	struct rlimit limit = { 0, 0 };
+
+	(void)getrlimit(RLIMIT_CORE, &limit);
+	limit.rlim_cur = 1;
+	limit.rlim_max = MAX(limit.rlim_max, 1);
+	(void)setrlimit(RLIMIT_CORE, &limit);
+}
+
 static bool kept_init(struct wb_kept *kept, const char *role, GError **error)
 {
 	int state_fd = inherit(WB_KEPT_FD_STATE);
@@ -111,6 +124,7 @@ static bool kept_init(struct wb_kept *kept, const char *role, GError **error)
 		.memory_fd = inherit(WB_KEPT_FD_MEMORY),
 	};
 	wb_kept_note_step(kept, WB_KEPT_BEGUN);
+	leave_no_core();
 	kept->session_fd = kept->is_first ? -1 : inherit(WB_KEPT_FD_FUSE);
 	kept->clone_fd = kept->is_first ? -1 : inherit(WB_KEPT_FD_CLONE);
 	kept->report_fd = kept->is_first ? inherit(WB_KEPT_FD_REPORT) : -1;

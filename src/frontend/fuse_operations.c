@@ -250,6 +250,11 @@ static void read_control(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offs
 	const char *text;
 	gsize length;
 
+	/* All of it was had from the earlier worker: that is its end. */
+	if (!snapshot && (uint64_t)offset >= wb_snapshots_length(fi->fh)) {
+		fuse_reply_buf(req, NULL, 0);
+		return;
+	}
 	if (!snapshot) {
 		fuse_reply_err(req, ESTALE);
 		return;

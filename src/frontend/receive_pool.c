@@ -74,7 +74,9 @@ struct wb_receive_pool *wb_receive_pool_new(unsigned large_count, unsigned small
 	if (!memory)
 		return NULL;
 	/* The kernel copies requests into these. If this process is killed while that copy
-	 * waits for a page, the user gets EIO: nobody is sent that request again. */
+	 * waits for a page, the user gets EIO: nobody is sent that request again. (libfuse
+	 * forks for fusermount3 afterwards.) */
+	wb_memory_keep_from_children(memory, bytes);
 	wb_memory_bring_in(memory, counts[WB_RECEIVE_LARGE] * class_bytes[WB_RECEIVE_LARGE]);
 	pool = g_new0(struct wb_receive_pool, 1);
 	for (unsigned class = 0; class < WB_RECEIVE_OWN_COUNT; class++)

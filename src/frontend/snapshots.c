@@ -3,10 +3,17 @@
 
 #include "base/lock.h"
 
+/* A number: the worker, which of its texts, and the length of that. */
+#define LENGTH_BITS 24u
+#define LENGTH_MAX ((UINT64_C(1) << LENGTH_BITS) - 1)
+#define COUNT_BITS 24u
+
 struct wb_snapshots {
+	uint64_t worker;		/* constant after new */
+
 	struct wb_lock lock;
 	/* under lock */
-	uint64_t next_id;
+	uint64_t count;
 	GHashTable *texts;		/* by id */
 };
 
@@ -20,7 +27,7 @@ struct wb_snapshots *wb_snapshots_new(uint32_t worker)
 	struct wb_snapshots *snapshots = g_new0(struct wb_snapshots, 1);
 
 	wb_lock_init(&snapshots->lock, WB_RANK_FRONTEND);
-	snapshots->next_id = (uint64_t)worker << 32;
+	snapshots->worker = (uint64_t)worker << (COUNT_BITS + LENGTH_BITS);
 	snapshots->texts = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, free_text);
 	return snapshots;
 }
@@ -48,7 +55,9 @@ uint64_t wb_snapshots_add(struct wb_snapshots *snapshots, GBytes *text)
 	uint64_t id;
 
 	wb_lock_acquire(&snapshots->lock);
-	id = snapshots->next_id++;
+	id = snapshots->worker |
+	     snapshots->count++ % (UINT64_C(1) << COUNT_BITS) << LENGTH_BITS |
+	     MIN(g_bytes_get_size(text), LENGTH_MAX);
 	store_locked(snapshots, id, text);
 	wb_lock_release(&snapshots->lock);
 	return id;
@@ -59,6 +68,11 @@ void wb_snapshots_renew(struct wb_snapshots *snapshots, uint64_t id, GBytes *tex
 	wb_lock_acquire(&snapshots->lock);
 	store_locked(snapshots, id, text);
 	wb_lock_release(&snapshots->lock);
+}
+
+uint64_t wb_snapshots_length(uint64_t id)
+{
+	return id & LENGTH_MAX;
 }
 
 GBytes *wb_snapshots_get(struct wb_snapshots *snapshots, uint64_t id)

@@ -20,6 +20,9 @@ void wb_snapshots_free(struct wb_snapshots *snapshots);
 uint64_t wb_snapshots_add(struct wb_snapshots *snapshots, GBytes *text);
 /* The same, under a number of an earlier worker. */
 void wb_snapshots_renew(struct wb_snapshots *snapshots, uint64_t id, GBytes *text);
+/* How long the text was that it was given for, also by an earlier worker. Texts of 16 MiB
+ * and more count as that long. */
+uint64_t wb_snapshots_length(uint64_t id);
 /* A reference, or NULL: of another worker. */
 GBytes *wb_snapshots_get(struct wb_snapshots *snapshots, uint64_t id);
 void wb_snapshots_remove(struct wb_snapshots *snapshots, uint64_t id);

@@ -52,6 +52,7 @@ struct keeper {
 
 	struct wb_program program, new_program;	/* the latter while an upgrade is under way */
 	bool is_new;			/* the worker is of new_program */
+	struct wb_program former;	/* of which `program` has not shown yet that it is as good */
 	struct wb_link_message message;
 };
 
@@ -135,7 +136,7 @@ static bool keeper_init(struct keeper *keeper, const struct wb_keeper_config *co
 	keeper->state->keeper_pid = getpid();
 	keeper->worker = NOBODY;
 	keeper->fuse_fd = keeper->clone_fd = keeper->link_fd = -1;
-	keeper->new_program.fd = -1;
+	keeper->new_program.fd = keeper->former.fd = -1;
 	keeper->report_fd = config->report_fd;
 	if (keeper->report_fd >= 0)
 		keeper->report_fd = wb_spawn_lift(keeper->report_fd);
@@ -172,6 +173,10 @@ static bool start_worker(struct keeper *keeper)
 	};
 	int ends[2];
 
+	atomic_store(&keeper->state->phase, WB_KEPT_STARTING);
+	atomic_store(&keeper->state->has_answered, 0);
+	keeper->began_ns = now_ns();
+	keeper->serving_ns = 0;
 	take_guards(keeper);
 	if (!wb_link_make(ends))
 		return cannot_start(keeper);
@@ -183,10 +188,6 @@ static bool start_worker(struct keeper *keeper)
 	spawn.fds[WB_KEPT_FD_FUSE] = keeper->fuse_fd;
 	spawn.fds[WB_KEPT_FD_CLONE] = keeper->clone_fd;
 	spawn.fds[WB_KEPT_FD_REPORT] = keeper->report_fd;
-	atomic_store(&keeper->state->phase, WB_KEPT_STARTING);
-	atomic_store(&keeper->state->has_answered, 0);
-	keeper->began_ns = now_ns();
-	keeper->serving_ns = 0;
 	keeper->worker = wb_spawn_worker(&spawn, is_first ? WB_KEPT_ROLE_FIRST :
 							    WB_KEPT_ROLE_NEXT);
 	close(ends[1]);
@@ -228,7 +229,8 @@ static void worker_serves(struct keeper *keeper)
 		wb_say_to_log();
 	}
 	if (keeper->is_new) {
-		wb_program_close(&keeper->program);
+		wb_program_close(&keeper->former);
+		keeper->former = keeper->program;
 		keeper->program = keeper->new_program;
 		keeper->new_program.fd = -1;
 		end_upgrade(keeper, NULL);
@@ -251,6 +253,7 @@ static void begin_upgrade(struct keeper *keeper, const char *path)
 		atomic_fetch_add(&keeper->state->upgrades_failed, 1);
 		return;
 	}
+	wb_program_close(&keeper->former);
 	if (!wb_program_open(&keeper->new_program, *path ? path : keeper->program.path)) {
 		wb_say_into(problem, sizeof problem, "cannot open %s: %s",
 			    keeper->new_program.path, strerror(errno));
@@ -418,6 +421,27 @@ static bool upgrade_goes_on(struct keeper *keeper, const char *died, uint32_t ph
 	return phase == WB_KEPT_HANDED_OVER;
 }
 
+/* It said that it serves, but may die of the first request that it gets. */
+static void judge_program(struct keeper *keeper)
+{
+	if (keeper->former.fd < 0)
+		return;
+	if (keeper->restart.fruitless == 0) {
+		wb_program_close(&keeper->former);
+		return;
+	}
+	if (keeper->restart.fruitless <= WB_RESTART_FREE_MAX)
+		return;
+	wb_program_close(&keeper->program);
+	keeper->program = keeper->former;
+	keeper->former.fd = -1;
+	keeper->restart.fruitless = 0;
+	wb_say_into(keeper->state->upgrade_problem, sizeof keeper->state->upgrade_problem,
+		    "the new program died again and again");
+	wb_say("the new program at %s died again and again: the one before it goes on",
+	       keeper->config->mount_point);
+}
+
 static const char *const refusals[] = {
 	[WB_KEPT_OLD_KERNEL] = "this kernel lets no other take over",
 	[WB_KEPT_IO_URING] = "over io_uring no other can take over",
@@ -448,8 +472,25 @@ static bool goes_on(struct keeper *keeper, int status)
 	pause_ms = wb_restart_next(&keeper->restart, &life);
 	if (pause_ms < 0)
 		return give_up(keeper, died, "so did those before it, one after the other");
+	judge_program(keeper);
 	atomic_fetch_add(&keeper->state->restarts, 1);
 	pause_for(keeper, pause_ms);
+	return true;
+}
+
+/* What it takes may be there again after a pause. That says nothing against a worker, and
+ * what it would take over is in no other place. FALSE: it is the first, and there is none. */
+static bool start_some_worker(struct keeper *keeper)
+{
+	int pause_ms = WB_RESTART_PAUSE_FIRST_MS;
+
+	while (!start_worker(keeper)) {
+		if (keeper->fuse_fd < 0)
+			return false;
+		pause_for(keeper, pause_ms);
+		pause_ms = pause_ms < WB_RESTART_PAUSE_LAST_MS / 2 ? 2 * pause_ms :
+								     WB_RESTART_PAUSE_LAST_MS;
+	}
 	return true;
 }
 
@@ -481,8 +522,7 @@ int wb_keeper_run(const struct wb_keeper_config *config)
 		return EXIT_FAILURE;
 	}
 	do
-		/* What it takes may be there again after a pause. */
-		status = start_worker(&keeper) ? keep_worker(&keeper) : NOT_STARTED;
+		status = start_some_worker(&keeper) ? keep_worker(&keeper) : NOT_STARTED;
 	while (goes_on(&keeper, status));
 	return end_likewise(status);
 }

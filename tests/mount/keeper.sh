@@ -33,6 +33,9 @@ keeper_mount
 grep -q '^wbfs_worker_restarts_total{.*} 0$' "$MNT/.wbfs/metrics"
 [ "$(awk '{ print NF }' "/proc/$KEEPER/task/$KEEPER/children")" -eq 1 ]
 [ "$(ls "/proc/$KEEPER/task" | wc -l)" -eq 1 ] || fail "it has threads"
+# 0 would not stop a dump into a pipe.
+[ "$(awk '/^Max core file size/ { print $5 }' "/proc/$WORKER/limits")" = 1 ] ||
+	fail "users would wait for a core dump"
 ! grep -qE ' /.*/(cache|backing)$' <(ls -l "/proc/$KEEPER/fd" | grep -v 'cache$\|backing$')
 
 case_is "under a verified load one program follows the other, and no user sees an error"
@@ -89,6 +92,14 @@ grep -q 'Stale file handle' "$W/message"
 jq -e --argjson pid "$WORKER" '.worker_pid == $pid' <&6
 exec 5<&- 6<&-
 
+case_is "who has all of a control file from the daemon before finds its end"
+exec 5<"$MNT/.wbfs/stats.json"
+dd bs=16M count=1 status=none <&5 | jq -e --argjson pid "$WORKER" '.worker_pid == $pid'
+"$WBFS" upgrade "$MNT"
+worker_is_another
+[ -z "$(cat <&5)" ]
+exec 5<&-
+
 # refused WORD... -- PROGRAM: the events and the counter say so, the daemon stays
 refused() {
 	local words=() failed
@@ -119,6 +130,30 @@ patched "$W/broken" writeback_threshold writeback_thresholX
 says 1 "is still served by wbfs $version" 'the new worker ended with status 1' -- \
 	"$W/broken" upgrade "$MNT"
 worker_is_another
+
+# A new program, and five of its daemons killed before they get anywhere; the first when it
+# has just served. On a machine that is held up it has got somewhere by then.
+dies_again_and_again() {
+	local child former=none
+	run_in_background "$W/other" upgrade "$MNT"
+	until grep -q "\"version\" : \"$other\"" "$MNT/.wbfs/stats.json"; do :; done
+	for ((i = 0; i < 5; i++)); do
+		until child=$(keeper_child) && [ "${child:-$former}" != "$former" ]; do :; done
+		kill -9 "$child"
+		former=$child
+	done
+	wait "$JOB" || :
+	[ "$(stat_of version)" = "$version" ]
+}
+
+case_is "a new program that dies again and again is followed by the one before it"
+for ((try = 0; try < 10; try++)); do
+	! dies_again_and_again || break
+	"$WBFS" upgrade "$MNT"
+done
+worker_is_another
+[ "$(stat_of version)" = "$version" ]
+stat_of keeper.upgrade_problem | grep -F 'the new program died again and again'
 
 case_is "while there is no daemon, the keeper keeps others away from the disks"
 kill -STOP "$KEEPER"
@@ -246,6 +281,22 @@ umount -l "$MNT"
 kill -CONT "$KEEPER"
 gone_within 60 "$KEEPER" || fail "the keeper does not end"
 flock -n "$CACHE" true
+
+# More often than daemons may die.
+is_tried_on() { [ "$(grep -c 'no worker can be started for' "$W/messages")" -gt 12 ]; }
+
+case_is "while no process can be started the keeper tries on, and nobody sees an error"
+keeper_mount_foreground -o ro
+files=$(prlimit --pid "$KEEPER" --nofile --noheadings --raw --output SOFT)
+prlimit --pid "$KEEPER" --nofile=3:
+kill -9 "$WORKER"
+gone_within 60 "$WORKER"
+run_in_background head -c 1M "$DISK" >"$W/read"
+until_it_is_so 60 is_tried_on
+prlimit --pid "$KEEPER" --nofile="$files":
+wait "$JOB" || fail "the reader got an error"
+worker_is_another
+volume_umount
 
 case_is "when one after the other dies without getting anywhere, the keeper gives up"
 keeper_mount_foreground -o ro

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <glib.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "base/memory.h"
 #include "frontend/receive_pool.h"
@@ -170,5 +173,22 @@ Test(receive_pool, large_ones_are_there_though_memory_is_brought_in_late)
 	}
 	for (unsigned i = 0; i < 3; i++)
 		wb_receive_pool_put(pool, taken[i]);
+	wb_receive_pool_free(pool);
+}
+
+/* After a fork the first write to each page would be a page fault again. */
+Test(receive_pool, none_is_shared_with_a_child)
+{
+	struct wb_receive_pool *pool = wb_receive_pool_new(1, 0);
+	struct wb_receive_buffer *taken = wb_receive_pool_take(pool);
+	unsigned char is_there[WB_RECEIVE_LARGE_BYTES / 4096];
+	int status;
+	pid_t child = fork();
+
+	if (child == 0)
+		_exit(mincore(taken->memory, WB_RECEIVE_LARGE_BYTES, is_there) < 0 ? errno : 0);
+	cr_assert_eq(waitpid(child, &status, 0), child);
+	cr_expect_eq(WEXITSTATUS(status), ENOMEM);
+	wb_receive_pool_put(pool, taken);
 	wb_receive_pool_free(pool);
 }

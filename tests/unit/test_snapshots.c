@@ -23,6 +23,19 @@ Test(snapshots, a_number_finds_its_text_until_it_is_removed)
 	wb_snapshots_free(snapshots);
 }
 
+Test(snapshots, a_number_says_how_long_its_text_was)
+{
+	struct wb_snapshots *snapshots = wb_snapshots_new(UINT16_MAX);
+	g_autofree char *much = g_strnfill(17 << 20, 'x');
+	uint64_t first = wb_snapshots_add(snapshots, text("first"));
+	uint64_t second = wb_snapshots_add(snapshots, text(much));
+
+	cr_expect_eq(wb_snapshots_length(first), strlen("first"));
+	cr_expect_eq(wb_snapshots_length(second), (1 << 24) - 1);
+	cr_expect_neq(first >> 24, second >> 24);
+	wb_snapshots_free(snapshots);
+}
+
 Test(snapshots, a_number_of_an_earlier_worker_is_unknown_and_can_be_renewed)
 {
 	struct wb_snapshots *old = wb_snapshots_new(1), *new = wb_snapshots_new(2);
