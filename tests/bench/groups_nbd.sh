@@ -6,8 +6,8 @@
 # A side is `wbfs`, a volume whose backing is a file behind nbdkit with its delay filter, or
 # `local`, the same program with such a file itself. Both files are in memory, so that the
 # SSD serves the caches alone. (The filter delays no flush; no user waits for one.) The
-# server has its part of the same processors, which in the rows with writeback counts
-# against `wbfs`; one on another machine would not.
+# server gets of the processors only what nobody else wants, as if it were on a machine of
+# its own; what the client takes counts.
 
 suite_title="wbfs: a backing behind an NBD server, 5 ms away, against a local one"
 nbd_delay=(--filter=delay rdelay=5ms wdelay=5ms)
@@ -39,6 +39,7 @@ worlds_make() {
 		fallocate -l "${image_mib}M" "$memory/$name"
 	done
 	nbd_start server "$memory/wbfs" "${nbd_delay[@]}"
+	chrt --idle --all-tasks --pid 0 "$(<"$W/nbd/server/pid")"
 	for name in "${volumes[@]}"; do
 		volume_use "$name"
 		volume_format --cache-size "${cache_mib}M" 2>"$W/said" || { cat "$W/said"; fail "format"; }
