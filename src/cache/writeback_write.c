@@ -82,6 +82,8 @@ static void prepare_write(struct wb_writeback *writeback, struct wb_batch_io *io
 		      wb_batch_io_done);
 	io->io.iov = io->iov;
 	io->io.iov_count = (unsigned)count;
+	if (writeback->pass.wish != WB_WRITEBACK_ALL)
+		io->io.flags = WB_IO_LAZY;
 	io->begun_ns = wb_clock_now_ns(writeback->deps.clock);
 	WB_STAT_ADD(writeback->deps.stats, WB_STAT_BACKING_WRITES, 1);
 	WB_STAT_ADD(writeback->deps.stats, WB_STAT_BACKING_WRITTEN_BYTES, io->io.length_bytes);

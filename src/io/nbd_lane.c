@@ -11,6 +11,8 @@
 
 #define STACK_BYTES (1024u << 10)	/* TLS runs on it */
 #define TIMEOUT_DEFAULT_US (30 * G_USEC_PER_SEC)
+#define NAP_US_MIN 100		/* a timer is not much better than that */
+#define NAP_US_MAX 2000
 
 static void wake(struct wb_nbd_lane *lane)
 {
@@ -35,14 +37,78 @@ static void take_incoming(struct wb_nbd_lane *lane)
 	count = lane->arrived_count;
 	memcpy(peers, lane->arrived, sizeof peers);
 	lane->arrived_count = 0;
+	lane->is_woken = false;
+	lane->is_napping = false;
 	wb_lock_release(&lane->lock);
 	for (unsigned i = 0; i < count; i++)
 		wb_nbd_lane_begin_session(lane, &peers[i]);
 	while ((io = incoming.first) != NULL) {
 		incoming.first = io->next;
-		wb_nbd_lane_queue(lane, io);
+		wb_nbd_lane_accept(lane, io);
 	}
 }
+
+/* --- naps ------------------------------------------------------------------------------------------ */
+
+/* Where only lazy I/O is under way nobody waits for an answer. Each would wake this thread,
+ * and its done() the one that submits the next, which wakes this one again: on few
+ * processors that is felt by those whose writes go to the cache. So after answers it sleeps
+ * for a part of what an answer takes, and does what has come up by then together. What is
+ * not lazy wakes it. */
+static gint64 nap_us(const struct wb_nbd_lane *lane)
+{
+	gint64 nap = lane->latency_us / 2;
+
+	return nap < NAP_US_MIN ? 0 : MIN(nap, NAP_US_MAX);
+}
+
+/* Nothing is wanted but answers, and these of nobody who waits. */
+static bool may_nap(const struct wb_nbd_lane *lane)
+{
+	unsigned sent = 0;
+
+	if (lane->urgent_count > 0 || lane->again || lane->held.first || nap_us(lane) == 0)
+		return false;
+	for (unsigned i = 0; i < WB_NBD_SESSIONS_MAX; i++) {
+		const struct wb_nbd_session *session = &lane->sessions[i];
+
+		if (session->is_open && wb_nbd_session_events(session) & POLLOUT)
+			return false;
+		sent += session->sent_count;
+	}
+	return sent > 0;
+}
+
+/* Before the done() of what was answered: what they submit need not wake it. */
+static void plan_nap(struct wb_nbd_lane *lane)
+{
+	bool naps = may_nap(lane);
+
+	wb_lock_acquire(&lane->lock);
+	lane->is_napping = naps && !lane->is_woken;
+	wb_lock_release(&lane->lock);
+}
+
+static bool is_napping(struct wb_nbd_lane *lane)
+{
+	bool naps;
+
+	wb_lock_acquire(&lane->lock);
+	naps = lane->is_napping;
+	wb_lock_release(&lane->lock);
+	return naps;
+}
+
+static void nap(struct wb_nbd_lane *lane)
+{
+	struct pollfd fd = { .fd = lane->wake_fd, .events = POLLIN };
+	struct timespec time = { .tv_nsec = nap_us(lane) * 1000 };
+
+	if (is_napping(lane))
+		ppoll(&fd, 1, &time, NULL);
+}
+
+/* --- waiting --------------------------------------------------------------------------------------- */
 
 static bool is_idle(const struct wb_nbd_lane *lane)
 {
@@ -63,7 +129,8 @@ static void drain_wakes(struct wb_nbd_lane *lane, short events)
 		;
 }
 
-static void wait_and_serve(struct wb_nbd_lane *lane)
+/* FALSE: nothing came in that time. One call may bring one answer of each connection only. */
+static bool serve(struct wb_nbd_lane *lane, int timeout_ms)
 {
 	struct pollfd fds[1 + WB_NBD_SESSIONS_MAX] = { { .fd = lane->wake_fd, .events = POLLIN } };
 
@@ -73,12 +140,23 @@ static void wait_and_serve(struct wb_nbd_lane *lane)
 		fds[1 + i].fd = session->is_open ? wb_nbd_session_fd(session) : -1;
 		fds[1 + i].events = session->is_open ? wb_nbd_session_events(session) : 0;
 	}
-	if (poll(fds, G_N_ELEMENTS(fds), is_idle(lane) ? -1 : WB_NBD_LOOK_MS) <= 0)
-		return;
+	if (poll(fds, G_N_ELEMENTS(fds), timeout_ms) <= 0)
+		return false;
 	drain_wakes(lane, fds[0].revents);
+	plan_nap(lane);
 	for (unsigned i = 0; i < WB_NBD_SESSIONS_MAX; i++)
 		if (fds[1 + i].revents && lane->sessions[i].is_open)
 			wb_nbd_lane_serve(lane, &lane->sessions[i], fds[1 + i].revents);
+	return true;
+}
+
+static void wait_and_serve(struct wb_nbd_lane *lane)
+{
+	bool goes_on = serve(lane, is_idle(lane) ? -1 : WB_NBD_LOOK_MS);
+
+	/* What is here already is not for after the nap. */
+	while (goes_on && is_napping(lane))
+		goes_on = serve(lane, 0);
 }
 
 static bool is_stopping(struct wb_nbd_lane *lane)
@@ -97,6 +175,7 @@ static void *run(void *arg)
 
 	pthread_setname_np(pthread_self(), "wb-io-nbd");
 	while (!is_stopping(lane)) {
+		nap(lane);
 		take_incoming(lane);
 		wb_nbd_lane_send_all(lane);
 		wb_nbd_lane_look(lane);
@@ -164,14 +243,16 @@ void wb_nbd_lane_prepare(struct wb_nbd_lane *lane, struct wb_io *io)
 
 void wb_nbd_lane_submit(struct wb_nbd_lane *lane, struct wb_io *io)
 {
-	bool is_first;
+	bool wakes;
 
 	wb_nbd_lane_prepare(lane, io);
 	wb_lock_acquire(&lane->lock);
-	is_first = !lane->incoming.first;
+	wakes = !lane->is_woken &&
+		!(lane->is_napping && wb_nbd_io_is_lazy(io));
+	lane->is_woken |= wakes;
 	wb_nbd_io_list_append(&lane->incoming, io);
 	wb_lock_release(&lane->lock);
-	if (is_first)
+	if (wakes)
 		wake(lane);
 }
 

@@ -40,6 +40,8 @@ static void call_done(struct wb_nbd_lane *lane, struct wb_io *io)
 		error = -EIO;
 	if (io->op == WB_IO_DISCARD && error && !lane->traits.can_trim)
 		error = -EOPNOTSUPP;
+	if (!wb_nbd_io_is_lazy(io))
+		lane->urgent_count--;
 	io->done(io, error);
 	/* After done(): whoever submits a flush when this is seen has been told. */
 	if (is_flush && error)
@@ -84,15 +86,22 @@ static void free_piece(struct wb_nbd_lane *lane, struct wb_nbd_piece *piece)
 	lane->free_pieces = piece;
 }
 
-void wb_nbd_lane_queue(struct wb_nbd_lane *lane, struct wb_io *io)
+static void queue(struct wb_nbd_lane *lane, struct wb_io *io)
 {
 	wb_nbd_io_list_append(&lane->queues[queue_of(io)], io);
+}
+
+void wb_nbd_lane_accept(struct wb_nbd_lane *lane, struct wb_io *io)
+{
+	if (!wb_nbd_io_is_lazy(io))
+		lane->urgent_count++;
+	queue(lane, io);
 }
 
 static void again_from_start(struct wb_nbd_lane *lane, struct wb_io *io)
 {
 	wb_nbd_transfer_rewind(io);
-	wb_nbd_lane_queue(lane, io);
+	queue(lane, io);
 }
 
 /* TRUE: durable at done(), which takes one more piece. */
@@ -106,7 +115,7 @@ static bool flush_after(struct wb_nbd_lane *lane, struct wb_io *io)
 	if (transfer->flushes == WB_NBD_FLUSHES_AFTER) {
 		transfer->flushes = WB_NBD_FLUSHES_NOW;
 		transfer->is_cut = false;
-		wb_nbd_lane_queue(lane, io);
+		queue(lane, io);
 		return true;
 	}
 	if (transfer->doubts == doubts)
@@ -155,6 +164,14 @@ static void note_answer(struct wb_nbd_lane *lane, const struct wb_nbd_piece *pie
 		transfer->error = piece->error;
 }
 
+/* (of what never was sent, or is over with its connection, nothing is learned) */
+static void note_latency(struct wb_nbd_lane *lane, const struct wb_nbd_piece *piece)
+{
+	if (piece->error || !piece->sent_us || !wb_nbd_io_is_lazy(piece->io))
+		return;
+	lane->latency_us += (g_get_monotonic_time() - piece->sent_us - lane->latency_us) / 8;
+}
+
 static void take_answers(struct wb_nbd_lane *lane, struct wb_nbd_piece *answered)
 {
 	struct wb_nbd_piece *piece;
@@ -164,6 +181,7 @@ static void take_answers(struct wb_nbd_lane *lane, struct wb_nbd_piece *answered
 
 		answered = piece->next;
 		note_answer(lane, piece);
+		note_latency(lane, piece);
 		wb_nbd_transfer_of(io)->piece_count--;
 		free_piece(lane, piece);
 		end_io(lane, io);
@@ -338,7 +356,7 @@ static void ask_witness(struct wb_nbd_lane *lane)
 	if (!io)
 		return;
 	wb_nbd_lane_prepare(lane, io);
-	wb_nbd_lane_queue(lane, io);
+	wb_nbd_lane_accept(lane, io);
 }
 
 void wb_nbd_lane_send_all(struct wb_nbd_lane *lane)

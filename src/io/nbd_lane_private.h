@@ -43,6 +43,8 @@ struct wb_nbd_lane {
 	struct wb_nbd_peer arrived[WB_NBD_SESSIONS_MAX];
 	unsigned arrived_count;
 	bool is_stopping;
+	bool is_woken;			/* the thread will look at `incoming` without more */
+	bool is_napping;		/* soon, for what is lazy */
 
 	/* its thread only */
 	struct wb_nbd_io_list queues[WB_NBD_QUEUE_COUNT];
@@ -52,6 +54,8 @@ struct wb_nbd_lane {
 	struct wb_nbd_piece pieces[WB_NBD_PIECES_MAX];
 	struct wb_nbd_session sessions[WB_NBD_SESSIONS_MAX];
 	unsigned open_count;
+	unsigned urgent_count;		/* I/Os that are not lazy and have no done() yet */
+	gint64 latency_us;		/* of lazy requests, about; 0: not known */
 	uint64_t answered_changes, covered_changes;	/* without FUA, in pieces */
 	gint64 looked_us;
 
@@ -77,10 +81,15 @@ static inline void wb_nbd_io_list_append(struct wb_nbd_io_list *list, struct wb_
 	list->last = &io->next;
 }
 
+static inline bool wb_nbd_io_is_lazy(const struct wb_io *io)
+{
+	return io->flags & WB_IO_LAZY;
+}
+
 /* Any thread. */
 void wb_nbd_lane_prepare(struct wb_nbd_lane *lane, struct wb_io *io);
 /* All of these on its thread. */
-void wb_nbd_lane_queue(struct wb_nbd_lane *lane, struct wb_io *io);
+void wb_nbd_lane_accept(struct wb_nbd_lane *lane, struct wb_io *io);
 void wb_nbd_lane_begin_session(struct wb_nbd_lane *lane, const struct wb_nbd_peer *peer);
 /* The socket is ready for `events`. */
 void wb_nbd_lane_serve(struct wb_nbd_lane *lane, struct wb_nbd_session *session, short events);

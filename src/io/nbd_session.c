@@ -96,6 +96,7 @@ bool wb_nbd_session_send(struct wb_nbd_session *session, struct wb_nbd_piece *pi
 	piece->next = session->sent;
 	session->sent = piece;
 	session->sent_count++;
+	piece->sent_us = g_get_monotonic_time();
 	session->sent_bytes += weight(piece);
 	return true;
 }
@@ -105,7 +106,7 @@ int wb_nbd_session_fd(const struct wb_nbd_session *session)
 	return wb_nbd_library.nbd_aio_get_fd(session->peer.handle);
 }
 
-short wb_nbd_session_events(struct wb_nbd_session *session)
+short wb_nbd_session_events(const struct wb_nbd_session *session)
 {
 	unsigned direction = wb_nbd_library.nbd_aio_get_direction(session->peer.handle);
 

@@ -27,7 +27,7 @@ void wb_nbd_session_begin(struct wb_nbd_session *session, const struct wb_nbd_pe
  * answered. */
 bool wb_nbd_session_send(struct wb_nbd_session *session, struct wb_nbd_piece *piece);
 int wb_nbd_session_fd(const struct wb_nbd_session *session);
-short wb_nbd_session_events(struct wb_nbd_session *session);
+short wb_nbd_session_events(const struct wb_nbd_session *session);
 /* Lets it read and write what it can. FALSE: the connection is broken. */
 bool wb_nbd_session_move(struct wb_nbd_session *session, short events);
 /* Takes out the pieces that were answered, as a list. Of a broken one only those that

@@ -46,6 +46,7 @@ struct wb_nbd_piece {
 	char *data;
 	char *bounce;			/* == data, or NULL */
 	uint32_t iov_index, iov_bytes;	/* where a bounced read goes */
+	int64_t sent_us;
 	bool is_answered;
 	int error;			/* of the answer: 0 or -errno */
 };

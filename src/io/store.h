@@ -52,8 +52,9 @@ enum wb_io_class {
 	WB_IO_CLASS_COUNT
 };
 
-/* wb_io.flags; FUA only of a WRITE */
-enum { WB_IO_FUA = 1u << 0, WB_IO_MAY_WAIT = 1u << 1 };
+/* wb_io.flags; FUA only of a WRITE. LAZY: nobody waits for it, not even for room; a store
+ * that spares others something by it may take some more time. */
+enum { WB_IO_FUA = 1u << 0, WB_IO_MAY_WAIT = 1u << 1, WB_IO_LAZY = 1u << 2 };
 
 #define WB_IO_IOV_MAX 1024	/* most iov entries of one wb_io */
 

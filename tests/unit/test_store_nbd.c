@@ -420,6 +420,34 @@ Test(store_nbd, holes_and_data_are_found, .timeout = 60)
 	end(store);
 }
 
+/* Where only lazy I/O is under way the thread sleeps for a moment after each answer, and
+ * is not woken for more of it. What comes then, or after it, must not be forgotten. */
+Test(store_nbd, lazy_io_around_a_nap_is_not_forgotten, .timeout = 60)
+{
+	struct wb_store *store = start("--filter=delay wdelay=2ms");
+	char *data = random_bytes(BLOCK, 5), *back = random_bytes(BLOCK, 6);
+
+	for (uint64_t i = 0; i < 300; i++) {
+		struct task task;
+
+		sem_init(&task.ended, 0, 0);
+		wb_io_prepare(&task.io, WB_IO_WRITE, WB_IO_CLASS_WRITEBACK, i * BLOCK, data,
+			      BLOCK, task_done);
+		task.io.flags = WB_IO_LAZY;
+		wb_store_submit(store, &task.io);
+		cr_assert_eq(wait_for(&task), 0);
+		if (i % 3 == 1)
+			g_usleep(1000);
+		if (i % 3 == 2)
+			cr_assert_eq(run_task(store, WB_IO_READ, WB_IO_CLASS_USER_READ,
+					      i * BLOCK, back, BLOCK), 0);
+	}
+	cr_assert_eq(memcmp(data, back, BLOCK), 0);
+	free(data);
+	free(back);
+	end(store);
+}
+
 /* --- the server goes away ----------------------------------------------------------------- */
 
 #define TASKS 8u	/* fewer than the server has threads for one connection */
