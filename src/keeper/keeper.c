@@ -482,14 +482,12 @@ static bool goes_on(struct keeper *keeper, int status)
  * what it would take over is in no other place. FALSE: it is the first, and there is none. */
 static bool start_some_worker(struct keeper *keeper)
 {
-	int pause_ms = WB_RESTART_PAUSE_FIRST_MS;
+	unsigned tries = 0;
 
 	while (!start_worker(keeper)) {
 		if (keeper->fuse_fd < 0)
 			return false;
-		pause_for(keeper, pause_ms);
-		pause_ms = pause_ms < WB_RESTART_PAUSE_LAST_MS / 2 ? 2 * pause_ms :
-								     WB_RESTART_PAUSE_LAST_MS;
+		pause_for(keeper, wb_restart_pause_ms(tries++));
 	}
 	return true;
 }

@@ -31,6 +31,8 @@ struct wb_restart_life {
 	bool has_answered;
 };
 
+/* Milliseconds to wait after so many tries that were followed by a pause. */
+int wb_restart_pause_ms(unsigned tries);
 /* Milliseconds to wait before the next one, or -1: no more. */
 int wb_restart_next(struct wb_restart *restart, const struct wb_restart_life *life);
 
