@@ -8,7 +8,9 @@
 #include <syslog.h>
 #include <unistd.h>
 
+#include "cmd/journal.h"
 #include "cmd/progress.h"
+#include "keeper/say.h"
 
 GQuark wb_command_error_quark(void)
 {
@@ -53,39 +55,34 @@ void wb_report_set_volume(const char *mount_point, const char *uuid)
 	atomic_store(&volume_uuid, g_intern_string(uuid));
 }
 
-static void add_field(GLogField *fields, gsize *count, const char *key, const char *value)
-{
-	if (value)
-		fields[(*count)++] = (GLogField){ key, value, -1 };
-}
-
-/* FALSE when there is no journal, or it does not take it. */
-static bool to_journal(int priority, GLogLevelFlags level, const char *text)
+static enum wb_journal_answer to_journal(int priority, const char *text)
 {
 	char priority_text[16];
-	GLogField fields[5];
-	gsize count = 0;
+	const struct wb_journal_field fields[] = {
+		{ "MESSAGE", text },
+		{ "PRIORITY", priority_text },
+		{ "SYSLOG_IDENTIFIER", "wbfs" },
+		{ "WBFS_MOUNT_POINT", atomic_load(&volume_mount_point) },
+		{ "WBFS_UUID", atomic_load(&volume_uuid) },
+	};
 
 	g_snprintf(priority_text, sizeof priority_text, "%d", priority);
-	add_field(fields, &count, "MESSAGE", text);
-	add_field(fields, &count, "PRIORITY", priority_text);
-	add_field(fields, &count, "SYSLOG_IDENTIFIER", "wbfs");
-	add_field(fields, &count, "WBFS_MOUNT_POINT", atomic_load(&volume_mount_point));
-	add_field(fields, &count, "WBFS_UUID", atomic_load(&volume_uuid));
-	return g_log_writer_journald(level, fields, count, NULL) == G_LOG_WRITER_HANDLED;
+	return wb_journal_send(fields, G_N_ELEMENTS(fields));
 }
 
 /* Standard error may be the journal's stream, as that of a unit is: there the message
- * goes as fields, of which the stream has none. */
-static void print(int priority, GLogLevelFlags level, const char *text)
+ * goes as fields, of which the stream has none. What the journal does not take now its
+ * stream might not take either, and would make us wait for it. */
+static void print(int priority, const char *text)
 {
-	if (!g_log_writer_is_journald(STDERR_FILENO) || !to_journal(priority, level, text))
+	if (!g_log_writer_is_journald(STDERR_FILENO) ||
+	    to_journal(priority, text) == WB_JOURNAL_NONE)
 		fprintf(stderr, "wbfs: %s\n", text);
 }
 
 int wb_report(const GError *error)
 {
-	print(LOG_ERR, G_LOG_LEVEL_CRITICAL, error->message);
+	print(LOG_ERR, error->message);
 	return WB_EXIT_FAILED;
 }
 
@@ -97,7 +94,7 @@ void wb_report_note(const char *format, ...)
 	va_start(args, format);
 	text = g_strdup_vprintf(format, args);
 	va_end(args);
-	print(LOG_NOTICE, G_LOG_LEVEL_MESSAGE, text);
+	print(LOG_NOTICE, text);
 }
 
 static int syslog_priority(GLogLevelFlags level)
@@ -114,7 +111,7 @@ static void to_stderr(const char *domain, GLogLevelFlags level, const char *text
 	(void)domain;
 	(void)arg;
 	if (!(level & (G_LOG_LEVEL_DEBUG | G_LOG_LEVEL_INFO)))
-		print(syslog_priority(level), level, text);
+		print(syslog_priority(level), text);
 }
 
 static void to_log(const char *domain, GLogLevelFlags level, const char *text, gpointer arg)
@@ -122,8 +119,8 @@ static void to_log(const char *domain, GLogLevelFlags level, const char *text, g
 	(void)domain;
 	(void)arg;
 	if (!(level & (G_LOG_LEVEL_DEBUG | G_LOG_LEVEL_INFO)) &&
-	    !to_journal(syslog_priority(level), level, text))
-		syslog(syslog_priority(level), "%s", text);
+	    to_journal(syslog_priority(level), text) == WB_JOURNAL_NONE)
+		wb_say_to_syslog(syslog_priority(level), text);
 }
 
 /* Whoever started us may have closed them. The next file opened would then be
@@ -147,6 +144,5 @@ void wb_report_to_stderr(void)
 
 void wb_report_to_log(void)
 {
-	openlog("wbfs", LOG_PID, LOG_DAEMON);
 	g_log_set_default_handler(to_log, NULL);
 }

@@ -27,7 +27,8 @@ int wb_report(const GError *error);
 void wb_report_note(const char *format, ...) G_GNUC_PRINTF(1, 2);
 
 /* g_message() and the like of all modules go to standard error in the same way, or,
- * after wb_report_to_log(), to the journal, and to syslog(3) where there is none. */
+ * after wb_report_to_log(), to the journal, and to syslog's socket where there is none;
+ * neither is waited for: what they do not take at once is lost. */
 void wb_report_to_stderr(void);
 void wb_report_to_log(void);
 

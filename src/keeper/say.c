@@ -31,7 +31,7 @@ bool wb_say_leave_terminal(void)
 	return chdir("/") == 0;
 }
 
-/* By hand, because syslog(3) allocates. */
+/* By hand, because syslog(3) allocates, and waits. */
 static void to_log(const char *text, size_t length)
 {
 	const struct sockaddr_un log = { .sun_family = AF_UNIX, .sun_path = "/dev/log" };
@@ -44,23 +44,28 @@ static void to_log(const char *text, size_t length)
 	close(fd);
 }
 
+void wb_say_to_syslog(int priority, const char *text)
+{
+	char line[1024];
+
+	snprintf(line, sizeof line, "<%d>wbfs[%d]: %s", LOG_DAEMON | priority, (int)getpid(), text);
+	to_log(line, strlen(line));
+}
+
 void wb_say(const char *format, ...)
 {
-	char text[1024];
+	char text[900], line[sizeof text + sizeof "wbfs: \n"];
 	va_list args;
-	int length = is_to_log ?
-		snprintf(text, sizeof text, "<%d>wbfs[%d]: ", LOG_DAEMON | LOG_CRIT, (int)getpid()) :
-		snprintf(text, sizeof text, "wbfs: ");
 
 	va_start(args, format);
-	vsnprintf(text + length, sizeof text - (size_t)length - 1, format, args);
+	vsnprintf(text, sizeof text, format, args);
 	va_end(args);
 	if (is_to_log) {
-		to_log(text, strlen(text));
+		wb_say_to_syslog(LOG_CRIT, text);
 		return;
 	}
-	strcat(text, "\n");
-	(void)!write(STDERR_FILENO, text, strlen(text));
+	snprintf(line, sizeof line, "wbfs: %s\n", text);
+	(void)!write(STDERR_FILENO, line, strlen(line));
 }
 
 void wb_say_into(char *text, unsigned long bytes, const char *format, ...)

@@ -10,6 +10,8 @@ void wb_say_to_log(void);
 /* Standard input, output and error are given up, and the current directory. FALSE, and
  * errno, when that cannot be left. */
 bool wb_say_leave_terminal(void);
+/* To that socket, of LOG_DAEMON; where it is full the message is lost. Any thread. */
+void wb_say_to_syslog(int priority, const char *text);
 void wb_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* Cut off where there is no room. */

@@ -60,6 +60,20 @@ volume_mount
 use_and_stop "$W/background"
 volume_umount
 
+case_is "a journal that takes nothing keeps nobody waiting"
+# It may be stuck because its files are on the mount. Each signal is a message more than its
+# socket has room for.
+volume_mount
+kill -STOP "${own_jobs[-1]}"
+exec 7<"$MNT/disk"
+for ((i = 0; i < $(</proc/sys/net/unix/max_dgram_qlen) + 5; i++)); do
+	kill -TERM "$WORKER"
+	"$WBFS" status "$MNT" >"$W/said"
+done
+exec 7<&-
+timeout 60 "$WBFS" umount "$MNT"
+kill -CONT "${own_jobs[-1]}"
+
 case_is "so does one in the foreground whose standard error is the journal's stream"
 listen --stream /run/systemd/journal/stdout
 : >"$W/background"
