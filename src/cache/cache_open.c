@@ -373,6 +373,15 @@ static void wire(struct wb_cache *cache)
 	wb_worker_kick(cache->writeback_worker);
 }
 
+/* In place of a process that died they are those of a volume that was opened before. */
+static gboolean check_numbers(const struct wb_cache *cache, const struct wb_recovery *recovery,
+			      GError **error)
+{
+	return wb_cache_is_read_only(cache) || cache->is_taken_over ||
+	       wb_recovery_check_numbers(recovery, cache->config.cache_store,
+					 cache->config.watch.mark_epoch, error);
+}
+
 /* FALSE without an error: the checkpoint is odd. */
 static gboolean open_recovered(struct wb_cache *cache, struct wb_recovery *recovery,
 			       bool *is_odd, GError **error)
@@ -401,6 +410,7 @@ static gboolean open_recovered(struct wb_cache *cache, struct wb_recovery *recov
 	if (!wb_cache_is_attached(cache->config.cache_store->label, &recovery->superblock,
 				  error) ||
 	    !check_backing(&cache->config, &recovery->superblock, error) ||
+	    !check_numbers(cache, recovery, error) ||
 	    !make_state(cache, recovery, error) ||
 	    !wb_cache_make_requests(cache, WB_BOUNCE_COUNT * WB_BLOCK_BYTES, error) ||
 	    !mark_bad_places(cache, &recovery->superblock, error))

@@ -8,6 +8,13 @@
 #define WB_CHUNK_BLOCKS 256u
 #define WB_STRIPE_COUNT 256u
 
+/* Nothing is written to a volume whose epochs, generations, sequences or ids are above this:
+ * no life of one brings it there, and what comes behind WB_NUMBER_MAX the codecs refuse. Above
+ * the other one, no epoch in a block that may be user data is believed: a header that somebody
+ * made up could use up the epochs of a volume else. */
+#define WB_NUMBER_LIVING_MAX (WB_NUMBER_MAX / 2)
+#define WB_NUMBER_BELIEVED_MAX (WB_NUMBER_MAX / 4)
+
 /* Records between "opened" and "durable". A power of two. */
 #define WB_RECORDS_IN_FLIGHT_MAX 4096u
 #define WB_RECORD_WRITES_MAX 16u	/* record writes at the SSD at once */

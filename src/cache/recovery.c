@@ -9,6 +9,7 @@
 #include <inttypes.h>
 
 #include "cache/cache.h"
+#include "cache/limits.h"
 #include "cache/recovery_scan.h"
 
 /* Headers that lie about epochs could make a scan go on for ever. A sound log
@@ -251,6 +252,28 @@ struct wb_recovery *wb_recovery_from_checkpoint(struct wb_store *cache_store)
 		return result;
 	wb_recovery_free(result);
 	return NULL;
+}
+
+/* All that comes after counts on from these. What the codecs still take is valid and may be
+ * the last of its kind: both superblocks would then be written with numbers that no later
+ * opening takes. */
+gboolean wb_recovery_check_numbers(const struct wb_recovery *recovery,
+				   const struct wb_store *store, uint64_t mark_epoch,
+				   GError **error)
+{
+	uint64_t epoch = MAX(recovery->highest_epoch, mark_epoch);
+	uint64_t sequence = MAX(recovery->cut_sequence, recovery->tail_sequence);
+	uint64_t segment = MAX(recovery->last_segment, recovery->tail_segment);
+	uint64_t highest = MAX(recovery->superblock.generation,
+			       MAX(epoch, MAX(sequence, segment)));
+
+	if (highest <= WB_NUMBER_LIVING_MAX)
+		return TRUE;
+	g_set_error(error, WB_CACHE_ERROR, WB_CACHE_ERROR_DAMAGED,
+		    "%s: the numbers in its superblocks and headers, or in the mark of its backing, "
+		    "are at their end (%" PRIu64 "), so that nothing new can follow; nothing was "
+		    "changed. `wbfs rescue` saves what can be read", store->label, highest);
+	return FALSE;
 }
 
 uint32_t wb_recovery_count_blocks(const struct wb_recovery *recovery,

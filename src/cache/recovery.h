@@ -122,6 +122,11 @@ struct wb_recovery *wb_recovery_scan(struct wb_store *cache_store,
  */
 struct wb_recovery *wb_recovery_from_checkpoint(struct wb_store *cache_store);
 void wb_recovery_free(struct wb_recovery *recovery);
+/* For who is to write to it: FALSE and an error when the numbers found are at their end.
+ * `mark_epoch`: another epoch that the next one is to come after; 0: none. */
+gboolean wb_recovery_check_numbers(const struct wb_recovery *recovery,
+				   const struct wb_store *store, uint64_t mark_epoch,
+				   GError **error);
 
 /* Of the superblocks: the one to overwrite first; the other only when that is durable. */
 unsigned wb_recovery_first_copy(const struct wb_recovery *recovery);

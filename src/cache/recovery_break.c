@@ -16,6 +16,7 @@
 #include <inttypes.h>
 
 #include "cache/cache.h"
+#include "cache/limits.h"
 #include "cache/recovery_scan.h"
 
 struct view {
@@ -54,7 +55,8 @@ static void look_at_block(struct wb_recovery_scan *scan, struct view *view, uint
 
 	if (!data || !wb_recovery_has_fields(wb_recovery_decode(scan, id, block, data, &f)))
 		return;
-	scan->highest_epoch_beyond = MAX(scan->highest_epoch_beyond, f.epoch);
+	if (f.epoch <= WB_NUMBER_BELIEVED_MAX)
+		scan->highest_epoch_beyond = MAX(scan->highest_epoch_beyond, f.epoch);
 	if (f.segment_id < id || wb_recovery_is_dead(scan, &f))
 		return;
 	/* (of a later round too: the place may have been used again) */
