@@ -357,6 +357,7 @@ static void refuse_room_of_lost(struct wb_cache *cache)
 bool wb_cache_writeback_step(void *arg)
 {
 	struct wb_cache *cache = arg;
+	enum wb_writeback_wish wish;
 	bool any;
 
 	wb_flush_release_buffers(cache->path.flush);
@@ -366,7 +367,10 @@ bool wb_cache_writeback_step(void *arg)
 	any |= wb_reclaim_record_step(cache->reclaim);
 	any |= wb_grow_step(cache->grow);
 	wb_cache_look_at_reads(cache);
-	any |= wb_writeback_step(cache->writeback, wb_cache_writeback_wish(cache));
+	wish = wb_cache_writeback_wish(cache);
+	wb_writeback_set_lazy(cache->writeback, !wb_pressure_is_on(&cache->pressure) &&
+			      (wish == WB_WRITEBACK_CLOSED || wish == WB_WRITEBACK_DURABLE));
+	any |= wb_writeback_step(cache->writeback, wish);
 	if ((wb_cache_needs_room(cache) || is_low(cache)) &&
 	    wb_writeback_is_idle(cache->writeback))
 		any |= wb_carry_step(&cache->carry,

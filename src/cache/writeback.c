@@ -124,6 +124,11 @@ void wb_writeback_set_gap(struct wb_writeback *writeback, uint32_t kib)
 	atomic_store(&writeback->gap_blocks, kib / (BLOCK >> 10));
 }
 
+void wb_writeback_set_lazy(struct wb_writeback *writeback, bool is_lazy)
+{
+	writeback->is_lazy = is_lazy;
+}
+
 void wb_writeback_abandon(struct wb_writeback *writeback)
 {
 	atomic_store(&writeback->is_abandoned, true);

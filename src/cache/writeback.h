@@ -89,6 +89,10 @@ void wb_writeback_set_order(struct wb_writeback *writeback, enum wb_writeback_or
 /* Gaps of up to so many KiB are filled where that is faster; 0: none is. Any thread. */
 void wb_writeback_set_gap(struct wb_writeback *writeback, uint32_t kib);
 
+/* Whether nobody waits for room, whatever the wish is: it goes on at a store's convenience
+ * then. FALSE at first. Its worker. */
+void wb_writeback_set_lazy(struct wb_writeback *writeback, bool is_lazy);
+
 /* TRUE when something was done. */
 bool wb_writeback_step(struct wb_writeback *writeback, enum wb_writeback_wish wish);
 bool wb_writeback_is_idle(struct wb_writeback *writeback);

@@ -159,6 +159,7 @@ struct wb_writeback {
 	_Atomic uint32_t gap_blocks;	/* longer gaps are not filled; 0: none is */
 	_Atomic uint64_t retry_at_ns;
 	atomic_bool is_pause_over;
+	bool is_lazy;			/* of its worker */
 	atomic_bool is_abandoned;
 	_Atomic unsigned failures;
 	_Atomic unsigned bad_tries;	/* in a row that found bad blocks */

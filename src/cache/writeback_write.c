@@ -82,7 +82,7 @@ static void prepare_write(struct wb_writeback *writeback, struct wb_batch_io *io
 		      wb_batch_io_done);
 	io->io.iov = io->iov;
 	io->io.iov_count = (unsigned)count;
-	if (writeback->pass.wish != WB_WRITEBACK_ALL)
+	if (writeback->is_lazy)
 		io->io.flags = WB_IO_LAZY;
 	io->begun_ns = wb_clock_now_ns(writeback->deps.clock);
 	WB_STAT_ADD(writeback->deps.stats, WB_STAT_BACKING_WRITES, 1);

@@ -40,6 +40,7 @@ struct wb_disk {
 	bool was_killed;		/* whoever used it last */
 	bool is_noted;			/* that we use it */
 	gint64 noted_us;		/* since when */
+	bool leaves_ghosts;		/* its store has given up what it had sent */
 };
 
 #define WB_DISK_NONE { .fd = -1 }

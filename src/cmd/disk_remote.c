@@ -126,13 +126,15 @@ struct wb_store *wb_disk_remote_open_store(struct wb_disk *disk, GError **error)
 				  g_strerror(errno));
 	}
 	return wb_store_nbd_open(peer, disk->path, disk->was_killed ? WB_NBD_WAS_KILLED :
-				 WB_NBD_SAID_GOODBYE, error);
+				 WB_NBD_SAID_GOODBYE, &disk->leaves_ghosts, error);
 }
 
-/* What the one before us sent may still be landing: the next one has to hold back too. */
+/* What the one before us sent, or we, may still be landing: the next one has to hold back
+ * too. */
 static bool is_haunted(const struct wb_disk *disk)
 {
-	return disk->was_killed && g_get_monotonic_time() - disk->noted_us < WB_NBD_HOLD_US;
+	return disk->leaves_ghosts ||
+	       (disk->was_killed && g_get_monotonic_time() - disk->noted_us < WB_NBD_HOLD_US);
 }
 
 void wb_disk_remote_close(struct wb_disk *disk)

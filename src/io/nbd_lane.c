@@ -40,8 +40,12 @@ static void take_incoming(struct wb_nbd_lane *lane)
 	lane->is_woken = false;
 	lane->is_napping = false;
 	wb_lock_release(&lane->lock);
-	for (unsigned i = 0; i < count; i++)
-		wb_nbd_lane_begin_session(lane, &peers[i]);
+	for (unsigned i = 0; i < count; i++) {
+		if (lane->is_given_up)
+			wb_nbd_disconnect(&peers[i]);
+		else
+			wb_nbd_lane_begin_session(lane, &peers[i]);
+	}
 	while ((io = incoming.first) != NULL) {
 		incoming.first = io->next;
 		wb_nbd_lane_accept(lane, io);
@@ -357,9 +361,11 @@ static bool make_parts(struct wb_nbd_lane *lane, GError **error)
 static void set_up(struct wb_nbd_lane *lane, const struct wb_nbd_lane_options *options)
 {
 	lane->uri = g_strdup(options->uri);
+	lane->wake_fd = -1;
 	lane->traits = options->first;
 	lane->traits.handle = NULL;
 	lane->writes_from_us = options->writes_from_us;
+	lane->leaves_ghosts = options->leaves_ghosts;
 	lane->limits = (struct wb_nbd_limits){ .transfer_bytes = options->first.transfer_bytes,
 					       .can_zero = options->first.can_zero };
 	lane->session_target = options->first.can_multi_conn ? WB_NBD_SESSIONS_MAX : 1;
@@ -386,7 +392,7 @@ struct wb_nbd_lane *wb_nbd_lane_new(const struct wb_nbd_lane_options *options,
 		wb_nbd_lane_begin_session(lane, &options->first);
 		if (start_thread(lane, error)) {
 			for (unsigned i = 1; i < lane->session_target; i++)
-				wb_nbd_redial_want(lane->redial, WB_NBD_SPARE);
+				wb_nbd_redial_want(lane->redial, WB_NBD_SPARE, G_MAXINT64);
 			return lane;
 		}
 	}
@@ -405,6 +411,8 @@ void wb_nbd_lane_free(struct wb_nbd_lane *lane)
 	wb_lock_release(&lane->lock);
 	wake(lane);
 	pthread_join(lane->thread, NULL);
+	if (lane->has_ghosts && lane->leaves_ghosts)
+		*lane->leaves_ghosts = true;
 	wb_nbd_redial_free(lane->redial);
 	for (unsigned i = 0; i < WB_NBD_SESSIONS_MAX; i++)
 		if (lane->sessions[i].is_open)

@@ -14,7 +14,8 @@
  * Nobody can call it back, and NBD cannot ask for it. So:
  *  - It is sent again with the same data, from the same memory: the ghost and its
  *    repetition are the same, whichever lands last.
- *  - done() of a repeated change comes no sooner than HOLD after the break. Until then
+ *  - done() of a repeated change comes no sooner than HOLD after its answer: when the
+ *    connection broke the server may have been stuck, and the ghost with it. Until then
  *    whoever wrote it submits nothing newer of its range, because in flight nothing is
  *    ordered (store.h): the range lock of writeback, the busy marks of bypass and bare
  *    writes. So all that is newer comes when the ghost is over. The same holds for one that
@@ -22,9 +23,10 @@
  *  - The socket is closed so that the kernel throws away what it had not sent, instead
  *    of delivering it minutes later, when the network is back.
  *  - What was in flight when this program was killed: the next one holds back all changes
- *    for as long (`writes_from_us`), if the last one did not say goodbye.
- * HOLD is what a server may take from the end of a connection to the end of the requests
- * that it had received. It cannot be known, only chosen.
+ *    for as long (`writes_from_us`), if the last one did not say goodbye; and it does not say
+ *    so if it gave up a change that may still land (`leaves_ghosts`).
+ * HOLD is what a server that answers may take from the end of a connection to the end of the
+ * requests that it had received. It cannot be known, only chosen.
  *
  * A flush covers what was answered before. If a connection broke after an answer, the
  * server may have died with its cache: a flush that succeeds afterwards proves
@@ -53,6 +55,7 @@ struct wb_nbd_lane_options {
 	const char *uri;
 	struct wb_nbd_peer first;	/* connected; the lane's if new() succeeds */
 	gint64 writes_from_us;		/* no change is sent before */
+	bool *leaves_ghosts;		/* set by free() if so; or NULL */
 };
 
 /* The state of the line, for people. */

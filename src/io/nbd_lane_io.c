@@ -54,10 +54,15 @@ static void finish(struct wb_nbd_lane *lane, struct wb_io *io)
 
 	if (transfer->piece_count > 0 || !transfer->is_cut)
 		return;
-	if (transfer->held_until_us > g_get_monotonic_time())
-		wb_nbd_io_list_append(&lane->held, io);
-	else
+	if (transfer->held_until_us == 0) {
 		call_done(lane, io);
+		return;
+	}
+	/* At the break the server may have been stuck: that it answers is the first sign
+	 * that the ghost moves as well. */
+	transfer->held_until_us = g_get_monotonic_time() + WB_NBD_HOLD_US;
+	lane->has_ghosts |= transfer->error != 0;
+	wb_nbd_io_list_append(&lane->held, io);
 }
 
 void wb_nbd_lane_let_go_held(struct wb_nbd_lane *lane)
@@ -205,6 +210,7 @@ void wb_nbd_lane_begin_session(struct wb_nbd_lane *lane, const struct wb_nbd_pee
 		if (lane->sessions[i].is_open)
 			continue;
 		wb_nbd_session_begin(&lane->sessions[i], peer);
+		lane->needs_size = false;
 		lane->open_count++;
 		count_connections(lane);
 		return;
@@ -216,18 +222,20 @@ void wb_nbd_lane_begin_session(struct wb_nbd_lane *lane, const struct wb_nbd_pee
 static void put_back(struct wb_nbd_lane *lane, struct wb_nbd_piece *orphans)
 {
 	struct wb_nbd_piece **at = &lane->again;
-	gint64 hold = g_get_monotonic_time() + WB_NBD_HOLD_US;
+	gint64 now = g_get_monotonic_time();
 
 	while (*at)
 		at = &(*at)->next;
 	*at = orphans;
 	for (struct wb_nbd_piece *piece = orphans; piece; piece = piece->next)
 		if (wb_nbd_transfer_is_change(piece->op))
-			wb_nbd_transfer_of(piece->io)->held_until_us = hold;
+			wb_nbd_transfer_of(piece->io)->held_until_us = now;
 }
 
 static void break_session(struct wb_nbd_lane *lane, struct wb_nbd_session *session)
 {
+	gint64 begun_us = session->begun_us;
+
 	take_answers(lane, wb_nbd_session_take_answered(session, true));
 	put_back(lane, wb_nbd_session_break(session));
 	wb_nbd_witnesses_haunted(&lane->witnesses, g_get_monotonic_time() + WB_NBD_HOLD_US);
@@ -238,7 +246,9 @@ static void break_session(struct wb_nbd_lane *lane, struct wb_nbd_session *sessi
 	lane->open_count--;
 	atomic_fetch_add(&lane->break_count, 1);
 	count_connections(lane);
-	wb_nbd_redial_want(lane->redial, lane->open_count ? WB_NBD_SPARE : WB_NBD_URGENT);
+	if (!lane->is_given_up)
+		wb_nbd_redial_want(lane->redial, lane->open_count ? WB_NBD_SPARE : WB_NBD_URGENT,
+				   g_get_monotonic_time() - begun_us);
 }
 
 static bool is_going_down(const struct wb_nbd_session *session)
@@ -265,22 +275,30 @@ static bool is_outgrown(const struct wb_nbd_lane *lane, const struct wb_nbd_sess
 	return session->peer.size_bytes < atomic_load(lane->size_bytes);
 }
 
-/* The one with the least to do; the first is left to users where there are others. */
-static struct wb_nbd_session *choose(struct wb_nbd_lane *lane, enum wb_nbd_queue queue)
+/* The one with the least to do; the first is left to users where there are others. The I/O
+ * ends at `end_bytes`. */
+static struct wb_nbd_session *choose(struct wb_nbd_lane *lane, enum wb_nbd_queue queue,
+				     uint64_t end_bytes)
 {
 	struct wb_nbd_session *best = NULL;
+	bool is_short = false;
 
 	for (unsigned i = 0; i < WB_NBD_SESSIONS_MAX; i++) {
 		struct wb_nbd_session *s = &lane->sessions[i];
 
-		if (!s->is_open || s->sent_count >= SENT_MAX || is_outgrown(lane, s))
+		if (!s->is_open || s->sent_count >= SENT_MAX)
 			continue;
+		if (lane->needs_size ? is_outgrown(lane, s) : s->peer.size_bytes < end_bytes) {
+			is_short = true;
+			continue;
+		}
 		if (queue == WB_NBD_BACKGROUND && (s->sent_bytes >= BACKGROUND_BYTES_MAX ||
 					    (i == 0 && lane->open_count > 1)))
 			continue;
 		if (!best || s->sent_bytes < best->sent_bytes)
 			best = s;
 	}
+	lane->needs_size |= !best && is_short;
 	return best;
 }
 
@@ -319,7 +337,9 @@ static void send_again(struct wb_nbd_lane *lane)
 	struct wb_nbd_piece *piece;
 
 	while ((piece = lane->again) != NULL) {
-		struct wb_nbd_session *session = choose(lane, WB_NBD_USERS);
+		struct wb_nbd_session *session =
+			choose(lane, WB_NBD_USERS, piece->op == WB_IO_FLUSH ? 0 :
+			       piece->offset_bytes + piece->length_bytes);
 
 		if (!session)
 			return;
@@ -334,7 +354,8 @@ static void send_queue(struct wb_nbd_lane *lane, enum wb_nbd_queue queue)
 
 	while (list->first && lane->free_pieces && !lane->again) {
 		struct wb_io *io = list->first;
-		struct wb_nbd_session *session = choose(lane, queue);
+		struct wb_nbd_session *session =
+			choose(lane, queue, io->offset_bytes + io->length_bytes);
 		struct wb_nbd_piece *piece = lane->free_pieces;
 
 		if (!session || !may_send(lane, io->op))
@@ -359,14 +380,24 @@ static void ask_witness(struct wb_nbd_lane *lane)
 	wb_nbd_lane_accept(lane, io);
 }
 
-void wb_nbd_lane_send_all(struct wb_nbd_lane *lane)
+/* Connections that have the old size, when they have nothing to do. What was answered over
+ * them and not flushed would be in doubt then: they stay until a flush has come, unless
+ * something needs the new size; then they get nothing more to do. */
+static void retire_outgrown(struct wb_nbd_lane *lane)
 {
-	for (unsigned i = 0; i < WB_NBD_SESSIONS_MAX; i++) {
+	bool may_retire = lane->needs_size || lane->answered_changes == lane->covered_changes;
+
+	for (unsigned i = 0; i < WB_NBD_SESSIONS_MAX && may_retire; i++) {
 		struct wb_nbd_session *session = &lane->sessions[i];
 
 		if (session->is_open && session->sent_count == 0 && is_outgrown(lane, session))
 			break_session(lane, session);
 	}
+}
+
+void wb_nbd_lane_send_all(struct wb_nbd_lane *lane)
+{
+	retire_outgrown(lane);
 	ask_witness(lane);
 	send_again(lane);
 	for (enum wb_nbd_queue queue = WB_NBD_USERS; queue < WB_NBD_QUEUE_COUNT; queue++)
@@ -454,8 +485,15 @@ void wb_nbd_lane_look(struct wb_nbd_lane *lane)
 	if (now - lane->looked_us < WB_NBD_LOOK_MS * 1000 && !is_too_late(lane, now))
 		return;
 	lane->looked_us = now;
-	for (unsigned i = 0; i < WB_NBD_SESSIONS_MAX; i++)
-		if (is_mute(lane, &lane->sessions[i], now))
+	for (unsigned i = 0; i < WB_NBD_SESSIONS_MAX; i++) {
+		if (!is_mute(lane, &lane->sessions[i], now))
+			continue;
+		/* Who is in a hurry does not try the same server again. */
+		lane->is_given_up |= is_too_late(lane, now);
+		break_session(lane, &lane->sessions[i]);
+	}
+	for (unsigned i = 0; i < WB_NBD_SESSIONS_MAX && lane->is_given_up; i++)
+		if (lane->sessions[i].is_open)
 			break_session(lane, &lane->sessions[i]);
 	/* Not once more with the next connection, which may be as mute. */
 	expire_again(lane, now);

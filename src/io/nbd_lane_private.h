@@ -29,6 +29,7 @@ struct wb_nbd_lane {
 	struct wb_nbd_peer traits;	/* of the first connection; no handle */
 	const _Atomic uint64_t *size_bytes;
 	gint64 writes_from_us;
+	bool *leaves_ghosts;
 	int wake_fd;
 	unsigned session_target;
 	pthread_t thread;
@@ -54,6 +55,9 @@ struct wb_nbd_lane {
 	struct wb_nbd_piece pieces[WB_NBD_PIECES_MAX];
 	struct wb_nbd_session sessions[WB_NBD_SESSIONS_MAX];
 	unsigned open_count;
+	bool has_ghosts;		/* what may still land was given up */
+	bool is_given_up;		/* no connection is made any more */
+	bool needs_size;		/* something lies behind the end of all that were asked */
 	unsigned urgent_count;		/* I/Os that are not lazy and have no done() yet */
 	gint64 latency_us;		/* of lazy requests, about; 0: not known */
 	uint64_t answered_changes, covered_changes;	/* without FUA, in pieces */

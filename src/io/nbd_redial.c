@@ -11,6 +11,8 @@
 #define PAUSE_FIRST_US (G_USEC_PER_SEC / 10)
 #define PAUSE_URGENT_US (5 * G_USEC_PER_SEC)
 #define PAUSE_SPARE_US (60 * G_USEC_PER_SEC)
+/* A connection that breaks sooner may do so for what is asked of it first. */
+#define YOUNG_US G_USEC_PER_SEC
 
 struct wb_nbd_redial {
 	/* constant after new */
@@ -24,6 +26,8 @@ struct wb_nbd_redial {
 	bool is_urgent;
 	bool is_stopping;
 	gint64 pause_us;		/* after the next failure */
+	gint64 young_pause_us;		/* after the last young death, or 0 */
+	gint64 not_before_us;		/* no attempt; 0: at once */
 	char *problem;
 };
 
@@ -53,9 +57,12 @@ static bool try_locked(struct wb_nbd_redial *redial)
 {
 	g_autoptr(GError) error = NULL;
 	g_autofree char *objection = NULL;
+	bool ok, was_urgent = redial->is_urgent;
 	struct wb_nbd_peer peer;
-	bool ok;
 
+	/* What is asked for from here on counts from here on: the one that is made now may
+	 * be the one that breaks. */
+	redial->is_urgent = false;
 	wb_lock_release(&redial->lock);
 	ok = wb_nbd_connect(redial->deps.uri, CONNECT_TIMEOUT_MS, &peer, &error);
 	if (ok)
@@ -66,7 +73,9 @@ static bool try_locked(struct wb_nbd_redial *redial)
 		redial->deps.connected(redial->deps.arg, &peer);
 	wb_lock_acquire(&redial->lock);
 	set_problem_locked(redial, error ? error->message : objection);
-	return ok && !objection;
+	ok = ok && !objection;
+	redial->is_urgent |= was_urgent && !ok;
+	return ok;
 }
 
 static void *run(void *arg)
@@ -79,11 +88,12 @@ static void *run(void *arg)
 		if (redial->wanted_count == 0) {
 			redial->pause_us = PAUSE_FIRST_US;
 			wb_cond_wait(&redial->cond, &redial->lock);
+		} else if (g_get_monotonic_time() < redial->not_before_us) {
+			wb_cond_wait_until(&redial->cond, &redial->lock, redial->not_before_us);
 		} else if (!try_locked(redial)) {
 			pause_locked(redial);
 		} else {
 			redial->wanted_count--;
-			redial->is_urgent = false;
 			redial->pause_us = PAUSE_FIRST_US;
 		}
 	}
@@ -131,9 +141,25 @@ void wb_nbd_redial_free(struct wb_nbd_redial *redial)
 	g_free(redial);
 }
 
-void wb_nbd_redial_want(struct wb_nbd_redial *redial, enum wb_nbd_urgency urgency)
+/* One pause for all that break together. */
+static void note_death_locked(struct wb_nbd_redial *redial, gint64 lived_us)
+{
+	gint64 now = g_get_monotonic_time();
+
+	if (lived_us >= YOUNG_US) {
+		redial->young_pause_us = 0;
+	} else if (now >= redial->not_before_us) {
+		redial->young_pause_us = CLAMP(2 * redial->young_pause_us, PAUSE_FIRST_US,
+					       PAUSE_URGENT_US);
+		redial->not_before_us = now + redial->young_pause_us;
+	}
+}
+
+void wb_nbd_redial_want(struct wb_nbd_redial *redial, enum wb_nbd_urgency urgency,
+			gint64 lived_us)
 {
 	wb_lock_acquire(&redial->lock);
+	note_death_locked(redial, lived_us);
 	redial->wanted_count++;
 	if (urgency == WB_NBD_URGENT) {
 		redial->is_urgent = true;

@@ -33,8 +33,11 @@ enum wb_nbd_urgency {
 	WB_NBD_URGENT,		/* it was the last one: pauses of seconds */
 	WB_NBD_SPARE,		/* others serve: of a minute, a server may not want more */
 };
-/* One more connection is wanted. Any thread, no lock held. */
-void wb_nbd_redial_want(struct wb_nbd_redial *redial, enum wb_nbd_urgency urgency);
+/* One more connection is wanted, for one that lived so long, or G_MAXINT64 if there was
+ * none: after a short life there is a pause first, and it grows from one to the next. Any
+ * thread, no lock held. */
+void wb_nbd_redial_want(struct wb_nbd_redial *redial, enum wb_nbd_urgency urgency,
+			gint64 lived_us);
 /* Why it did not work the last time, to be freed; NULL: it did. */
 char *wb_nbd_redial_problem(struct wb_nbd_redial *redial);
 

@@ -7,8 +7,10 @@
 
 void wb_nbd_session_begin(struct wb_nbd_session *session, const struct wb_nbd_peer *peer)
 {
+	gint64 now = g_get_monotonic_time();
+
 	*session = (struct wb_nbd_session){
-		.is_open = true, .peer = *peer, .heard_us = g_get_monotonic_time(),
+		.is_open = true, .peer = *peer, .begun_us = now, .heard_us = now,
 	};
 }
 
@@ -91,6 +93,12 @@ bool wb_nbd_session_send(struct wb_nbd_session *session, struct wb_nbd_piece *pi
 
 		piece->is_answered = !is_broken(session);
 		piece->error = errnum ? -errnum : -EIO;
+		return false;
+	}
+	/* libnbd takes a request also when sending it finds the connection dead. Its socket
+	 * is closed then, and nothing would ever be heard of it. */
+	if (is_broken(session)) {
+		piece->is_answered = false;
 		return false;
 	}
 	piece->next = session->sent;

@@ -19,6 +19,7 @@ struct wb_nbd_session {
 	struct wb_nbd_piece *sent;	/* all of them, answered ones too */
 	unsigned sent_count;
 	uint64_t sent_bytes;		/* of reads and writes among them */
+	int64_t begun_us;
 	int64_t heard_us;		/* the last answer, or when it had nothing to answer */
 };
 

@@ -22,7 +22,7 @@ struct wb_nbd_transfer {
 	uint32_t piece_count;		/* of those cut that have no final answer */
 	int32_t error;
 	int64_t since_us;		/* when it was submitted */
-	int64_t held_until_us;		/* no done() before */
+	int64_t held_until_us;		/* no done() before; 0: it was not sent twice */
 	uint32_t doubts;		/* see nbd_lane.c; as they were when it began */
 	uint16_t sends_fua;		/* as a flag of the request */
 	uint16_t flushes;		/* enum wb_nbd_flushes */

@@ -99,7 +99,8 @@ static const struct wb_store_ops ops = {
 };
 
 struct wb_store *wb_store_nbd_open(struct wb_nbd_export *peer, const char *uri,
-				   enum wb_nbd_last_user last_user, GError **error)
+				   enum wb_nbd_last_user last_user, bool *leaves_ghosts,
+				   GError **error)
 {
 	struct store_nbd *self = g_new0(struct store_nbd, 1);
 	struct wb_nbd_lane_options options = {
@@ -107,6 +108,7 @@ struct wb_store *wb_store_nbd_open(struct wb_nbd_export *peer, const char *uri,
 		.first = peer->peer,
 		.writes_from_us = last_user == WB_NBD_WAS_KILLED ?
 					  g_get_monotonic_time() + WB_NBD_HOLD_US : 0,
+		.leaves_ghosts = leaves_ghosts,
 	};
 
 	self->label = g_strdup(uri);

@@ -40,9 +40,12 @@ enum wb_nbd_last_user {
 	WB_NBD_WAS_KILLED,	/* what it sent may still be landing: see nbd_lane.h */
 };
 
-/* `peer` belongs to the store from then on; without one (NULL and an error) it is closed. */
+/* `peer` belongs to the store from then on; without one (NULL and an error) it is closed.
+ * `leaves_ghosts`: set at the store's end if what it sent may still be landing then, however
+ * late; NULL is fine. */
 struct wb_store *wb_store_nbd_open(struct wb_nbd_export *peer, const char *uri,
-				   enum wb_nbd_last_user last_user, GError **error);
+				   enum wb_nbd_last_user last_user, bool *leaves_ghosts,
+				   GError **error);
 
 /* --- of a store that is one; FALSE, or nothing, for every other ------------------------ */
 

@@ -23,10 +23,12 @@ void wb_nbd_export_close(struct wb_nbd_export *peer)
 }
 
 struct wb_store *wb_store_nbd_open(struct wb_nbd_export *peer, const char *uri,
-				   enum wb_nbd_last_user last_user, GError **error)
+				   enum wb_nbd_last_user last_user, bool *leaves_ghosts,
+				   GError **error)
 {
 	(void)peer;
 	(void)last_user;
+	(void)leaves_ghosts;
 	return (struct wb_store *)wb_nbd_export_open(uri, 0, error);
 }
 

@@ -79,6 +79,34 @@ void nbd_server_kill(struct nbd_server *server)
 	server->pid = 0;
 }
 
+static bool is_frozen(const struct nbd_server *server)
+{
+	g_autofree char *folder = g_strdup_printf("/proc/%d/task", (int)server->pid);
+	g_autoptr(GDir) threads = g_dir_open(folder, 0, NULL);
+	const char *thread;
+	bool all = true;
+
+	while (threads && all && (thread = g_dir_read_name(threads)) != NULL) {
+		g_autofree char *path = g_strdup_printf("%s/%s/stat", folder, thread);
+		g_autofree char *stat = NULL;
+
+		all = !g_file_get_contents(path, &stat, NULL, NULL) || strstr(stat, ") T ");
+	}
+	return all;
+}
+
+void nbd_server_freeze(struct nbd_server *server)
+{
+	g_assert_cmpint(kill(server->pid, SIGSTOP), ==, 0);
+	while (!is_frozen(server))
+		g_usleep(1000);
+}
+
+void nbd_server_thaw(struct nbd_server *server)
+{
+	g_assert_cmpint(kill(server->pid, SIGCONT), ==, 0);
+}
+
 void nbd_server_end(struct nbd_server *server)
 {
 	static const char *const names[] = { "socket", "pid", "image" };

@@ -25,6 +25,9 @@ bool nbd_server_is_there(void);
 void nbd_server_start(struct nbd_server *server, uint64_t bytes, const char *arguments);
 void nbd_server_restart(struct nbd_server *server);
 void nbd_server_kill(struct nbd_server *server);
+/* SIGSTOP; returns when none of its threads runs any more. And SIGCONT. */
+void nbd_server_freeze(struct nbd_server *server);
+void nbd_server_thaw(struct nbd_server *server);
 /* Kills it and removes all. */
 void nbd_server_end(struct nbd_server *server);
 

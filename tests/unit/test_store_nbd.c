@@ -21,6 +21,7 @@
 #define HOLD_US (2 * G_USEC_PER_SEC)
 
 static struct nbd_server server;
+static bool leaves_ghosts;
 
 static struct wb_store *open_as(enum wb_nbd_last_user last_user)
 {
@@ -31,7 +32,7 @@ static struct wb_store *open_as(enum wb_nbd_last_user last_user)
 	if (!peer && strstr(error->message, "built without NBD"))
 		cr_skip_test("no NBD in this build");
 	cr_assert(peer, "%s", error ? error->message : "");
-	store = wb_store_nbd_open(peer, server.uri, last_user, &error);
+	store = wb_store_nbd_open(peer, server.uri, last_user, &leaves_ghosts, &error);
 	cr_assert(store, "%s", error ? error->message : "");
 	return store;
 }
@@ -501,6 +502,30 @@ Test(store_nbd, what_was_in_flight_is_done_again_and_held_back, .timeout = 60)
 	end(store);
 }
 
+/* A server that is stuck when the connection breaks has the first sending before it: what
+ * it is sent again may be answered before that has landed. So the time counts from the
+ * answer. */
+Test(store_nbd, what_a_stuck_server_was_sent_again_is_held_from_its_answer_on, .timeout = 60)
+{
+	struct wb_store *store = start("--filter=multi-conn multi-conn-mode=disable");
+	char *data = random_bytes(2 * BLOCK, 18);
+	struct task write;
+	gint64 goes_on_us;
+
+	wb_store_nbd_set_timeout(store, 1);
+	nbd_server_freeze(&server);
+	begin(store, &write, WB_IO_WRITE, WB_IO_CLASS_WRITEBACK, 0, data, BLOCK);
+	cr_assert_eq(run_task(store, WB_IO_READ, WB_IO_CLASS_USER_READ, 0, data + BLOCK, BLOCK),
+		     -EIO);
+	g_usleep(HOLD_US + G_USEC_PER_SEC);
+	goes_on_us = g_get_monotonic_time();
+	nbd_server_thaw(&server);
+	cr_assert_eq(wait_for(&write), 0);
+	cr_assert_geq(write.ended_us - goes_on_us, HOLD_US);
+	free(data);
+	end(store);
+}
+
 /* One that was submitted before done() of the failure returned fails too. */
 static void flush_well(struct wb_store *store)
 {
@@ -644,6 +669,24 @@ Test(store_nbd, in_a_hurry_all_tries_together_take_no_longer, .timeout = 60)
 				      BLOCK), -EIO);
 	free(data);
 	end(store);
+}
+
+/* A server that shakes hands, and answers reads, but no write: were each try sent to it,
+ * this took a minute. What was given up may still land. */
+Test(store_nbd, in_a_hurry_a_server_that_is_there_and_mute_is_given_up, .timeout = 60)
+{
+	struct wb_store *store = start("--filter=delay wdelay=50");
+	char *data = random_bytes(BLOCK, 19);
+
+	wb_store_nbd_set_timeout(store, 1);
+	wb_store_nbd_hurry(store);
+	for (unsigned i = 0; i < 60; i++)
+		cr_assert_eq(run_task(store, WB_IO_WRITE, WB_IO_CLASS_WRITEBACK, i * BLOCK, data,
+				      BLOCK), -EIO);
+	free(data);
+	cr_assert_not(leaves_ghosts);
+	end(store);
+	cr_assert(leaves_ghosts);
 }
 
 Test(store_nbd, after_a_killed_user_nothing_is_changed_at_once, .timeout = 60)
@@ -844,5 +887,33 @@ Test(store_nbd, after_a_break_the_witnesses_are_read_when_no_ghost_is_left, .tim
 	cr_assert_geq(g_get_monotonic_time() - broken_us, HOLD_US - G_USEC_PER_SEC / 10);
 	free(data);
 	free(zeros);
+	end_logged(store);
+}
+
+/* Connections that have the old size are no broken ones: what they wrote is in no doubt. */
+Test(store_nbd, an_image_that_grows_spoils_no_flush, .timeout = 60)
+{
+	struct wb_store *store = start_logged();
+	char *data = random_bytes(BLOCK, 20);
+	GError *error = NULL;
+
+	/* Then nobody else asks for a flush. */
+	wait_for_reads(WITNESSES);
+	cr_assert_eq(run_task(store, WB_IO_WRITE, WB_IO_CLASS_WRITEBACK, ASIDE_BYTES, data, BLOCK),
+		     0);
+	cr_assert_eq(truncate(server.image, (off_t)(2 * IMAGE_BYTES)), 0);
+	cr_assert(wb_store_nbd_look_again(store, &error), "%s", error ? error->message : "");
+	cr_assert_eq(store->size_bytes, 2 * IMAGE_BYTES);
+	cr_assert_eq(wb_store_flush_sync(store), 0);
+	cr_assert_eq(run_task(store, WB_IO_WRITE, WB_IO_CLASS_WRITEBACK, IMAGE_BYTES, data, BLOCK),
+		     0);
+	image_has(IMAGE_BYTES, data, BLOCK);
+	/* Nor is one needed: what lies behind the old end is written at once. */
+	cr_assert_eq(truncate(server.image, (off_t)(3 * IMAGE_BYTES)), 0);
+	cr_assert(wb_store_nbd_look_again(store, &error), "%s", error ? error->message : "");
+	cr_assert_eq(run_task(store, WB_IO_WRITE, WB_IO_CLASS_WRITEBACK, 2 * IMAGE_BYTES, data,
+			      BLOCK), 0);
+	image_has(2 * IMAGE_BYTES, data, BLOCK);
+	free(data);
 	end_logged(store);
 }
