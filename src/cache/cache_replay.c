@@ -31,6 +31,26 @@ static void put(struct wb_data_path *path, const struct wb_entry *entry, uint32_
 	wb_lock_release(&stripe->lock);
 }
 
+static void insert(struct wb_data_path *path, const struct wb_extent *extent)
+{
+	wb_extent_table_make_room(path->extents, FRAGMENTS_OF_EXTENT);
+	g_assert(wb_extent_table_reserve(path->extents));
+	wb_segment_add_dirty(path->segments,
+			     wb_segment_of_id(path->segments, extent->segment_id), 1);
+	wb_extent_table_insert(path->extents, extent);
+}
+
+/* Lost blocks are single in the table, whatever the entry says: a write over a part of
+ * them may come at any time, and needs room for nothing. */
+static void insert_single(struct wb_data_path *path, const struct wb_extent *extent)
+{
+	struct wb_extent single = *extent;
+
+	single.count = 1;
+	for (uint64_t i = 0; i < extent->count; i++, single.first++)
+		insert(path, &single);
+}
+
 static void replay_extent(struct wb_data_path *path, const struct wb_recovery_record *record,
 			  const struct wb_entry *entry)
 {
@@ -56,11 +76,10 @@ static void replay_extent(struct wb_data_path *path, const struct wb_recovery_re
 				      WB_EXTENT_NONE);
 		return;
 	}
-	wb_extent_table_make_room(path->extents, FRAGMENTS_OF_EXTENT);
-	g_assert(wb_extent_table_reserve(path->extents));
-	wb_segment_add_dirty(path->segments,
-			     wb_segment_of_id(path->segments, record->segment_id), 1);
-	wb_extent_table_insert(path->extents, &extent);
+	if (extent.kind == WB_EXTENT_BAD)
+		insert_single(path, &extent);
+	else
+		insert(path, &extent);
 }
 
 /* Lost data that was written again is lost no more. Pending zeros stay: what is

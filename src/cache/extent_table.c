@@ -164,8 +164,9 @@ void wb_extent_table_insert(struct wb_extent_table *table, const struct wb_exten
 	carve_locked(table, extent->first, extent->count, WB_EXTENT_NONE);
 	i = lower_bound(table, extent->first);
 	/* The usual stream of discards in address order stays one fragment per
-	 * record. Lost blocks stay single: a write that cuts one out of many
-	 * would need room for a fragment that nobody reserved. */
+	 * record. Lost blocks come single (opening sees to that) and stay so: a
+	 * write that cuts one out of many would need room for a fragment that
+	 * nobody reserved. */
 	if (i > 0) {
 		struct wb_extent *before = &table->extents[i - 1];
 

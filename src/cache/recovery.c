@@ -62,6 +62,14 @@ static gboolean refuse_size(struct wb_recovery_scan *scan, GError **error)
 	return FALSE;
 }
 
+static gboolean refuse_lost(struct wb_recovery_scan *scan, GError **error)
+{
+	g_set_error(error, WB_CACHE_ERROR, WB_CACHE_ERROR_LIMIT,
+		    "%s: the log notes more blocks as lost than a cache of this size can have "
+		    "held; nothing was changed. `wbfs rescue` saves the rest", scan->store->label);
+	return FALSE;
+}
+
 /* Repeated until the walk tells nothing new about epochs and tail: a header
  * met late may declare dead what was taken early. */
 static gboolean walk_until_stable(struct wb_recovery_scan *scan, GError **error)
@@ -82,7 +90,9 @@ static gboolean walk_until_stable(struct wb_recovery_scan *scan, GError **error)
 			continue;
 		if (scan->has_unknown_type)
 			return refuse_unknown_type(scan, error);
-		return scan->has_too_many ? refuse_size(scan, error) : TRUE;
+		if (scan->has_too_many)
+			return refuse_size(scan, error);
+		return scan->has_too_many_lost ? refuse_lost(scan, error) : TRUE;
 	}
 	return refuse_contradictions(scan, error);
 }

@@ -77,6 +77,9 @@ struct wb_recovery_scan {
 	GArray *crcs;			/* uint32_t: of the header of each record */
 	bool has_unknown_type;		/* the next record is of a later version */
 	bool has_too_many;		/* more entries than any sane log has */
+	bool has_too_many_lost;		/* more BAD blocks than could be; not for who goes
+					 * past damage, and keeps ranges */
+	uint64_t lost_more;		/* live BAD blocks, but the first of each entry */
 	bool is_stopped;		/* by options->progress */
 
 	/* told by headers behind a break; they count only when the scan goes past

@@ -31,6 +31,18 @@ bool wb_recovery_is_too_many(const struct wb_recovery_scan *scan, const GArray *
 	return entries->len > entries_max(scan);
 }
 
+/* Each lost block takes its own room in the table of extents. What was lost had a slot; this
+ * program notes each in an entry of its own, which is none too many. */
+static bool adds_too_many_lost(struct wb_recovery_scan *scan, const struct wb_record_disk *disk,
+			       const struct wb_record_fields *f)
+{
+	for (unsigned i = 0; i < f->entry_count; i++) {
+		if (disk->entries[i].type == WB_ENTRY_BAD)
+			scan->lost_more += wb_get_le32(disk->entries[i].crc_or_length) - 1u;
+	}
+	return scan->lost_more > scan->geometry->slot_count && !scan->options->goes_past_damage;
+}
+
 static void forget_all(struct wb_recovery_scan *scan)
 {
 	g_array_set_size(scan->result->records, 0);
@@ -116,6 +128,10 @@ static enum step step_live(struct wb_recovery_scan *scan, const struct wb_record
 	}
 	if (wb_recovery_is_too_many(scan, scan->result->entries)) {
 		scan->has_too_many = true;
+		return STEP_LEAVE_SEGMENT;
+	}
+	if (adds_too_many_lost(scan, disk, f)) {
+		scan->has_too_many_lost = true;
 		return STEP_LEAVE_SEGMENT;
 	}
 	if (!scan->is_live)
@@ -232,14 +248,15 @@ void wb_recovery_walk(struct wb_recovery_scan *scan)
 	scan->ahead_id = 0;
 	scan->is_live = false;
 	scan->has_unknown_type = false;
-	scan->has_too_many = false;
+	scan->has_too_many = scan->has_too_many_lost = false;
+	scan->lost_more = 0;
 	scan->result->short_bytes = 0;
 	for (; id <= scan->head_id; id++) {
 		if (WB_MUTANT(first_gap_ends_walk) && !wb_recovery_is_in_use(scan, id))
 			break;
 		if (is_candidate(scan, id))
 			walk_segment(scan, id);
-		if (scan->has_unknown_type || scan->has_too_many ||
+		if (scan->has_unknown_type || scan->has_too_many || scan->has_too_many_lost ||
 		    wb_recovery_is_stopped(scan, WB_RECOVERY_READING, id - first + 1,
 					   scan->head_id - first + 1))
 			return;

@@ -184,6 +184,10 @@ bool wb_checkpoint_decode_extent(const struct wb_checkpoint_extent_disk *disk,
 	if (e.count == 0 || e.first >= geometry->backing_blocks ||
 	    e.count > geometry->backing_blocks - e.first)
 		return false;
+	/* A stop names each lost block alone: a write that cuts one out of many would need
+	 * room for what is left of them. */
+	if (e.type == WB_ENTRY_BAD && e.count != 1)
+		return false;
 	if (e.place >= geometry->segment_count ||
 	    !wb_block_is_zero(disk->zero_7, sizeof disk->zero_7))
 		return false;

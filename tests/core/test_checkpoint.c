@@ -651,6 +651,11 @@ static void lie(unsigned which)
 	case 41: head()->extent_count = wb_put_le32(UINT32_MAX); break;
 	case 42: head()->segment_count = wb_put_le32(UINT32_MAX); break;
 	case 43: extent_at(0)->place = wb_put_le32(sim.geometry.segment_count - 1); break;
+	case 44:
+		cr_assert_gt(wb_get_le48(extent_at(0)->count), 1);
+		extent_at(0)->type = WB_ENTRY_BAD;
+		extent_at(0)->count = wb_put_le48(2);
+		break;
 	default: cr_assert_fail();
 	}
 }
@@ -663,7 +668,7 @@ Test(checkpoint, one_with_right_checksums_that_no_stop_writes_makes_the_log_coun
 	fix_checksums();
 	open_again(true, "checksums made again");
 	read_image(expected);
-	for (unsigned which = 0; which <= 43; which++) {
+	for (unsigned which = 0; which <= 44; which++) {
 		g_autofree char *name = g_strdup_printf("lie %u", which);
 
 		wb_sim_kill(&sim);
