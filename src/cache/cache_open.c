@@ -225,6 +225,19 @@ static gboolean make_state(struct wb_cache *cache, const struct wb_recovery *rec
 	return TRUE;
 }
 
+void wb_cache_make_log(struct wb_cache *cache, const struct wb_log_start *start)
+{
+	struct wb_data_path *path = &cache->path;
+
+	wb_tail_init(&cache->tail, (struct wb_tail_position){
+			start->tail_segment, start->tail_sequence });
+	path->log = wb_log_new(&path->geometry, path->segments, path->rambuf, start);
+	path->forget = (struct wb_forget){
+		.log = path->log, .segments = path->segments, .map = path->map,
+		.exclusion = path->exclusion, .tail = &cache->tail, .stats = &cache->stats,
+	};
+}
+
 static gboolean make_engines(struct wb_cache *cache, const struct wb_log_start *start,
 			     GError **error)
 {
@@ -251,9 +264,7 @@ static gboolean make_engines(struct wb_cache *cache, const struct wb_log_start *
 		.batch_bytes = (uint64_t)cache->config.tunables.writeback_batch << 20,
 	};
 
-	wb_tail_init(&cache->tail, (struct wb_tail_position){
-			start->tail_segment, start->tail_sequence });
-	path->log = wb_log_new(&path->geometry, path->segments, path->rambuf, start);
+	wb_cache_make_log(cache, start);
 	flush_deps.log = reclaim_deps.log = writeback_deps.log = path->log;
 	cache->second_chance = reclaim_deps.second_chance =
 		wb_second_chance_new(&(struct wb_second_chance_deps){
@@ -303,6 +314,7 @@ static gboolean make_engines(struct wb_cache *cache, const struct wb_log_start *
 		.geometry = &path->geometry, .image = &path->image, .uuid = cache->uuid,
 		.log = path->log,
 		.segments = path->segments, .map = path->map, .tail = &cache->tail,
+		.forget = &path->forget,
 		.store = path->cache_store, .clock = cache->config.clock,
 		.stats = &cache->stats, .message = &cache->message,
 		.kick = wb_cache_kick_writeback, .arg = cache,

@@ -180,6 +180,8 @@ void wb_cache_on_growth_wanted(void *arg, uint64_t bytes);
 void wb_cache_on_growth_shown(void *arg, uint64_t bytes);
 void wb_cache_on_growth_ended(void *arg, int error);
 void wb_cache_on_backing_flushed(void *arg);
+/* cache_open.c: the log and its tail, and who forgets copies by them. */
+void wb_cache_make_log(struct wb_cache *cache, const struct wb_log_start *start);
 /* cache_read_only.c: a log that stands where recovery found its end. */
 void wb_cache_make_read_only(struct wb_cache *cache, const struct wb_log_start *start);
 /* The answer to a verb that cannot be done there: -EROFS, and `what` for people. */

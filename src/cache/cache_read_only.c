@@ -15,11 +15,7 @@
 
 void wb_cache_make_read_only(struct wb_cache *cache, const struct wb_log_start *start)
 {
-	struct wb_data_path *path = &cache->path;
-
-	wb_tail_init(&cache->tail, (struct wb_tail_position){
-			start->tail_segment, start->tail_sequence });
-	path->log = wb_log_new(&path->geometry, path->segments, path->rambuf, start);
+	wb_cache_make_log(cache, start);
 }
 
 int wb_cache_refuse_verb(struct wb_cache *cache, const char *what)

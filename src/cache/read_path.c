@@ -424,16 +424,12 @@ static void repair(struct wb_request *request, struct wb_read_run *run)
 	struct wb_data_path *path = request->path;
 	uint64_t address = first_block(request) + run->first_index;
 	struct wb_stripe *stripe = wb_block_map_stripe(path->map, address);
-	struct wb_mapping now;
 
+	if (wb_forget_clean(&path->forget, address, run->slot))
+		return;
 	wb_lock_acquire(&stripe->lock);
-	wb_block_map_lookup_locked(path->map, address, &now);
-	if (now.slot == run->slot && now.state == WB_SLOT_CLEAN) {
-		wb_block_map_remove_locked(path->map, address);
-		WB_STAT_ADD(path->stats, WB_STAT_CHECKSUM_REPAIRED, 1);
-	} else if (wb_block_map_found_bad_locked(path->map, address, run->slot)) {
+	if (wb_block_map_found_bad_locked(path->map, address, run->slot))
 		request->error = -EIO;
-	}
 	wb_lock_release(&stripe->lock);
 	if (request->error)
 		wb_message_set(path->message,

@@ -23,6 +23,7 @@
 #include "cache/extent_table.h"
 #include "cache/fill_gate.h"
 #include "cache/flush.h"
+#include "cache/forget.h"
 #include "cache/gap_range.h"
 #include "cache/image.h"
 #include "cache/limits.h"
@@ -44,6 +45,7 @@ struct wb_data_path {
 	struct wb_rambuf *rambuf;
 	struct wb_extent_table *extents;
 	struct wb_exclusion *exclusion;
+	struct wb_forget forget;	/* bad copies of what the backing has */
 	struct wb_log *log;
 	struct wb_flush *flush;
 	struct wb_backing_flush *backing_flush;

@@ -264,21 +264,17 @@ static void judge_block(struct wb_scrub *scrub, uint32_t i)
 					 scrub->first_block + i);
 	uint64_t address = scrub->addresses[i];
 	struct wb_stripe *stripe = wb_block_map_stripe(scrub->deps.map, address);
-	struct wb_mapping now;
-	bool is_lost = false;
+	bool is_lost;
 
-	wb_lock_acquire(&stripe->lock);
-	wb_block_map_lookup_locked(scrub->deps.map, address, &now);
-	if (now.slot == slot && now.state == WB_SLOT_CLEAN) {
-		wb_block_map_remove_locked(scrub->deps.map, address);
-		scrub->repaired_blocks++;
-		WB_STAT_ADD(scrub->deps.stats, WB_STAT_CHECKSUM_REPAIRED, 1);
-	} else if (wb_block_map_found_bad_locked(scrub->deps.map, address, slot)) {
-		scrub->lost_blocks++;
-		is_lost = true;
-	}
-	wb_lock_release(&stripe->lock);
 	WB_STAT_ADD(scrub->deps.stats, WB_STAT_CHECKSUM_ERRORS, 1);
+	if (wb_forget_clean(scrub->deps.forget, address, slot)) {
+		scrub->repaired_blocks++;
+		return;
+	}
+	wb_lock_acquire(&stripe->lock);
+	is_lost = wb_block_map_found_bad_locked(scrub->deps.map, address, slot);
+	wb_lock_release(&stripe->lock);
+	scrub->lost_blocks += is_lost;
 	if (is_lost)
 		wb_message_set(scrub->deps.message,
 			       "cache %s: scrub: the newest data of image block %"

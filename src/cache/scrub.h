@@ -24,6 +24,7 @@
 
 #include "base/clock.h"
 #include "cache/block_map.h"
+#include "cache/forget.h"
 #include "cache/image.h"
 #include "cache/log.h"
 #include "cache/message.h"
@@ -39,6 +40,7 @@ struct wb_scrub_deps {
 	struct wb_segment_table *segments;
 	struct wb_block_map *map;
 	struct wb_tail *tail;
+	const struct wb_forget *forget;
 	struct wb_store *store;
 	struct wb_clock *clock;
 	struct wb_stats *stats;

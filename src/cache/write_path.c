@@ -366,14 +366,13 @@ static void base_failed(struct wb_request *request, unsigned i)
 	WB_STAT_ADD(path->stats, WB_STAT_CHECKSUM_ERRORS, 1);
 	if (request->write.base_failures[i]++ == 0)
 		return;
+	if (wb_forget_clean_entered(&path->forget, edge->address, edge->slot))
+		return;
 	wb_lock_acquire(&stripe->lock);
 	wb_block_map_lookup_locked(path->map, edge->address, &now);
-	if (now.slot == edge->slot && now.state == WB_SLOT_CLEAN) {
-		wb_block_map_remove_locked(path->map, edge->address);
-		WB_STAT_ADD(path->stats, WB_STAT_CHECKSUM_REPAIRED, 1);
-	} else if (now.slot == edge->slot) {
+	/* It may have become clean just now: then the next try forgets it. */
+	if (now.slot == edge->slot && wb_slot_state_is_dirty(now.state))
 		request->error = -EIO;
-	}
 	wb_lock_release(&stripe->lock);
 	if (request->error)
 		wb_message_set(path->message,

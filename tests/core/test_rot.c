@@ -7,10 +7,13 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/checksum.h"
+#include "cache/cache_private.h"
 #include "support/store_faulty.h"
 #include "support/volume_sim.h"
 
 #define BLOCK 4096u
+#define SECOND_NS UINT64_C(1000000000)
 
 static struct wb_sim sim;
 
@@ -218,6 +221,204 @@ Test(rot, a_part_of_a_bad_clean_block_can_be_written)
 	cr_assert_eq(wb_sim_read(&sim, 4 * BLOCK, data, BLOCK), 0);
 	for (unsigned i = 0; i < BLOCK; i++)
 		cr_assert_eq(data[i], i >= 100 && i < 200 ? 2 : 1, "at %u", i);
+}
+
+/* --- clean, and still in the log as what a recovery replays -------------------- */
+
+/* What is older is dirty and stays so: the backing refuses it. So the tail does not
+ * pass what was written back, and a recovery takes that for dirty. */
+static void spoil_a_clean_block_above_the_tail(void)
+{
+	struct wb_fault refusal = { .op = WB_IO_WRITE, .io_class = WB_FAULT_ANY,
+				    .offset_bytes = 20 * BLOCK, .length_bytes = BLOCK,
+				    .count = WB_FAULT_FOR_EVER };
+
+	cr_assert_eq(wb_sim_fill(&sim, 20 * BLOCK, 2, BLOCK, WB_REQUEST_FUA), 0);
+	write_ten(1);
+	wb_store_faulty_add(sim.backing_disk.faulty, &refusal);
+	cr_assert_eq(wb_sim_drain(&sim), -EIO);
+	reopen();
+	spoil(4, false);
+}
+
+static void lose_power(void)
+{
+	wb_sim_kill(&sim);
+	wb_sim_cut_power(&sim);
+	cr_assert(wb_sim_open(&sim, NULL));
+}
+
+static void expect_that_nothing_is_lost(void)
+{
+	struct wb_stats_snapshot stats;
+
+	for (uint64_t i = 0; i < 10; i++)
+		cr_expect_eq(read_block(i, 1), 0, "block %lu", i);
+	cr_expect_eq(read_block(20, 2), 0);
+	wb_store_faulty_clear(sim.backing_disk.faulty);
+	cr_expect_eq(wb_sim_drain(&sim), 0);
+	wb_sim_stats(&sim, &stats);
+	cr_expect_eq(stats.bad_ranges.count, 0);
+	cr_expect_eq(read_block(4, 1), 0);
+}
+
+Test(rot, what_a_reader_took_from_the_backing_is_there_after_a_crash)
+{
+	spoil_a_clean_block_above_the_tail();
+	cr_expect_eq(read_block(4, 1), 0);
+	cr_expect_eq(wb_sim_counter(&sim, WB_STAT_CHECKSUM_REPAIRED), 1);
+	cr_assert_eq(wb_sim_sync(&sim), 0);
+	lose_power();
+	expect_that_nothing_is_lost();
+}
+
+Test(rot, and_after_a_clean_stop_and_a_crash)
+{
+	spoil_a_clean_block_above_the_tail();
+	cr_expect_eq(read_block(4, 1), 0);
+	reopen();
+	cr_expect_eq(read_block(4, 1), 0);
+	lose_power();
+	expect_that_nothing_is_lost();
+}
+
+/* Nobody syncs: it is in the log, and that becomes durable in time. */
+Test(rot, and_after_a_crash_some_seconds_later)
+{
+	spoil_a_clean_block_above_the_tail();
+	cr_expect_eq(read_block(4, 1), 0);
+	wb_sim_pass_time(&sim, 10 * SECOND_NS);
+	wb_sim_settle(&sim);
+	lose_power();
+	expect_that_nothing_is_lost();
+}
+
+Test(rot, what_the_scrub_dropped_is_there_after_a_crash)
+{
+	struct wb_stats_snapshot stats;
+
+	spoil_a_clean_block_above_the_tail();
+	wb_cache_start_scrub(sim.cache);
+	do {
+		wb_sim_pass_time(&sim, SECOND_NS / 4);
+		wb_sim_settle(&sim);
+		wb_sim_stats(&sim, &stats);
+	} while (stats.scrubs_done + stats.scrubs_failed < stats.scrubs_asked);
+	cr_expect_eq(stats.scrub.repaired_blocks, 1);
+	cr_assert_eq(wb_sim_sync(&sim), 0);
+	lose_power();
+	expect_that_nothing_is_lost();
+}
+
+/* The version that would have replaced it does not come about. */
+Test(rot, what_a_write_in_part_dropped_and_failed_is_there_after_a_crash)
+{
+	struct wb_fault unreadable = { .op = WB_IO_READ, .io_class = WB_FAULT_ANY,
+				       .offset_bytes = 4 * BLOCK, .length_bytes = BLOCK,
+				       .count = WB_FAULT_FOR_EVER };
+
+	spoil_a_clean_block_above_the_tail();
+	wb_store_faulty_add(sim.backing_disk.faulty, &unreadable);
+	cr_expect_eq(wb_sim_fill(&sim, 4 * BLOCK + 100, 3, 100, 0), -EIO);
+	cr_expect_eq(wb_sim_counter(&sim, WB_STAT_CHECKSUM_REPAIRED), 1);
+	wb_store_faulty_clear(sim.backing_disk.faulty);
+	cr_assert_eq(wb_sim_sync(&sim), 0);
+	lose_power();
+	expect_that_nothing_is_lost();
+}
+
+/* What is written to it after that has the last word. */
+Test(rot, what_is_written_over_a_dropped_copy_is_there_after_a_crash)
+{
+	uint8_t data[BLOCK];
+
+	spoil_a_clean_block_above_the_tail();
+	cr_expect_eq(wb_sim_fill(&sim, 4 * BLOCK + 100, 3, 100, 0), 0);
+	cr_assert_eq(wb_sim_sync(&sim), 0);
+	lose_power();
+	cr_assert_eq(wb_sim_read(&sim, 4 * BLOCK, data, BLOCK), 0);
+	for (unsigned i = 0; i < BLOCK; i++)
+		cr_assert_eq(data[i], i >= 100 && i < 200 ? 3 : 1, "at %u", i);
+}
+
+/* Below the tail no recovery asks for it, and the log is left alone. */
+Test(rot, what_no_recovery_replays_costs_no_entry)
+{
+	uint64_t records;
+
+	write_ten(1);
+	cr_assert_eq(wb_sim_drain(&sim), 0);
+	reopen();
+	spoil(4, false);
+	records = wb_sim_counter(&sim, WB_STAT_RECORDS);
+	cr_expect_eq(read_block(4, 1), 0);
+	cr_assert_eq(wb_sim_sync(&sim), 0);
+	cr_expect_eq(wb_sim_counter(&sim, WB_STAT_RECORDS), records);
+	lose_power();
+	cr_expect_eq(read_block(4, 1), 0);
+}
+
+Test(rot, without_a_place_in_the_log_it_is_taken_from_the_backing_all_the_same)
+{
+	spoil_a_clean_block_above_the_tail();
+	wb_log_hold(sim.cache->path.log);
+	cr_expect_eq(read_block(4, 1), 0);
+	wb_log_resume(sim.cache->path.log);
+	cr_expect_eq(wb_sim_counter(&sim, WB_STAT_CHECKSUM_REPAIRED), 1);
+	cr_expect_eq(read_block(4, 1), 0);
+}
+
+Test(rot, and_where_nothing_may_be_changed)
+{
+	spoil_a_clean_block_above_the_tail();
+	cr_assert_eq(wb_sim_close(&sim), 0);
+	sim.access = WB_CACHE_READ_ONLY;
+	cr_assert(wb_sim_open(&sim, NULL));
+	cr_expect_eq(read_block(4, 1), 0);
+	cr_expect_eq(wb_sim_counter(&sim, WB_STAT_CHECKSUM_REPAIRED), 1);
+}
+
+/* As the write path does it, between its place in the log and the map. */
+static void finish_write(const struct wb_reservation *reservation, struct wb_busy *busy,
+			 uint8_t value)
+{
+	struct wb_data_path *path = &sim.cache->path;
+	uint32_t slot = wb_log_reserved_slot(path->log, reservation, 0);
+	char *target = wb_log_reserved_block(path->log, reservation, 0);
+	struct wb_entry entry = { .address = busy->first, .type = WB_ENTRY_DATA,
+				  .mask = WB_MASK_FULL };
+	struct wb_stripe *stripe = wb_block_map_stripe(path->map, busy->first);
+
+	memset(target, value, BLOCK);
+	entry.crc_or_length = wb_crc32c(target, BLOCK);
+	wb_block_map_set_crc(path->map, slot, entry.crc_or_length);
+	wb_record_set_entry(reservation->record->header, reservation->first_entry, &entry);
+	wb_lock_acquire(&stripe->lock);
+	wb_block_map_put_locked(path->map, busy->first, slot, WB_MASK_FULL, WB_SLOT_DIRTY);
+	wb_exclusion_leave_locked(path->exclusion, busy);
+	wb_lock_release(&stripe->lock);
+	wb_log_reservation_done(path->log, reservation);
+}
+
+/* An entry behind it would have a recovery take it for older than the backing's. */
+Test(rot, a_write_that_has_its_place_and_is_not_published_yet_is_not_undone)
+{
+	struct wb_data_path *path;
+	struct wb_busy busy = { .first = 4, .last = 4 };
+	struct wb_reservation reservation;
+
+	spoil_a_clean_block_above_the_tail();
+	path = &sim.cache->path;
+	cr_assert_eq(wb_exclusion_enter(path->exclusion, &busy, NULL), WB_ENTERED);
+	wb_lock_release(&wb_block_map_stripe(path->map, 4)->lock);
+	cr_assert(wb_log_reserve(path->log, WB_LOG_DATA, 1, &reservation));
+	cr_expect_eq(read_block(4, 1), 0);
+	cr_expect_eq(wb_sim_counter(&sim, WB_STAT_CHECKSUM_REPAIRED), 1);
+	finish_write(&reservation, &busy, 3);
+	cr_expect_eq(read_block(4, 3), 0);
+	cr_assert_eq(wb_sim_sync(&sim), 0);
+	lose_power();
+	cr_expect_eq(read_block(4, 3), 0);
 }
 
 Test(rot, one_bad_block_never_stops_the_ring)
