@@ -9,7 +9,9 @@
  *  - the stripe's change counter is what it was at the look-up: no write, discard or
  *    bypass has been published, begun or ended since;
  *  - the map names no slot of it, no discard of it is pending: nobody else filled it;
- *  - the image ends where it ended;
+ *  - the image ends where it ended when the read began: it may grow right after that was
+ *    asked, so what is copied goes by the size that the read has seen. Behind that the
+ *    memory holds anything, in the block in which the image ended;
  *  - nothing on the backing waits for a flush, or was lost with one that failed and can
  *    still be read: of what went around the cache and is gone after a power cut a copy
  *    would come back alone, and hide what the backing has until it falls out.
@@ -33,6 +35,7 @@ struct fill {
 	struct wb_data_path *path;
 	const struct wb_read_miss *miss;
 	const char *data;		/* of miss->first */
+	uint64_t image_bytes;		/* as the read has seen it */
 	struct wb_busy busy;
 	uint32_t count;
 	struct {
@@ -45,6 +48,11 @@ G_STATIC_ASSERT(WB_CHUNK_BLOCKS <= 256);	/* an offset is a byte */
 static struct wb_stripe *stripe_of(const struct fill *fill)
 {
 	return wb_block_map_stripe(fill->path->map, fill->miss->first);
+}
+
+static uint8_t mask_of(const struct fill *fill, uint64_t address)
+{
+	return wb_geometry_mask_of(fill->image_bytes, address);
 }
 
 /* By the policy: not everything that is missed is worth a write. */
@@ -97,10 +105,9 @@ static void copy(struct fill *fill, const struct wb_reservation *reservation, ui
 		struct wb_entry entry = {
 			.address = fill->miss->first + offset, .type = WB_ENTRY_CLEAN,
 		};
-		uint64_t length = MIN(BLOCK, wb_image_bytes(&path->image) -
-					     entry.address * BLOCK);
+		uint64_t length = MIN(BLOCK, fill->image_bytes - entry.address * BLOCK);
 
-		entry.mask = wb_image_block_mask(&path->image, entry.address);
+		entry.mask = mask_of(fill, entry.address);
 		memcpy(target, fill->data + (size_t)offset * BLOCK, length);
 		memset(target + length, 0, BLOCK - length);
 		entry.crc_or_length = wb_crc32c(target, BLOCK);
@@ -123,8 +130,7 @@ static void publish(struct fill *fill, const struct wb_reservation *reservation,
 
 		wb_block_map_put_locked(path->map, address,
 					wb_log_reserved_slot(path->log, reservation, i),
-					wb_image_block_mask(&path->image, address),
-					WB_SLOT_CLEAN);
+					mask_of(fill, address), WB_SLOT_CLEAN);
 	}
 	wb_lock_release(&stripe->lock);
 }
@@ -183,7 +189,7 @@ static void fill_miss(struct wb_request *request, const struct wb_read_miss *mis
 	struct wb_data_path *path = request->path;
 	uint64_t first = request->pub.offset_bytes / BLOCK;
 	struct fill fill = {
-		.path = path, .miss = miss,
+		.path = path, .miss = miss, .image_bytes = request->read.image_bytes,
 		.data = (const char *)request->pub.buffer + (miss->first - first) * BLOCK,
 		.busy = { .first = miss->first, .last = miss->first + miss->count - 1 },
 	};

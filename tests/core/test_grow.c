@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "cache/cache_private.h"
 #include "cache/recovery.h"
 #include "support/volume_sim.h"
 
@@ -385,6 +386,47 @@ Test(grow, a_write_that_is_under_way_meanwhile_does_not_either)
 	finish(write);
 	finish(behind);
 	expect_everywhere((LAST - 1) * BLOCK + 7 * SECTOR, 10, "07" "0707070006000000" "a5");
+}
+
+/* The last that growth does, in the middle of a fill, which asks what time it is between
+ * its look at the size and the copy. */
+static uint64_t (*sim_now_ns)(struct wb_clock *clock);
+
+static uint64_t grow_in_a_fill(struct wb_clock *clock)
+{
+	struct wb_data_path *path = &sim.cache->path;
+
+	if (g_atomic_pointer_get(&path->fill_gate.lock.owner) &&
+	    wb_image_bytes(&path->image) == OLD) {
+		memset(wb_sim_backing_bytes(&sim) + OLD, 0, BLOCK - OLD % BLOCK);
+		atomic_store(&path->image.bytes, LARGER);
+	}
+	return sim_now_ns(clock);
+}
+
+/* The disk has given what the image had; what lies behind that in the reader's memory is
+ * not the image's. */
+Test(grow, a_fill_that_is_under_way_meanwhile_keeps_what_was_read)
+{
+	struct wb_sim_op *read;
+	struct wb_mapping now;
+
+	wb_sim_set(&sim, "read_cache", "on");
+	wb_sim_set(&sim, "fill_budget", "100");
+	read = begin(WB_READ, LAST * BLOCK, 3 * SECTOR, 0);
+	cr_assert_eq(wb_sim_wait(read), 0);
+	memset(read->memory + 3 * SECTOR, GARBAGE, BLOCK - 3 * SECTOR);
+	sim_now_ns = sim.clock.clock.now_ns;
+	sim.clock.clock.now_ns = grow_in_a_fill;
+	wb_sim_release(read);
+	sim.clock.clock.now_ns = sim_now_ns;
+	cr_assert_eq(wb_image_bytes(&sim.cache->path.image), LARGER);
+	cr_expect_eq(wb_sim_counter(&sim, WB_STAT_FILLED_BLOCKS), 1);
+	wb_lock_acquire(&wb_block_map_stripe(sim.cache->path.map, LAST)->lock);
+	wb_block_map_lookup_locked(sim.cache->path.map, LAST, &now);
+	wb_lock_release(&wb_block_map_stripe(sim.cache->path.map, LAST)->lock);
+	cr_expect_eq(now.mask, 0x07);
+	expect_sectors(LAST * BLOCK, 10, "0909090000000000a5a5");
 }
 
 /* --- writeback ------------------------------------------------------------------------- */
