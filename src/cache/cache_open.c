@@ -186,7 +186,9 @@ static gboolean make_state(struct wb_cache *cache, const struct wb_recovery *rec
 	path->geometry.backing_bytes = path->geometry.backing_blocks = 0;
 	if (!wb_cache_is_read_only(cache) && !make_ram_buffers(cache, error))
 		return FALSE;
-	path->segments = wb_segment_table_new(&path->geometry);
+	path->segments = wb_segment_table_new(&path->geometry, error);
+	if (!path->segments)
+		return FALSE;
 	path->map = wb_block_map_new(&path->geometry, path->segments, error);
 	if (!path->map)
 		return FALSE;
@@ -425,13 +427,9 @@ static gboolean open_recovered(struct wb_cache *cache, struct wb_recovery *recov
 	    !check_numbers(cache, recovery, error) ||
 	    !make_state(cache, recovery, error) ||
 	    !wb_cache_make_requests(cache, WB_BOUNCE_COUNT * WB_BLOCK_BYTES, error) ||
-	    !mark_bad_places(cache, &recovery->superblock, error))
-		return FALSE;
-	if (!wb_cache_replay(cache, recovery)) {
-		*is_odd = true;
-		return FALSE;
-	}
-	if (!look_at_backing(cache, recovery, error))
+	    !mark_bad_places(cache, &recovery->superblock, error) ||
+	    !wb_cache_replay(cache, recovery, is_odd, error) ||
+	    !look_at_backing(cache, recovery, error))
 		return FALSE;
 	if (wb_cache_is_read_only(cache)) {
 		start.epoch = recovery->highest_epoch;

@@ -186,10 +186,11 @@ void wb_cache_make_log(struct wb_cache *cache, const struct wb_log_start *start)
 void wb_cache_make_read_only(struct wb_cache *cache, const struct wb_log_start *start);
 /* The answer to a verb that cannot be done there: -EROFS, and `what` for people. */
 int wb_cache_refuse_verb(struct wb_cache *cache, const char *what);
-/* cache_replay.c: what recovery found, into map and tables, which are new. FALSE:
- * the checkpoint that it names is no good. */
+/* cache_replay.c: what recovery found, into map and tables, which are new. FALSE and an
+ * error, or without one: *is_odd, the checkpoint that it names is no good. */
 struct wb_recovery;
-bool wb_cache_replay(struct wb_cache *cache, const struct wb_recovery *recovery);
+gboolean wb_cache_replay(struct wb_cache *cache, const struct wb_recovery *recovery,
+			 bool *is_odd, GError **error);
 void wb_cache_fill_checkpoint_deps(struct wb_cache *cache, struct wb_checkpoint_deps *deps);
 /* cache_open.c: without memory that was left; and with a recovery, which it takes (NULL
  * and an error, or the checkpoint is odd). `takeover`: NULL, or where it comes from. */

@@ -7,8 +7,7 @@
 #include "cache/recovery.h"
 #include "format/endian.h"
 
-/* The extent itself, and the half that it cuts off another one. */
-#define FRAGMENTS_OF_EXTENT 2u
+/* The half that it cuts off another one. */
 #define FRAGMENTS_OF_CARVE 1u
 
 static void put(struct wb_data_path *path, const struct wb_entry *entry, uint32_t slot,
@@ -31,27 +30,42 @@ static void put(struct wb_data_path *path, const struct wb_entry *entry, uint32_
 	wb_lock_release(&stripe->lock);
 }
 
-static void insert(struct wb_data_path *path, const struct wb_extent *extent)
+/* These and those that they are called by are FALSE for want of memory. */
+static bool insert(struct wb_data_path *path, const struct wb_extent *extent)
 {
-	wb_extent_table_make_room(path->extents, FRAGMENTS_OF_EXTENT);
+	if (!wb_extent_table_make_room(path->extents, WB_EXTENT_FRAGMENTS))
+		return false;
 	g_assert(wb_extent_table_reserve(path->extents));
 	wb_segment_add_dirty(path->segments,
 			     wb_segment_of_id(path->segments, extent->segment_id), 1);
 	wb_extent_table_insert(path->extents, extent);
+	return true;
+}
+
+static bool carve(struct wb_data_path *path, uint64_t first, uint64_t count,
+		  enum wb_extent_kind kind)
+{
+	if (!wb_extent_table_make_room(path->extents, FRAGMENTS_OF_CARVE))
+		return false;
+	wb_extent_table_carve(path->extents, first, count, kind);
+	return true;
 }
 
 /* Lost blocks are single in the table, whatever the entry says: a write over a part of
  * them may come at any time, and needs room for nothing. */
-static void insert_single(struct wb_data_path *path, const struct wb_extent *extent)
+static bool insert_single(struct wb_data_path *path, const struct wb_extent *extent)
 {
 	struct wb_extent single = *extent;
 
 	single.count = 1;
-	for (uint64_t i = 0; i < extent->count; i++, single.first++)
-		insert(path, &single);
+	for (uint64_t i = 0; i < extent->count; i++, single.first++) {
+		if (!insert(path, &single))
+			return false;
+	}
+	return true;
 }
 
-static void replay_extent(struct wb_data_path *path, const struct wb_recovery_record *record,
+static bool replay_extent(struct wb_data_path *path, const struct wb_recovery_record *record,
 			  const struct wb_entry *entry)
 {
 	struct wb_extent extent = {
@@ -62,42 +76,34 @@ static void replay_extent(struct wb_data_path *path, const struct wb_recovery_re
 
 	if (WB_MUTANT(tombstone_dropped) ||
 	    (WB_MUTANT(discard_table_overflows) && wb_extent_table_count(path->extents) >= 4))
-		return;
+		return true;
 	if (record->is_live || !WB_MUTANT(warm_copy_survives_discard))
 		wb_block_map_remove_range(path->map, extent.first, extent.count);
 	/* Below the tail the backing knows of it already: it only kills copies. */
 	if (!record->is_live)
-		return;
+		return true;
 	if (entry->type == WB_ENTRY_BYPASS && WB_MUTANT(bypass_carves_nothing))
-		return;
-	if (entry->type == WB_ENTRY_BYPASS) {
-		wb_extent_table_make_room(path->extents, FRAGMENTS_OF_CARVE);
-		wb_extent_table_carve(path->extents, extent.first, extent.count,
-				      WB_EXTENT_NONE);
-		return;
-	}
-	if (extent.kind == WB_EXTENT_BAD)
-		insert_single(path, &extent);
-	else
-		insert(path, &extent);
+		return true;
+	if (entry->type == WB_ENTRY_BYPASS)
+		return carve(path, extent.first, extent.count, WB_EXTENT_NONE);
+	return extent.kind == WB_EXTENT_BAD ? insert_single(path, &extent) :
+					      insert(path, &extent);
 }
 
 /* Lost data that was written again is lost no more. Pending zeros stay: what is
  * written over them holds the whole block. If it does not, then nothing was
  * pending any more when it was written: the punch was on the backing, and
  * perhaps later data of the block, which a second punch would destroy. */
-static void carve_overwritten(struct wb_data_path *path, const struct wb_entry *entry)
+static bool carve_overwritten(struct wb_data_path *path, const struct wb_entry *entry)
 {
 	bool is_whole = entry->mask == wb_image_block_mask(&path->image, entry->address);
 
 	if (wb_extent_table_is_empty(path->extents) || WB_MUTANT(overwritten_not_carved))
-		return;
-	wb_extent_table_make_room(path->extents, FRAGMENTS_OF_CARVE);
-	wb_extent_table_carve(path->extents, entry->address, 1,
-			      is_whole ? WB_EXTENT_BAD : WB_EXTENT_NONE);
+		return true;
+	return carve(path, entry->address, 1, is_whole ? WB_EXTENT_BAD : WB_EXTENT_NONE);
 }
 
-static void replay_record(struct wb_data_path *path, const struct wb_recovery *recovery,
+static bool replay_record(struct wb_data_path *path, const struct wb_recovery *recovery,
 			  const struct wb_recovery_record *record)
 {
 	struct wb_segment *segment = wb_segment_of_id(path->segments, record->segment_id);
@@ -118,13 +124,15 @@ static void replay_record(struct wb_data_path *path, const struct wb_recovery *r
 		};
 
 		if (!wb_entry_has_block(entry.type)) {
-			replay_extent(path, record, &entry);
+			if (!replay_extent(path, record, &entry))
+				return false;
 			continue;
 		}
 		if (entry.type == WB_ENTRY_DATA && record->is_live) {
 			put(path, &entry, wb_geometry_slot(&path->geometry, place, block),
 			    WB_SLOT_DIRTY);
-			carve_overwritten(path, &entry);
+			if (!carve_overwritten(path, &entry))
+				return false;
 		} else if (entry.type != WB_ENTRY_VOID &&
 			   record->sequence >= recovery->superblock.warm_sequence) {
 			put(path, &entry, wb_geometry_slot(&path->geometry, place, block),
@@ -132,15 +140,19 @@ static void replay_record(struct wb_data_path *path, const struct wb_recovery *r
 		}
 		block++;
 	}
+	return true;
 }
 
-static void replay_log(struct wb_cache *cache, const struct wb_recovery *recovery)
+static bool replay_log(struct wb_cache *cache, const struct wb_recovery *recovery)
 {
-	for (size_t i = 0; i < recovery->records->len; i++)
-		replay_record(&cache->path, recovery,
-			      &g_array_index(recovery->records, struct wb_recovery_record, i));
+	for (size_t i = 0; i < recovery->records->len; i++) {
+		if (!replay_record(&cache->path, recovery, &g_array_index(recovery->records,
+						struct wb_recovery_record, i)))
+			return false;
+	}
 	cache->recovered_records = recovery->record_count;
 	cache->recovered_short_bytes = recovery->short_bytes;
+	return wb_extent_table_make_room(cache->path.extents, WB_EXTENTS_MAX);
 }
 
 static bool load_checkpoint(struct wb_cache *cache, const struct wb_recovery *recovery)
@@ -150,20 +162,29 @@ static bool load_checkpoint(struct wb_cache *cache, const struct wb_recovery *re
 	wb_cache_fill_checkpoint_deps(cache, &deps);
 	/* That of the path does not say how large the image is. */
 	deps.geometry = &recovery->superblock.geometry;
-	wb_extent_table_make_room(cache->path.extents, recovery->checkpoint.extent_count);
 	cache->is_from_checkpoint = wb_checkpoint_load(&deps, &recovery->checkpoint,
 						       &recovery->superblock);
 	return cache->is_from_checkpoint;
 }
 
-bool wb_cache_replay(struct wb_cache *cache, const struct wb_recovery *recovery)
+gboolean wb_cache_replay(struct wb_cache *cache, const struct wb_recovery *recovery,
+			 bool *is_odd, GError **error)
 {
-	if (recovery->has_checkpoint && !load_checkpoint(cache, recovery))
-		return false;
-	replay_log(cache, recovery);
-	wb_extent_table_make_room(cache->path.extents, WB_EXTENTS_MAX);
+	if (recovery->has_checkpoint && !load_checkpoint(cache, recovery)) {
+		*is_odd = true;
+		return FALSE;
+	}
+	if (!replay_log(cache, recovery)) {
+		g_set_error(error, WB_CACHE_ERROR, WB_CACHE_ERROR_LIMIT,
+			    "%s: there is not the memory for the discards and lost blocks that its "
+			    "log holds, but for the first %zu; nothing was changed. `wbfs rescue` "
+			    "needs less",
+			    cache->config.cache_store->label,
+			    wb_extent_table_count(cache->path.extents));
+		return FALSE;
+	}
 	cache->recovered_dirty_blocks = wb_block_map_dirty_count(cache->path.map);
-	return true;
+	return TRUE;
 }
 
 void wb_cache_fill_checkpoint_deps(struct wb_cache *cache, struct wb_checkpoint_deps *deps)

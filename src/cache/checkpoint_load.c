@@ -239,6 +239,13 @@ static bool are_in_order(const struct loader *loader)
 
 /* --- extents --------------------------------------------------------------------------- */
 
+/* Room is made for what has been read: the count in the head may be anything. */
+static bool reserve(struct wb_extent_table *extents)
+{
+	return wb_extent_table_make_room(extents, WB_EXTENT_FRAGMENTS) &&
+	       wb_extent_table_reserve(extents);
+}
+
 static bool load_extent(struct loader *loader, uint64_t *next_block)
 {
 	struct wb_checkpoint_extent_disk disk;
@@ -259,7 +266,7 @@ static bool load_extent(struct loader *loader, uint64_t *next_block)
 	};
 	if (segment->id == 0 || extent.sequence > segment->last_sequence ||
 	    !may_be_dirty(loader, segment->id) ||
-	    !wb_extent_table_reserve(loader->deps->extents))
+	    !reserve(loader->deps->extents))
 		return false;
 	wb_segment_add_dirty(loader->deps->segments, segment, 1);
 	wb_extent_table_insert(loader->deps->extents, &extent);

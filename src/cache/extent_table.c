@@ -7,9 +7,6 @@
 #include "base/lock.h"
 #include "base/mutant.h"
 
-/* An insertion adds at most itself and the second half of one extent that it
- * splits; a carve adds at most one half. */
-#define FRAGMENTS_PER_RESERVATION 2
 #define SPARE_FRAGMENTS 64
 
 struct wb_extent_table {
@@ -36,14 +33,20 @@ struct wb_extent_table *wb_extent_table_new(struct wb_segment_table *segments,
 	return table;
 }
 
-void wb_extent_table_make_room(struct wb_extent_table *table, size_t fragments)
+/* How much is needed a disk says: that it is more than there is, is no reason to abort. */
+bool wb_extent_table_make_room(struct wb_extent_table *table, size_t fragments)
 {
 	size_t need = table->count + table->reserved + fragments + SPARE_FRAGMENTS;
+	struct wb_extent *extents;
 
 	if (table->capacity >= need)
-		return;
+		return true;
+	extents = g_try_renew(struct wb_extent, table->extents, need + need / 2);
+	if (!extents)
+		return false;
+	table->extents = extents;
 	table->capacity = need + need / 2;
-	table->extents = g_renew(struct wb_extent, table->extents, table->capacity);
+	return true;
 }
 
 void wb_extent_table_free(struct wb_extent_table *table)
@@ -60,10 +63,10 @@ bool wb_extent_table_reserve(struct wb_extent_table *table)
 	bool ok;
 
 	wb_lock_acquire(&table->lock);
-	ok = table->count + table->reserved + FRAGMENTS_PER_RESERVATION <=
+	ok = table->count + table->reserved + WB_EXTENT_FRAGMENTS <=
 	     table->capacity - SPARE_FRAGMENTS;
 	if (ok)
-		table->reserved += FRAGMENTS_PER_RESERVATION;
+		table->reserved += WB_EXTENT_FRAGMENTS;
 	wb_lock_release(&table->lock);
 	return ok;
 }
@@ -71,8 +74,8 @@ bool wb_extent_table_reserve(struct wb_extent_table *table)
 void wb_extent_table_unreserve(struct wb_extent_table *table)
 {
 	wb_lock_acquire(&table->lock);
-	g_assert(table->reserved >= FRAGMENTS_PER_RESERVATION);
-	table->reserved -= FRAGMENTS_PER_RESERVATION;
+	g_assert(table->reserved >= WB_EXTENT_FRAGMENTS);
+	table->reserved -= WB_EXTENT_FRAGMENTS;
 	wb_lock_release(&table->lock);
 }
 
@@ -159,8 +162,8 @@ void wb_extent_table_insert(struct wb_extent_table *table, const struct wb_exten
 
 	g_assert(extent->count > 0 && extent->kind != WB_EXTENT_NONE);
 	wb_lock_acquire(&table->lock);
-	g_assert(table->reserved >= FRAGMENTS_PER_RESERVATION);
-	table->reserved -= FRAGMENTS_PER_RESERVATION;
+	g_assert(table->reserved >= WB_EXTENT_FRAGMENTS);
+	table->reserved -= WB_EXTENT_FRAGMENTS;
 	carve_locked(table, extent->first, extent->count, WB_EXTENT_NONE);
 	i = lower_bound(table, extent->first);
 	/* The usual stream of discards in address order stays one fragment per
@@ -344,7 +347,7 @@ static bool finish_inside_locked(struct wb_extent_table *table, uint64_t from, u
 	if (i == table->count || extent->first >= from || extent->first + extent->count <= end)
 		return false;
 	if (is_durable_zero(extent, durable) &&
-	    table->count + table->reserved + FRAGMENTS_PER_RESERVATION <=
+	    table->count + table->reserved + WB_EXTENT_FRAGMENTS <=
 		    table->capacity - SPARE_FRAGMENTS)
 		carve_locked(table, from, end - from, WB_EXTENT_ZERO);
 	return true;

@@ -32,11 +32,15 @@ struct wb_extent {
 
 struct wb_extent_table;
 
+/* Of one insertion: itself, and the half that it cuts off another one. */
+#define WB_EXTENT_FRAGMENTS 2u
+
 struct wb_extent_table *wb_extent_table_new(struct wb_segment_table *segments,
 					    size_t capacity);
 void wb_extent_table_free(struct wb_extent_table *table);
-/* Opening only, before any other thread: room for so many more than there are. */
-void wb_extent_table_make_room(struct wb_extent_table *table, size_t fragments);
+/* Opening only, before any other thread: room for so many more than there are. FALSE: there
+ * is no memory for it, and the table is as it was. */
+bool wb_extent_table_make_room(struct wb_extent_table *table, size_t fragments);
 
 /* Room for one later insertion; FALSE when the table is full. Each success is
  * given back by one insert or one unreserve. */

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "cache/segment_table.h"
 
+#include <errno.h>
 #include <glib.h>
 
+#include "base/memory.h"
 #include "base/mutant.h"
+#include "cache/cache.h"
 
 struct wb_segment_table {
 	/* constant after opening */
@@ -21,13 +24,25 @@ struct wb_segment_table {
 	atomic_bool wants_unpinned;
 };
 
-struct wb_segment_table *wb_segment_table_new(const struct wb_geometry *geometry)
+static size_t memory_bytes(const struct wb_segment_table *table)
+{
+	return table->geometry.segment_count * sizeof(struct wb_segment);
+}
+
+/* How large it is a superblock says. */
+struct wb_segment_table *wb_segment_table_new(const struct wb_geometry *geometry, GError **error)
 {
 	struct wb_segment_table *table = g_new0(struct wb_segment_table, 1);
 
 	table->geometry = *geometry;
-	table->segments = g_aligned_alloc0(geometry->segment_count, sizeof(struct wb_segment),
-					   WB_CACHE_LINE_BYTES);
+	table->segments = wb_memory_map(memory_bytes(table));
+	if (!table->segments) {
+		g_set_error(error, WB_CACHE_ERROR, WB_CACHE_ERROR_LIMIT,
+			    "cannot get %zu MiB of memory for the table of segments: %s",
+			    memory_bytes(table) >> 20, g_strerror(errno));
+		g_free(table);
+		return NULL;
+	}
 	for (uint64_t place = 0; place < geometry->segment_count; place++) {
 		table->segments[place].ram_index = WB_NO_RAM_BUFFER;
 		table->segments[place].ram_pins = WB_RAM_CLOSED;
@@ -39,7 +54,7 @@ void wb_segment_table_free(struct wb_segment_table *table)
 {
 	if (!table)
 		return;
-	g_aligned_free(table->segments);
+	wb_memory_unmap(table->segments, memory_bytes(table));
 	g_free(table);
 }
 

@@ -18,6 +18,7 @@
 #ifndef WB_CACHE_SEGMENT_TABLE_H
 #define WB_CACHE_SEGMENT_TABLE_H
 
+#include <glib.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -45,7 +46,8 @@ struct wb_segment {
 
 struct wb_segment_table;
 
-struct wb_segment_table *wb_segment_table_new(const struct wb_geometry *geometry);
+/* NULL and an error when there is no memory for it. */
+struct wb_segment_table *wb_segment_table_new(const struct wb_geometry *geometry, GError **error);
 void wb_segment_table_free(struct wb_segment_table *table);
 /* Called with `arg` by whoever drops the last pin that somebody waits for. */
 void wb_segment_table_set_unpinned(struct wb_segment_table *table,

@@ -15,7 +15,7 @@ static void start(void)
 	struct wb_geometry g = { .segment_count = 8, .segment_blocks = 16,
 				 .segment_bytes = 65536, .slot_count = SLOTS };
 
-	segments = wb_segment_table_new(&g);
+	segments = wb_segment_table_new(&g, NULL);
 	map = wb_block_map_new(&g, segments, NULL);
 	cr_assert(map);
 }

@@ -5,6 +5,7 @@
  */
 #include <criterion/criterion.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "base/checksum.h"
 #include "cache/cache_private.h"
@@ -680,6 +681,47 @@ Test(checkpoint, one_with_right_checksums_that_no_stop_writes_makes_the_log_coun
 	}
 	free_disks(&disks);
 }
+
+#if !defined __SANITIZE_ADDRESS__ && !defined __SANITIZE_THREAD__
+static rlim_t memory_in_use(void)
+{
+	g_autofree char *text = NULL;
+
+	cr_assert(g_file_get_contents("/proc/self/statm", &text, NULL, NULL));
+	return g_ascii_strtoull(text, NULL, 10) * BLOCK;
+}
+
+/* As many extents as the region has room for, of which none is there: a cache with a hole
+ * in place of them takes no space on its disk. */
+Test(checkpoint, extents_that_are_not_there_are_given_no_memory)
+{
+	struct wb_superblock superblock;
+	struct wb_checkpoint checkpoint;
+	struct rlimit limit;
+	uint64_t bytes;
+
+	start((struct wb_sim_params){ .no_writeback = true, .segment_bytes = 1 << 20,
+				      .segment_count = 4096 });
+	cr_assert_eq(wb_sim_fill(&sim, 0, 1, 3 * BLOCK, 0), 0);
+	cr_assert_eq(wb_sim_zero(&sim, 9 * BLOCK, 3 * BLOCK, 0), 0);
+	cr_assert_eq(wb_sim_close(&sim), 0);
+	superblock = newest_superblock();
+	cr_assert_eq(wb_checkpoint_decode(head(), &superblock, &checkpoint), WB_CHECKPOINT_VALID);
+	checkpoint.extent_count += (sim.geometry.checkpoint_bytes - superblock.checkpoint_used) /
+				   sizeof(struct wb_checkpoint_extent_disk);
+	bytes = (uint64_t)checkpoint.extent_count * sizeof(struct wb_extent);
+	cr_assert_gt(bytes, 20 << 20);
+	wb_checkpoint_encode(&checkpoint, head());
+	superblock.checkpoint_used = wb_checkpoint_bytes(&sim.geometry, &checkpoint);
+	superblock.checkpoint_crc = wb_crc32c(region(), superblock.checkpoint_used);
+	write_superblocks(&superblock);
+	limit.rlim_cur = limit.rlim_max = memory_in_use() + (52 << 20);
+	cr_assert_eq(setrlimit(RLIMIT_AS, &limit), 0);
+	open_again(false, "extents in a hole");
+	cr_expect_eq(stats().recovered_dirty_blocks, 3);
+	cr_expect_eq(stats().pending_discards, 1);
+}
+#endif
 
 Test(checkpoint, a_size_that_it_does_not_have_makes_the_log_count)
 {

@@ -12,7 +12,7 @@ static void start(void)
 	struct wb_geometry g = { .segment_count = 8, .segment_blocks = 16,
 				 .segment_bytes = 65536, .slot_count = 128 };
 
-	segments = wb_segment_table_new(&g);
+	segments = wb_segment_table_new(&g, NULL);
 	table = wb_extent_table_new(segments, 100);
 }
 
@@ -147,4 +147,15 @@ Test(extent_table, it_agrees_with_a_plain_array_in_any_history)
 			cr_assert_eq(kind_of(a), wanted[a], "step %u address %lu", i, a);
 		cr_assert_eq(wb_segment_table_dirty(segments), wb_extent_table_count(table));
 	}
+}
+
+Test(extent_table, that_there_is_no_memory_for_more_is_told_and_it_stays_as_it_is)
+{
+	cr_assert(insert(10, 5, 1, WB_EXTENT_ZERO));
+	cr_expect_not(wb_extent_table_make_room(table, SIZE_MAX / 16));
+	cr_assert(insert(20, 5, 2, WB_EXTENT_ZERO));
+	cr_expect(wb_extent_table_make_room(table, 1000));
+	cr_expect(kind_of(14) == WB_EXTENT_ZERO && kind_of(24) == WB_EXTENT_ZERO);
+	for (unsigned i = 0; i < 400; i++)
+		cr_assert(insert(100 + 2 * i, 1, 3, WB_EXTENT_ZERO));
 }

@@ -24,7 +24,7 @@ static void start(void)
 				   .tail_segment = 1, .tail_sequence = 1 };
 
 	cr_assert_eq(wb_geometry_compute(&g, 2 << 20, 65536, 1 << 20), WB_GEOMETRY_OK);
-	segments = wb_segment_table_new(&g);
+	segments = wb_segment_table_new(&g, NULL);
 	rambuf = wb_rambuf_new(&(struct wb_cache_memory){ 0 }, &(struct wb_region_shape){
 			.buffer_count = 4 + WB_RAMBUF_SPARE_COUNT, .segment_bytes = 65536,
 			.request_count = 1 }, NULL);

@@ -6,6 +6,7 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "cache/cache.h"
 #include "cache/recovery.h"
@@ -165,3 +166,37 @@ Test(lost_ranges, more_than_a_cache_can_have_held_are_refused)
 	cr_assert(wb_sim_open(&sim, NULL));
 	cr_expect(is_lost(128) && !is_lost(129));
 }
+
+/* --- more than there is memory for ------------------------------------------------------ */
+
+#if !defined __SANITIZE_ADDRESS__ && !defined __SANITIZE_THREAD__
+static rlim_t memory_in_use(void)
+{
+	g_autofree char *text = NULL;
+
+	cr_assert(g_file_get_contents("/proc/self/statm", &text, NULL, NULL));
+	return g_ascii_strtoull(text, NULL, 10) * BLOCK;
+}
+
+Test(lost_ranges, that_there_is_no_memory_for_are_refused)
+{
+	static const uint32_t all[][2] = { { 0, 1 << 17 } };
+	struct rlimit limit;
+	uint64_t written;
+	g_autoptr(GError) error = NULL;
+
+	start((struct wb_sim_params){ .image_bytes = (UINT64_C(1) << 17) * BLOCK,
+				      .segment_count = 8200 }, all, 1);
+	written = wb_store_counting_bytes(sim.cache_disk.counting, WB_IO_WRITE);
+	limit.rlim_cur = limit.rlim_max = memory_in_use() + (8 << 20);
+	cr_assert_eq(setrlimit(RLIMIT_AS, &limit), 0);
+	cr_assert_not(wb_sim_open(&sim, &error));
+	cr_expect(g_error_matches(error, WB_CACHE_ERROR, WB_CACHE_ERROR_LIMIT));
+	cr_expect(strstr(error->message, "memory: there is not the memory for the discards and "
+			 "lost blocks that its log holds, but for the first "), "%s",
+		  error->message);
+	cr_expect(strstr(error->message, "; nothing was changed. `wbfs rescue` needs less"), "%s",
+		  error->message);
+	cr_expect_eq(wb_store_counting_bytes(sim.cache_disk.counting, WB_IO_WRITE), written);
+}
+#endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The segment table: counts, and pins that keep a place or a buffer. */
 #include <criterion/criterion.h>
+#include <string.h>
 
 #include "cache/segment_table.h"
 
@@ -17,7 +18,7 @@ static void start(void)
 	struct wb_geometry g = { .segment_count = 8, .segment_blocks = 16,
 				 .segment_bytes = 65536, .slot_count = 128 };
 
-	table = wb_segment_table_new(&g);
+	table = wb_segment_table_new(&g, NULL);
 	wb_segment_table_set_unpinned(table, unpinned, &unpinned_calls);
 }
 
@@ -81,4 +82,15 @@ Test(segments, a_buffer_is_closed_when_its_last_reader_has_gone)
 	wb_segment_ram_unpin(table, segment);
 	cr_expect_eq(unpinned_calls, 1);
 	cr_expect(wb_segment_ram_close(segment));
+}
+
+/* More than there are addresses. */
+Test(segments, that_there_is_no_memory_for_so_many_is_told)
+{
+	struct wb_geometry g = { .segment_count = UINT64_C(1) << 42 };
+	g_autoptr(GError) error = NULL;
+
+	cr_assert_null(wb_segment_table_new(&g, &error));
+	cr_expect(strstr(error->message, "MiB of memory for the table of segments: Cannot "
+			 "allocate"), "%s", error->message);
 }
