@@ -47,36 +47,60 @@ static bool is_settled(struct wb_cache *cache)
 	       wb_backing_flush_is_idle(cache->path.backing_flush);
 }
 
-/* Ends the batch under way and begins nothing new. The worker is stopped first:
- * from then on only this thread steps, so "settled" stays true. Completions
- * still come on the stores' threads. */
-static void settle(struct wb_cache *cache)
+/* Ends the batch under way and begins nothing new. The worker is stopped: only this
+ * thread steps, so "settled" stays true. Completions still come on the stores' threads. */
+static void step_settling(struct wb_cache *cache)
 {
 	bool is_manual = cache->config.worker_mode == WB_WORKER_MANUAL;
+	bool any = wb_writeback_step(cache->writeback, WB_WRITEBACK_OFF);
 
+	any |= wb_scrub_step(cache->scrub);
+	any |= wb_second_chance_step(cache->second_chance);
+	any |= wb_grow_step(cache->grow);
+	any |= wb_place_discard_step(cache->place_discard);
+
+	/* A superblock may wait for its flush, which may be in a pause. */
+	wb_flush_run(cache->path.flush);
+	if (is_manual)
+		any = wb_executor_run_one(cache->executor) ||
+		      poll_store(cache->config.cache_store) ||
+		      poll_store(cache->config.backing_store) || any;
+	if (!any)
+		g_usleep(is_manual ? 0 : 500);
+}
+
+static void settle(struct wb_cache *cache)
+{
 	wb_worker_stop(cache->writeback_worker);
 	wb_scrub_abandon(cache->scrub);
 	wb_grow_abandon(cache->grow);
 	wb_second_chance_abandon(cache->second_chance);
 	wb_place_discard_abandon(cache->place_discard);
-	while (!is_settled(cache)) {
-		bool any = wb_writeback_step(cache->writeback, WB_WRITEBACK_OFF);
-
-		any |= wb_scrub_step(cache->scrub);
-		any |= wb_second_chance_step(cache->second_chance);
-		any |= wb_grow_step(cache->grow);
-		any |= wb_place_discard_step(cache->place_discard);
-
-		/* A superblock may wait for its flush, which may be in a pause. */
-		wb_flush_run(cache->path.flush);
-		if (is_manual)
-			any = wb_executor_run_one(cache->executor) ||
-			      poll_store(cache->config.cache_store) ||
-			      poll_store(cache->config.backing_store) || any;
-		if (!any)
-			g_usleep(is_manual ? 0 : 500);
-	}
+	while (!is_settled(cache))
+		step_settling(cache);
 	wb_worker_stop(cache->flush_worker);
+}
+
+static bool is_all_durable(struct wb_cache *cache)
+{
+	return wb_log_durable(cache->path.log) == wb_log_last_sequence(cache->path.log);
+}
+
+/* What was appended beside the stop's own sync, which waits for what there was when it
+ * began: second chances, and what was carried. Nobody was promised any of it. But while
+ * a record is open or not durable there is no checkpoint, and the tail stays before what
+ * is written back already: the next opening would find that dirty, and refuse a backing
+ * that was changed alone, as it may be once its mark says "complete". An SSD that fails
+ * gets the tries of a sync, and then the stop is as good, but for that mark. */
+static void sync_late_entries(struct wb_cache *cache)
+{
+	while (!is_all_durable(cache) && !wb_flush_has_failed(cache->path.flush)) {
+		wb_flush_want(cache->path.flush, wb_log_last_sequence(cache->path.log));
+		wb_relocate_step(cache->relocate);
+		step_settling(cache);
+	}
+	while (!is_settled(cache))
+		step_settling(cache);
 }
 
 struct close_sync {
@@ -186,7 +210,7 @@ static void write_checkpoint(struct wb_cache *cache)
 static int close_clean(struct wb_cache *cache, enum wb_close_mode mode)
 {
 	uint64_t dirty_left;
-	bool is_detached;
+	bool is_detached, is_complete;
 	int error;
 
 	/* The disk may have healed, and there will be no later try. */
@@ -200,12 +224,14 @@ static int close_clean(struct wb_cache *cache, enum wb_close_mode mode)
 	settle(cache);
 	if (error)
 		return error;
+	sync_late_entries(cache);
 	/* The newest tail is known only now that everything is durable. */
 	while (wb_reclaim_step(cache->reclaim, WB_CALM))
 		wb_flush_try_again(cache->path.flush);
 	dirty_left = wb_segment_table_dirty(cache->path.segments);
 	describe_backing(cache, dirty_left);
 	is_detached = mode == WB_CLOSE_DETACH && dirty_left == 0;
+	is_complete = dirty_left == 0 && (is_detached || is_all_durable(cache));
 	if (is_detached)
 		wb_recorder_superblock(cache->recorder)->incompat |= WB_INCOMPAT_DETACHED;
 	wb_reclaim_fill_superblock(cache->reclaim, WB_STATE_CLEAN);
@@ -213,7 +239,7 @@ static int close_clean(struct wb_cache *cache, enum wb_close_mode mode)
 		write_checkpoint(cache);
 	error = wb_reclaim_record_sync(cache->reclaim);
 	if (!error && cache->config.watch.stopped)
-		cache->config.watch.stopped(cache->config.watch.arg, dirty_left == 0);
+		cache->config.watch.stopped(cache->config.watch.arg, is_complete);
 	return !error && mode == WB_CLOSE_DETACH && !is_detached ? -EBUSY : error;
 }
 
