@@ -231,17 +231,19 @@ struct wb_recovery *wb_recovery_scan(struct wb_store *cache_store,
 {
 	struct wb_recovery_scan scan;
 	struct wb_recovery *result;
+	gboolean ok;
 
 	begin(&scan, cache_store, options);
 	result = scan.result;
-	if (run(&scan, error)) {
+	ok = run(&scan, error);
+	if (ok)
 		conclude(&scan);
-	} else {
-		wb_recovery_free(result);
-		result = NULL;
-	}
+	/* What it frees is as large as the geometry says, which lies in the result. */
 	end(&scan);
-	return result;
+	if (ok)
+		return result;
+	wb_recovery_free(result);
+	return NULL;
 }
 
 struct wb_recovery *wb_recovery_from_checkpoint(struct wb_store *cache_store)
