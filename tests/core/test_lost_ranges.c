@@ -180,15 +180,16 @@ static rlim_t memory_in_use(void)
 
 Test(lost_ranges, that_there_is_no_memory_for_are_refused)
 {
-	static const uint32_t all[][2] = { { 0, 1 << 17 } };
+	static const uint32_t all[][2] = { { 0, 1 << 20 } };
 	struct rlimit limit;
 	uint64_t written;
 	g_autoptr(GError) error = NULL;
 
-	start((struct wb_sim_params){ .image_bytes = (UINT64_C(1) << 17) * BLOCK,
-				      .segment_count = 8200 }, all, 1);
+	/* Their table takes 40 MiB; all that comes before, 30. */
+	start((struct wb_sim_params){ .image_bytes = (UINT64_C(1) << 20) * BLOCK,
+				      .segment_bytes = 1 << 20, .segment_count = 4100 }, all, 1);
 	written = wb_store_counting_bytes(sim.cache_disk.counting, WB_IO_WRITE);
-	limit.rlim_cur = limit.rlim_max = memory_in_use() + (8 << 20);
+	limit.rlim_cur = limit.rlim_max = memory_in_use() + (50 << 20);
 	cr_assert_eq(setrlimit(RLIMIT_AS, &limit), 0);
 	cr_assert_not(wb_sim_open(&sim, &error));
 	cr_expect(g_error_matches(error, WB_CACHE_ERROR, WB_CACHE_ERROR_LIMIT));

@@ -91,6 +91,6 @@ Test(segments, that_there_is_no_memory_for_so_many_is_told)
 	g_autoptr(GError) error = NULL;
 
 	cr_assert_null(wb_segment_table_new(&g, &error));
-	cr_expect(strstr(error->message, "MiB of memory for the table of segments: Cannot "
-			 "allocate"), "%s", error->message);
+	cr_expect(strstr(error->message, "MiB of memory for the table of segments: "), "%s",
+		  error->message);
 }

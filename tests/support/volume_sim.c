@@ -105,8 +105,10 @@ void wb_sim_init(struct wb_sim *sim, const struct wb_sim_params *params)
 	create.backing_bytes = sim->params.image_bytes;
 	if (!wb_create(cache, &create, &error))
 		g_error("create: %s", error->message);
-	memset(wb_store_memory_bytes(backing), sim->params.backing_fill,
-	       sim->params.image_bytes);
+	/* New memory is zeros, and a large image takes none while it is. */
+	if (sim->params.backing_fill)
+		memset(wb_store_memory_bytes(backing), sim->params.backing_fill,
+		       sim->params.image_bytes);
 	memset(wb_store_memory_bytes(backing) + sim->params.image_bytes, sim->params.behind_fill,
 	       sim->params.backing_bytes - sim->params.image_bytes);
 	make_disk(sim, &sim->cache_disk, cache, 1);
