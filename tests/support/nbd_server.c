@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "support/nbd_server.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <glib.h>
 #include <glib/gstdio.h>
@@ -62,21 +61,31 @@ void nbd_server_start(struct nbd_server *server, uint64_t bytes, const char *arg
 }
 
 /* It is no child of ours: gone when there is none of that number. */
+static bool is_gone(const struct nbd_server *server)
+{
+	g_autofree char *path = g_strdup_printf("/proc/%d/stat", (int)server->pid);
+	g_autofree char *stat = NULL;
+
+	/* (a zombie that nobody reaps, in a container) */
+	return !g_file_get_contents(path, &stat, NULL, NULL) || strstr(stat, ") Z ");
+}
+
 void nbd_server_kill(struct nbd_server *server)
 {
 	if (!server->pid)
 		return;
 	kill(server->pid, SIGKILL);
-	while (!kill(server->pid, 0) || errno != ESRCH) {
-		g_autofree char *path = g_strdup_printf("/proc/%d/stat", (int)server->pid);
-		g_autofree char *stat = NULL;
-
-		/* (a zombie that nobody reaps, in a container) */
-		if (!g_file_get_contents(path, &stat, NULL, NULL) || strstr(stat, ") Z "))
-			break;
+	while (!is_gone(server))
 		g_usleep(1000);
-	}
 	server->pid = 0;
+}
+
+void nbd_server_look_after(struct nbd_server *server)
+{
+	if (!is_gone(server))
+		return;
+	server->pid = 0;
+	nbd_server_restart(server);
 }
 
 static bool is_frozen(const struct nbd_server *server)

@@ -28,6 +28,9 @@ void nbd_server_kill(struct nbd_server *server);
 /* SIGSTOP; returns when none of its threads runs any more. And SIGCONT. */
 void nbd_server_freeze(struct nbd_server *server);
 void nbd_server_thaw(struct nbd_server *server);
+/* Starts it again where it has died by itself: nbdkit 1.32 may fail an assertion of its own
+ * when it was cut off in mid-sentence. */
+void nbd_server_look_after(struct nbd_server *server);
 /* Kills it and removes all. */
 void nbd_server_end(struct nbd_server *server);
 
