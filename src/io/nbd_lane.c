@@ -93,22 +93,12 @@ static void plan_nap(struct wb_nbd_lane *lane)
 	wb_lock_release(&lane->lock);
 }
 
-static bool is_napping(struct wb_nbd_lane *lane)
-{
-	bool naps;
-
-	wb_lock_acquire(&lane->lock);
-	naps = lane->is_napping;
-	wb_lock_release(&lane->lock);
-	return naps;
-}
-
 static void nap(struct wb_nbd_lane *lane)
 {
 	struct pollfd fd = { .fd = lane->wake_fd, .events = POLLIN };
 	struct timespec time = { .tv_nsec = nap_us(lane) * 1000 };
 
-	if (is_napping(lane))
+	if (lane->is_napping)
 		ppoll(&fd, 1, &time, NULL);
 }
 
@@ -159,7 +149,7 @@ static void wait_and_serve(struct wb_nbd_lane *lane)
 	bool goes_on = serve(lane, is_idle(lane) ? -1 : WB_NBD_LOOK_MS);
 
 	/* What is here already is not for after the nap. */
-	while (goes_on && is_napping(lane))
+	while (goes_on && lane->is_napping)
 		goes_on = serve(lane, 0);
 }
 
@@ -251,8 +241,7 @@ void wb_nbd_lane_submit(struct wb_nbd_lane *lane, struct wb_io *io)
 
 	wb_nbd_lane_prepare(lane, io);
 	wb_lock_acquire(&lane->lock);
-	wakes = !lane->is_woken &&
-		!(lane->is_napping && wb_nbd_io_is_lazy(io));
+	wakes = !lane->is_woken && !(lane->is_napping && wb_nbd_io_is_lazy(io));
 	lane->is_woken |= wakes;
 	wb_nbd_io_list_append(&lane->incoming, io);
 	wb_lock_release(&lane->lock);

@@ -45,7 +45,7 @@ struct wb_nbd_lane {
 	unsigned arrived_count;
 	bool is_stopping;
 	bool is_woken;			/* the thread will look at `incoming` without more */
-	bool is_napping;		/* soon, for what is lazy */
+	bool is_napping;		/* soon, for what is lazy; written by its thread */
 
 	/* its thread only */
 	struct wb_nbd_io_list queues[WB_NBD_QUEUE_COUNT];
