@@ -133,12 +133,39 @@ static struct {
 	guint64 ns;
 } __attribute__((aligned(64))) waits_of[WB_RANK_COUNT];
 
+static void cpu_relax(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+	__builtin_ia32_pause();
+#elif defined(__aarch64__)
+	__asm__ volatile("isb");
+#endif
+}
+
+/* What two requests fight for is held for some hundred instructions: who waits a moment on
+ * its processor rarely has to sleep, and who sleeps costs the holder a system call too.
+ * The moment is some two microseconds, what going to sleep would take. */
+#define SPINS_MAX 64
+
+static bool spin(struct wb_lock *lock)
+{
+	for (unsigned i = 0; i < SPINS_MAX; i++) {
+		cpu_relax();
+		/* Only looks: the line stays with the holder while it is held. */
+		if (!__atomic_load_n(&lock->owner, __ATOMIC_RELAXED) &&
+		    g_mutex_trylock(&lock->mutex))
+			return true;
+	}
+	return false;
+}
+
 static void lock_contended(struct wb_lock *lock)
 {
 	guint64 before = wb_clock_now_ns(wb_clock_real());
 
 	__atomic_fetch_add(&waits_of[lock->rank].count, 1, __ATOMIC_RELAXED);
-	g_mutex_lock(&lock->mutex);
+	if (!spin(lock))
+		g_mutex_lock(&lock->mutex);
 	__atomic_fetch_add(&waits_of[lock->rank].ns, wb_clock_now_ns(wb_clock_real()) - before,
 			   __ATOMIC_RELAXED);
 }
