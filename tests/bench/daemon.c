@@ -21,7 +21,7 @@
 
 static int ready_fd = -1;
 static struct fuse_session *session;
-static void (*begin_of_thread)(void);
+static struct wb_daemon_hooks hooks;
 
 void wb_daemon_die(const char *format, ...)
 {
@@ -112,17 +112,21 @@ static void *run(void *arg)
 
 	if (received == MAP_FAILED)
 		wb_daemon_die("no memory");
-	if (begin_of_thread)
-		begin_of_thread();
+	if (hooks.begin)
+		hooks.begin();
 	while (!fuse_session_exited(session)) {
 		struct fuse_buf buffer = { .mem = received, .size = RECEIVE_BYTES };
 		int result = fuse_session_receive_buf(session, &buffer);
 
+		if (result == -EAGAIN && hooks.idle)
+			hooks.idle(fuse_session_fd(session));
 		if (result == -EINTR || result == -EAGAIN)
 			continue;
 		if (result <= 0)
 			break;
 		fuse_session_process_buf(session, &buffer);
+		if (hooks.received)
+			hooks.received();
 	}
 	fuse_session_exit(session);
 	return arg;
@@ -139,7 +143,7 @@ static unsigned thread_count(void)
 
 void wb_daemon_serve(const char *name, const char *mount_point, unsigned threads_wanted,
 		     const struct fuse_lowlevel_ops *operations, void *userdata,
-		     void (*thread_begin)(void))
+		     const struct wb_daemon_hooks *wanted_hooks)
 {
 	struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
 	pthread_t threads[THREADS_MAX];
@@ -154,7 +158,10 @@ void wb_daemon_serve(const char *name, const char *mount_point, unsigned threads
 	fuse_opt_free_args(&args);
 	if (!session || fuse_session_mount(session, mount_point))
 		wb_daemon_die("%s: cannot mount here", mount_point);
-	begin_of_thread = thread_begin;
+	if (wanted_hooks)
+		hooks = *wanted_hooks;
+	if (hooks.idle && fcntl(fuse_session_fd(session), F_SETFL, O_NONBLOCK))
+		wb_daemon_die("%s: %s", mount_point, strerror(errno));
 	for (unsigned i = 0; i < count; i++)
 		if (pthread_create(&threads[i], NULL, run, NULL))
 			wb_daemon_die("cannot start a thread");

@@ -15,11 +15,20 @@ void wb_daemon_begin(void);
 /* To be called once, by the operation `init`. */
 void wb_daemon_is_ready(void);
 
+/* What runs in each thread; all may be NULL. */
+struct wb_daemon_hooks {
+	void (*begin)(void);
+	void (*received)(void);		/* after each request */
+	/* No request is there: waits for one, and perhaps for other things. Without it a
+	 * thread waits in the receiving call. */
+	void (*idle)(int session_fd);
+};
+
 /* Serves until it is unmounted, with so many threads or, at 0, as many as src/frontend
- * has; `thread_begin` runs in each. */
+ * has. */
 void wb_daemon_serve(const char *name, const char *mount_point, unsigned threads,
 		     const struct fuse_lowlevel_ops *operations, void *userdata,
-		     void (*thread_begin)(void));
+		     const struct wb_daemon_hooks *hooks);
 
 /* In `init`: the limits and abilities of src/frontend. */
 void wb_daemon_negotiate(struct fuse_conn_info *conn);

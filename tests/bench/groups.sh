@@ -187,7 +187,9 @@ read_ssd_qd1() {
 
 group_rr_ssd_qd32() {
 	ssd_reads_prepare $((image_mib / 2))
-	alternate read_ssd_qd32 null raw wbfs
+	pass_start
+	alternate read_ssd_qd32 null raw pass wbfs
+	pass_end
 	raw_reads_end
 }
 read_ssd_qd32() {
@@ -208,7 +210,9 @@ read_1m() {
 group_rr_miss() {
 	volumes_empty $quiet
 	raw_reads "$W/wbfs/backing" 0
-	alternate read_miss null raw wbfs
+	pass_start
+	alternate read_miss null raw pass wbfs
+	pass_end
 	raw_reads_end
 }
 read_miss() {

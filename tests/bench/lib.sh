@@ -94,6 +94,16 @@ null_start() {	# bytes
 	own_mounts+=("$NULL_MNT")
 }
 
+# The side `pass`, until pass_end: a daemon that reads what the side `raw` reads, and does
+# nothing else.
+pass_start() {
+	PASS_MNT=$W/pass
+	mkdir -p "$PASS_MNT"
+	own_workers+=("$("$NULL_FUSE" "$((image_mib << 20))" "$PASS_MNT" "$raw_file" "$raw_offset")")
+	own_mounts+=("$PASS_MNT")
+}
+pass_end() { umount "$PASS_MNT"; }
+
 # All volumes mounted with these options, and only then mounted anew.
 volumes_mount() {	# options
 	local name
@@ -138,6 +148,7 @@ file_of() {	# side
 	loop:*) echo "${loop_of[${1%%:*}]}" ;;
 	*:raw*) echo "$raw_file" ;;
 	*:null*) echo "$NULL_MNT/disk" ;;
+	*:pass*) echo "$PASS_MNT/disk" ;;
 	*) echo "$(volume_of "$1")/mnt/disk" ;;
 	esac
 }

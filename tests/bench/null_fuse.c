@@ -6,7 +6,10 @@
  * the difference to wbfs is what wbfs does; it shares no code with it, so that a
  * slower front end does not slow the limit down too.
  *
- *	null_fuse BYTES MOUNTPOINT
+ *	null_fuse BYTES MOUNTPOINT [FILE OFFSET]
+ *
+ * With a FILE, READs come from there instead, as fast as they can be handed on
+ * (pass_ring.h): the limit of the transport and a disk together.
  *
  * Returns when MOUNTPOINT/disk can be used, after printing the id of the process that
  * serves it; that one ends when it is unmounted.
@@ -24,6 +27,7 @@
 #include <unistd.h>
 
 #include "bench/daemon.h"
+#include "bench/pass_ring.h"
 
 #define INO_DISK 2
 #define ATTRIBUTE_SECONDS 3600.0
@@ -32,6 +36,7 @@ struct null_disk {
 	/* constant after start */
 	uint64_t size_bytes;
 	char *memory;
+	bool passes;		/* READs go to a file */
 };
 
 /* READ answers from here, after its one copy. */
@@ -137,6 +142,10 @@ static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 	(void)ino;
 	(void)fi;
 	size = cut(disk, offset, size < WB_DAEMON_REQUEST_BYTES ? size : WB_DAEMON_REQUEST_BYTES);
+	if (disk->passes && size) {
+		wb_pass_read(req, size, offset);
+		return;
+	}
 	memcpy(answer_buffer, disk->memory + offset, size);
 	fuse_reply_buf(req, answer_buffer, size);
 }
@@ -180,7 +189,7 @@ static void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset,
 	fuse_reply_err(req, 0);
 }
 
-static const struct fuse_lowlevel_ops operations = {
+static struct fuse_lowlevel_ops operations = {
 	.init = op_init,
 	.lookup = op_lookup,
 	.getattr = op_getattr,
@@ -201,19 +210,28 @@ static void thread_begin(void)
 
 int main(int argc, char **argv)
 {
+	static const struct wb_daemon_hooks null = { .begin = thread_begin };
+	static const struct wb_daemon_hooks pass = { wb_pass_begin, wb_pass_received, wb_pass_idle };
 	struct null_disk disk = { 0 };
 	char *mount_point, *end;
 
-	if (argc != 3)
-		wb_daemon_die("usage: null_fuse BYTES MOUNTPOINT");
+	if (argc != 3 && argc != 5)
+		wb_daemon_die("usage: null_fuse BYTES MOUNTPOINT [FILE OFFSET]");
 	disk.size_bytes = strtoull(argv[1], &end, 10);
 	if (*end || !disk.size_bytes || disk.size_bytes % 4096)
 		wb_daemon_die("%s: a multiple of 4096 bytes is needed", argv[1]);
 	mount_point = realpath(argv[2], NULL);
 	if (!mount_point)
 		wb_daemon_die("%s: %s", argv[2], strerror(errno));
+	disk.passes = argc == 5;
+	if (disk.passes) {
+		wb_pass_open(argv[3], strtoull(argv[4], NULL, 10));
+		operations.write = NULL;
+		operations.fallocate = NULL;
+	}
 	wb_daemon_begin();
-	disk.memory = memory_new(disk.size_bytes);
-	wb_daemon_serve("null", mount_point, 0, &operations, &disk, thread_begin);
+	if (!disk.passes)
+		disk.memory = memory_new(disk.size_bytes);
+	wb_daemon_serve("null", mount_point, 0, &operations, &disk, disk.passes ? &pass : &null);
 	return 0;
 }

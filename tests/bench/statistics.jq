@@ -50,6 +50,15 @@ def serial_ratio($row; $limit; $samples):
   [$row.serial[]? as $side | [$samples | values($side; $row.metric)[]] | median // empty]
   | if length < 2 or $limit == null then null else 1 / (map(1 / .) | add) / $limit.median end;
 
+# A daemon that hands requests on to the disk and does nothing else: what it reaches, as
+# the ratio of the row, and what the row's side reaches against it.
+def pass_ratios($row; $own; $limit; $samples):
+  if $row.pass == null or $limit == null then {}
+  else ($samples | values($row.pass; $row.metric)) as $pass
+    | (ratios($pass; $samples | values($limit.side; $row.metric)) | median) as $ratio
+    | if $ratio then {pass_ratio: $ratio, against_pass: (ratios($own; $pass) | median)} else {} end
+  end;
+
 # A row that is judged by its interval has all of that beyond the target.
 def judged($row):
   if $row.judged_by != "interval" then median
@@ -86,6 +95,7 @@ def result($row; $samples):
      else {} end)
   + (serial_ratio($row; $limit; $samples) as $ratio
      | if $ratio then {serial_ratio: $ratio} else {} end)
+  + pass_ratios($row; $own; $limit; $samples)
   + ([$samples[] | select(.side == $row.side) | .note // empty] | if length > 0 then {note: last} else {} end);
 
 def all_results($rows):

@@ -31,6 +31,7 @@ def verdict: if .met == true then "met" elif .met == false then "MISSED" else "-
 def against: if .limit then .limit else "-" end;
 
 def notes: (if .note then "; \(.note)" else "" end)
+  + (if .pass_ratio then "; only handed on: \(.pass_ratio | figure), \(.side) against that: \(.against_pass | figure)" else "" end)
   + (if .serial_ratio then "; transport, then disk: \(.serial_ratio | figure)" else "" end);
 
 def sides: notes as $note | (.unit // .metric) as $unit

@@ -57,6 +57,11 @@ case_is "transport and disk one after the other: what adds nothing reaches that"
 jq -se -L "$bench" --argjson row "$row, \"serial\": [\"null\", \"raw\"]}" 'include "statistics";
 	all_results([$row])[0] | .serial_ratio == 0.8 and .median == 0.5' <"$W/serial"
 
+case_is "what a daemon reaches that only hands requests on is shown beside the row"
+{ samples g null 30 40 50; samples g raw 10 10 10; samples g pass 8 7 8; samples g wbfs 4 7 6; } >"$W/passed"
+jq -se -L "$bench" --argjson row "$row, \"pass\": \"pass\"}" 'include "statistics";
+	all_results([$row])[0] | .pass_ratio == 0.8 and .against_pass == 0.75 and .median == 0.6' <"$W/passed"
+
 case_is "a target is met or missed as it counts"
 results "$row, \"at_least\": 0.8, \"at_most\": 0.9}"
 result_is '.[0].met'
@@ -146,6 +151,17 @@ gone_within 60 "$null_pid" || fail "it does not end"
 says 1 "usage: null_fuse BYTES MOUNTPOINT" -- "$null_fuse"
 says 1 "a multiple of 4096" -- "$null_fuse" 5000 "$W/null"
 says 1 "$W/none: No such file" -- "$null_fuse" 4096 "$W/none"
+
+case_is "with a file it hands reads on to that, and writes nowhere"
+null_pid=$("$null_fuse" $((8 << 20)) "$W/null" "$W/data" 4096)
+own_workers+=("$null_pid")
+fio --name=read --filename="$W/null/disk" --direct=1 --ioengine=io_uring --iodepth=64 --rw=randread \
+	--bs=4k --size=8m --numjobs=2 --output=/dev/null
+dd if="$W/null/disk" bs=8k iflag=direct status=none | cmp -n $((8 << 20)) -i 0:4096 - "$W/data"
+says 1 "Function not implemented" -- dd if=/dev/zero of="$W/null/disk" bs=4096 count=1 oflag=direct conv=notrunc
+umount "$W/null"
+gone_within 60 "$null_pid" || fail "it does not end"
+says 1 "$W/none: No such file" -- "$null_fuse" 4096 "$W/null" "$W/none" 0
 
 case_is "the core without FUSE: every case runs, and reads what it means to read"
 bench_core=$(dirname "$WBFS")/tests/bench/bench_core
