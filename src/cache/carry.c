@@ -178,15 +178,15 @@ static bool carry_block(const struct wb_carry *carry, const struct wb_carry_bloc
 		memcpy(wb_log_reserved_block(carry->log, reservation, i), block->data,
 		       WB_BLOCK_BYTES);
 		entry.crc_or_length = wb_crc32c(block->data, WB_BLOCK_BYTES);
-		wb_block_map_set_crc(carry->map, wb_log_reserved_slot(carry->log, reservation, i),
+		wb_block_map_set_crc(carry->map, wb_log_reserved_slot(reservation, i),
 				     entry.crc_or_length);
-		wb_record_set_entry(reservation->record->header, reservation->first_entry + i,
+		wb_record_set_entry(reservation->header, reservation->first_entry + i,
 				    &entry);
 	}
 	wb_lock_acquire(&stripe->lock);
 	if (is_same) {
 		wb_block_map_put_locked(carry->map, block->address,
-					wb_log_reserved_slot(carry->log, reservation, i),
+					wb_log_reserved_slot(reservation, i),
 					block->mask, WB_SLOT_DIRTY);
 		stripe->change_count++;
 	}

@@ -100,7 +100,7 @@ static void copy(struct fill *fill, const struct wb_reservation *reservation, ui
 
 	for (uint32_t i = 0; i < reservation->count; i++) {
 		uint32_t offset = fill->block[done + i].offset;
-		uint32_t slot = wb_log_reserved_slot(path->log, reservation, i);
+		uint32_t slot = wb_log_reserved_slot(reservation, i);
 		char *target = wb_log_reserved_block(path->log, reservation, i);
 		struct wb_entry entry = {
 			.address = fill->miss->first + offset, .type = WB_ENTRY_CLEAN,
@@ -113,7 +113,7 @@ static void copy(struct fill *fill, const struct wb_reservation *reservation, ui
 		entry.crc_or_length = wb_crc32c(target, BLOCK);
 		wb_block_map_set_crc(path->map, slot, entry.crc_or_length);
 		wb_read_policy_set_mark(path->read_policy, slot, fill->block[done + i].mark);
-		wb_record_set_entry(reservation->record->header, reservation->first_entry + i,
+		wb_record_set_entry(reservation->header, reservation->first_entry + i,
 				    &entry);
 	}
 }
@@ -129,7 +129,7 @@ static void publish(struct fill *fill, const struct wb_reservation *reservation,
 		uint64_t address = fill->miss->first + fill->block[done + i].offset;
 
 		wb_block_map_put_locked(path->map, address,
-					wb_log_reserved_slot(path->log, reservation, i),
+					wb_log_reserved_slot(reservation, i),
 					mask_of(fill, address), WB_SLOT_CLEAN);
 	}
 	wb_lock_release(&stripe->lock);

@@ -20,16 +20,15 @@ struct wb_log {
 	void *sealed_arg, *opened_arg;
 
 	struct wb_lock lock __attribute__((aligned(WB_CACHE_LINE_BYTES)));
-	/* under lock */
+	/* under lock; what each reservation needs lies in the lock's line */
 	_Atomic uint64_t head_id;	/* newest segment; head_is_open: can take records */
-	bool head_is_open;
-	uint32_t head_ram_index;
+	struct wb_record *open;
+	uint64_t last_change;
 	uint32_t head_reserve;		/* of the use that opened the head */
 	uint32_t next_block;		/* in the head, where the next record begins */
-	struct wb_record *open;
+	bool head_is_open, is_held;
+	uint32_t head_ram_index;
 	uint64_t next_sequence;
-	uint64_t last_change;
-	bool is_held;
 
 	/* atomic */
 	_Atomic uint64_t ready_count;	/* written under lock */
@@ -249,7 +248,11 @@ bool wb_log_reserve(struct wb_log *log, enum wb_log_use use, uint32_t wanted,
 		record = log->open;
 		reservation->record = record;
 		reservation->first_entry = record->entry_count;
+		reservation->header = record->header;
+		reservation->sequence = record->sequence;
+		reservation->ram_index = record->ram_index;
 		reservation->first_block = log->next_block;
+		reservation->first_slot = wb_log_record_slot(log, record, log->next_block);
 		reservation->count = MIN(wanted, MIN(block_room(log), entry_room(log)));
 		record->entry_count += reservation->count;
 		record->block_count += reservation->count;
@@ -273,14 +276,12 @@ bool wb_log_reserve(struct wb_log *log, enum wb_log_use use, uint32_t wanted,
 void *wb_log_reserved_block(struct wb_log *log, const struct wb_reservation *reservation,
 			    uint32_t i)
 {
-	return wb_rambuf_block(log->rambuf, reservation->record->ram_index,
-			       reservation->first_block + i);
+	return wb_rambuf_block(log->rambuf, reservation->ram_index, reservation->first_block + i);
 }
 
-uint32_t wb_log_reserved_slot(struct wb_log *log, const struct wb_reservation *reservation,
-			      uint32_t i)
+uint32_t wb_log_reserved_slot(const struct wb_reservation *reservation, uint32_t i)
 {
-	return wb_log_record_slot(log, reservation->record, reservation->first_block + i);
+	return reservation->first_slot + i;
 }
 
 uint32_t wb_log_record_slot(struct wb_log *log, const struct wb_record *record, uint32_t block)

@@ -35,6 +35,7 @@ enum wb_record_state {
 };
 
 struct wb_record {
+	/* the line of two who write at once */
 	/* constant from open to free */
 	uint64_t sequence;
 	uint64_t segment_id;
@@ -46,12 +47,13 @@ struct wb_record {
 	/* atomic */
 	_Atomic uint32_t copies;
 	_Atomic enum wb_record_state state;	/* after SEALED: by the flush engine */
+
 	/* of the flush engine */
 	uint32_t crc;
 	uint64_t tail_segment, tail_sequence;	/* as its header says */
 	void *owner;
 	struct wb_io io;
-};
+} __attribute__((aligned(WB_CACHE_LINE_BYTES)));
 
 struct wb_log_start {		/* what opening found */
 	uint8_t uuid[16];
@@ -81,8 +83,14 @@ void wb_log_set_sealed(struct wb_log *log, void (*sealed)(void *arg), void *arg)
 /* the log has gone on to another segment. */
 void wb_log_set_opened(struct wb_log *log, void (*opened)(void *arg), void *arg);
 
+/* What a request has to know of the record is here: that one's own line belongs to
+ * whoever reserves next. */
 struct wb_reservation {
 	struct wb_record *record;
+	struct wb_record_disk *header;	/* of the record */
+	uint64_t sequence;
+	uint32_t ram_index;
+	uint32_t first_slot;
 	uint32_t first_entry;		/* index of the first entry */
 	uint32_t first_block;		/* block in the segment */
 	uint32_t count;			/* 1..wanted */
@@ -95,8 +103,7 @@ bool wb_log_reserve(struct wb_log *log, enum wb_log_use use, uint32_t wanted,
 /* Block i of the reservation: its memory, its slot. */
 void *wb_log_reserved_block(struct wb_log *log, const struct wb_reservation *reservation,
 			    uint32_t i);
-uint32_t wb_log_reserved_slot(struct wb_log *log, const struct wb_reservation *reservation,
-			      uint32_t i);
+uint32_t wb_log_reserved_slot(const struct wb_reservation *reservation, uint32_t i);
 /* Everything of the reservation is copied and published; its entries are set. */
 void wb_log_reservation_done(struct wb_log *log, const struct wb_reservation *reservation);
 

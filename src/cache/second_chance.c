@@ -209,7 +209,7 @@ static bool append_block(struct wb_second_chance *chance, uint32_t block,
 {
 	struct wb_block_map *map = chance->deps.map;
 	uint32_t from = first_slot(chance) + block;
-	uint32_t to = wb_log_reserved_slot(chance->deps.log, reservation, i);
+	uint32_t to = wb_log_reserved_slot(reservation, i);
 	const char *data = chance->buffer + (size_t)(block - chance->first_block) * BLOCK;
 	struct wb_entry entry = { .type = WB_ENTRY_CLEAN };
 	struct wb_mapping seen, now;
@@ -234,7 +234,7 @@ static bool append_block(struct wb_second_chance *chance, uint32_t block,
 		wb_block_map_set_crc(map, to, entry.crc_or_length);
 		wb_read_policy_set_mark(chance->deps.policy, to,
 					wb_read_policy_next_mark(chance->deps.policy, from));
-		wb_record_set_entry(reservation->record->header, reservation->first_entry + i,
+		wb_record_set_entry(reservation->header, reservation->first_entry + i,
 				    &entry);
 	}
 	wb_lock_acquire(&stripe->lock);

@@ -16,8 +16,8 @@ struct wb_segment_table {
 	void *unpinned_arg;
 	struct wb_clock *clock;
 
-	/* atomic */
-	_Atomic uint64_t dirty_total;
+	/* atomic; not in the line of what every request reads */
+	_Atomic uint64_t dirty_total __attribute__((aligned(WB_CACHE_LINE_BYTES)));
 	_Atomic uint64_t bad_count;
 	_Atomic uint32_t watchers;
 	_Atomic uint64_t superseded_count;	/* while there is one */

@@ -462,15 +462,15 @@ static void copy_blocks(struct wb_request *request, const char *data,
 		};
 
 		if (WB_MUTANT(entry_before_data))
-			wb_record_set_entry(reservation->record->header,
+			wb_record_set_entry(reservation->header,
 					    reservation->first_entry + i, &entry);
 		WB_DEATH_POINT();
 		copy_block(request, data, target, address, end);
 		WB_DEATH_POINT();
 		entry.crc_or_length = wb_crc32c(target, BLOCK);
-		wb_block_map_set_crc(path->map, wb_log_reserved_slot(path->log, reservation, i),
+		wb_block_map_set_crc(path->map, wb_log_reserved_slot(reservation, i),
 				     entry.crc_or_length);
-		wb_record_set_entry(reservation->record->header,
+		wb_record_set_entry(reservation->header,
 				    reservation->first_entry + i, &entry);
 	}
 }
@@ -499,7 +499,7 @@ static void publish(struct wb_request *request, const struct wb_reservation *res
 	 * since before the log position was given. */
 	wb_lock_acquire(&stripe->lock);
 	for (uint32_t i = 0; i < reservation->count; i++) {
-		uint32_t slot = wb_log_reserved_slot(path->log, reservation, i);
+		uint32_t slot = wb_log_reserved_slot(reservation, i);
 		uint32_t replaced = wb_block_map_put_locked(path->map, work->first + i, slot,
 			mask_of(request, work->first + i), WB_SLOT_DIRTY);
 
@@ -566,14 +566,14 @@ static bool reserve_and_publish(struct wb_request *request, uint64_t end_bytes,
 	end = MIN(end, (work->first + reservation.count) * BLOCK);
 	if (WB_MUTANT(published_changed_in_place))
 		change_in_place(request, data, &reservation, end);
-	wb_executed_intend(request->executed, reservation.record->sequence,
+	wb_executed_intend(request->executed, reservation.sequence,
 			   reservation.first_entry, reservation.count, end);
 	if (WB_MUTANT(done_before_executed))
 		wb_executed_done(request->executed, end);
 	copy_blocks(request, data, &reservation, end);
 	publish(request, &reservation, end);
 	/* Before the end of the copy: afterwards the record may be gone. */
-	request->sync_target = MAX(request->sync_target, reservation.record->sequence);
+	request->sync_target = MAX(request->sync_target, reservation.sequence);
 	wb_log_reservation_done(path->log, &reservation);
 	request->cursor_bytes = end;
 	work->stage = WB_WRITE_ENTER;

@@ -73,7 +73,7 @@ Test(log, the_first_reservation_opens_the_first_segment)
 	cr_expect_eq(r.first_block, 1, "behind its header");
 	cr_expect_eq(r.record->sequence, 1);
 	cr_expect_eq(r.record->segment_id, 1);
-	cr_expect_eq(wb_log_reserved_slot(log_, &r, 2), 3);
+	cr_expect_eq(wb_log_reserved_slot(&r, 2), 3);
 	wb_log_get_head(log_, &head);
 	cr_expect(head.segment_id == 1 && head.last_sequence == 1 && head.has_open_record);
 	wb_log_reservation_done(log_, &r);

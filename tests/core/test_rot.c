@@ -383,7 +383,7 @@ static void finish_write(const struct wb_reservation *reservation, struct wb_bus
 			 uint8_t value)
 {
 	struct wb_data_path *path = &sim.cache->path;
-	uint32_t slot = wb_log_reserved_slot(path->log, reservation, 0);
+	uint32_t slot = wb_log_reserved_slot(reservation, 0);
 	char *target = wb_log_reserved_block(path->log, reservation, 0);
 	struct wb_entry entry = { .address = busy->first, .type = WB_ENTRY_DATA,
 				  .mask = WB_MASK_FULL };
@@ -392,7 +392,7 @@ static void finish_write(const struct wb_reservation *reservation, struct wb_bus
 	memset(target, value, BLOCK);
 	entry.crc_or_length = wb_crc32c(target, BLOCK);
 	wb_block_map_set_crc(path->map, slot, entry.crc_or_length);
-	wb_record_set_entry(reservation->record->header, reservation->first_entry, &entry);
+	wb_record_set_entry(reservation->header, reservation->first_entry, &entry);
 	wb_lock_acquire(&stripe->lock);
 	wb_block_map_put_locked(path->map, busy->first, slot, WB_MASK_FULL, WB_SLOT_DIRTY);
 	wb_exclusion_leave_locked(path->exclusion, busy);
