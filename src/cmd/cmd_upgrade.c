@@ -17,12 +17,17 @@ static uint64_t ended(JsonNode *stats)
 	       wb_client_number_in(stats, "keeper", "upgrades_failed");
 }
 
+static bool has_keeper(JsonNode *stats)
+{
+	return wb_client_number_in(stats, "keeper", "pid") != 0;
+}
+
 /* What cannot work is refused before anybody waits for it. */
 static bool may_take_over(const char *mount_point, JsonNode *stats, GError **error)
 {
 	uint64_t version = wb_client_number_in(stats, "keeper", "version");
 
-	if (!wb_client_number_in(stats, "keeper", "pid"))
+	if (!has_keeper(stats))
 		return wb_fail(error, "%s has no keeper, which could start another program: it "
 			       "was mounted without one, or that has died. Unmount it and mount "
 			       "it again", mount_point);
@@ -41,12 +46,13 @@ static bool ask(const char *mount_point, GError **error)
 	return wb_client_write_verb(mount_point, verb, error);
 }
 
-/* Reading the statistics waits as long as there is no worker. */
+/* Reading the statistics waits as long as there is no worker. A keeper that has died after
+ * it took the request counts nothing any more. */
 static JsonNode *wait_for(const char *mount_point, uint64_t ended_before, GError **error)
 {
 	JsonNode *stats = wb_client_get_stats(mount_point, error);
 
-	while (stats && ended(stats) == ended_before) {
+	while (stats && ended(stats) == ended_before && has_keeper(stats)) {
 		g_usleep(POLL_US);
 		json_node_unref(stats);
 		stats = wb_client_get_stats(mount_point, error);
@@ -65,6 +71,10 @@ static bool upgrade(const char *mount_point, GError **error)
 	after = wait_for(mount_point, ended(before), error);
 	if (!after)
 		return false;
+	if (ended(after) == ended(before))
+		return wb_fail(error, "the keeper of %s has died meanwhile: wbfs %s serves it on, and "
+			       "no other program can take over until it is unmounted and mounted "
+			       "again", mount_point, wb_client_text(after, "version"));
 	problem = wb_client_text_in(after, "keeper", "upgrade_problem");
 	if (wb_client_number_in(after, "keeper", "upgrades_failed") !=
 	    wb_client_number_in(before, "keeper", "upgrades_failed"))
