@@ -314,7 +314,7 @@ static int write_somewhere(struct work *work)
 {
 	const struct wb_recovery *r = work->takeover->recovery;
 	const struct wb_left_stretch *failed = NULL;
-	int error = -ESTALE;
+	int error;
 
 	if (WB_MUTANT(moved_records_in_place) ||
 	    (r->superblock.epoch == work->head.epoch && r->highest_epoch == work->head.epoch)) {
@@ -322,10 +322,11 @@ static int write_somewhere(struct work *work)
 		error = prove_superblocks(work);
 		if (!error)
 			error = write_all(work, &failed);
+	} else {
+		error = write_elsewhere(work, &failed);
 	}
-	while (error == -ESTALE ||
-	       (error && failed && wb_flush_is_place_error(error) &&
-		give_up_place(work, failed->to_segment)))
+	while (error && failed && wb_flush_is_place_error(error) &&
+	       give_up_place(work, failed->to_segment))
 		error = write_elsewhere(work, &failed);
 	return error;
 }

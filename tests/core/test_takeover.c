@@ -454,6 +454,28 @@ Test(takeover, a_disk_that_cannot_be_written_now_is_tried_again)
 	cr_expect_eq(byte_of(1), 1);
 }
 
+/* As a file on a server has it whose handle is not good any more. */
+Test(takeover, a_disk_that_says_what_it_says_is_asked_a_few_times_and_no_more)
+{
+	struct wb_fault fault = { .op = WB_FAULT_ANY, .io_class = WB_FAULT_ANY, .count = 1000,
+				  .error = -ESTALE };
+	const int ops[] = { WB_IO_WRITE, WB_IO_FLUSH };
+
+	for (unsigned i = 0; i < G_N_ELEMENTS(ops); i++) {
+		start();
+		write_byte(1, 1);
+		die();
+		fault.op = ops[i];
+		wb_store_faulty_add(sim.cache_disk.faulty, &fault);
+		expect_refused("cannot be written to the log: Stale file handle");
+		cr_expect_leq(wb_store_faulty_hit_count(sim.cache_disk.faulty), 10);
+		wb_store_faulty_clear(sim.cache_disk.faulty);
+		open_again();
+		cr_expect_eq(byte_of(1), 1);
+		stop();
+	}
+}
+
 /* --- what does not fit -------------------------------------------------------------- */
 
 static void *head(void)
