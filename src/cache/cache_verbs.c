@@ -361,8 +361,11 @@ void wb_cache_start_resize(struct wb_cache *cache, uint64_t bytes)
 	wb_lock_release(&cache->lock);
 	if (wb_grow_begin(cache->grow, bytes))
 		return;
-	refuse_resize(cache, "it is being made larger already");
-	wb_cache_on_growth_ended(cache, -EBUSY);
+	/* Another one is under way, or has ended meanwhile: then its size counts. */
+	error = check_resize(cache, bytes);
+	if (!error && bytes > wb_image_bytes(&cache->path.image))
+		error = refuse_resize(cache, "it is being made larger already");
+	wb_cache_on_growth_ended(cache, error);
 }
 
 /* --- the clock ------------------------------------------------------------------- */

@@ -120,6 +120,11 @@ bool wb_grow_begin(struct wb_grow *grow, uint64_t bytes)
 
 	if (!atomic_compare_exchange_strong(&grow->stage, &idle, STAGE_GATE))
 		return false;
+	/* Who asks has looked at the size before, and another one may have ended since. */
+	if (bytes <= wb_image_bytes(grow->deps.image)) {
+		atomic_store(&grow->stage, STAGE_IDLE);
+		return false;
+	}
 	grow->bytes = bytes;
 	grow->error = 0;
 	grow->is_through_gate = false;

@@ -59,7 +59,7 @@ struct wb_grow_callbacks {
 };
 void wb_grow_set_callbacks(struct wb_grow *grow, const struct wb_grow_callbacks *callbacks);
 
-/* FALSE when one is under way. `bytes` is larger than the image is, and a size that
+/* FALSE when one is under way, or the image is that large by now. `bytes` is a size that
  * an image can have. */
 bool wb_grow_begin(struct wb_grow *grow, uint64_t bytes);
 /* `problem`: why it has not become so large, for people; NULL: it has. */

@@ -192,6 +192,18 @@ Test(grow, one_at_a_time)
 	cr_expect_eq(wanted_count, 1);
 }
 
+/* Another one ends between the look at the size and the beginning. */
+Test(grow, what_has_become_too_small_meanwhile_is_not_begun)
+{
+	cr_assert_eq(wb_sim_resize(&sim, LARGER), 0);
+	cr_expect_not(wb_grow_begin(sim.cache->grow, LARGER - BLOCK));
+	cr_expect_not(wb_grow_begin(sim.cache->grow, LARGER));
+	wb_sim_settle(&sim);
+	expect_size(LARGER);
+	cr_expect_eq(wb_sim_resize(&sim, LARGER + BLOCK), 0);
+	expect_size(LARGER + BLOCK);
+}
+
 Test(grow, a_stop_ends_it_and_the_image_is_what_it_was)
 {
 	uint64_t wanted = 0;
