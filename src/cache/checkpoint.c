@@ -65,9 +65,12 @@ static void pad(struct writer *writer)
 
 /* --- what there is to say --------------------------------------------------------- */
 
+/* Not what a relocation has left without a record: all that was written to it moved. */
 static bool is_listed(const struct wb_checkpoint_deps *deps, uint64_t place)
 {
-	return atomic_load(&wb_segment_at(deps->segments, place)->id) != 0;
+	const struct wb_segment *segment = wb_segment_at(deps->segments, place);
+
+	return segment->id != 0 && segment->last_sequence + 1 != segment->first_sequence;
 }
 
 /* The id follows from the place and the newest id; see wb_checkpoint_load(). */

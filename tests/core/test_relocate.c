@@ -455,6 +455,40 @@ Test(relocate, the_cut_is_the_last_record_before_the_one_that_failed)
 	cr_expect_eq(stats().epoch, 2);
 }
 
+/* Nothing durable is in the bad place, or something is; and the ring may have come
+ * past it since. */
+Test(relocate, a_clean_stop_after_it_has_its_checkpoint)
+{
+	for (unsigned i = 0; i < 4; i++) {
+		bool is_empty = i % 2 == 0, is_passed = i >= 2;
+
+		start_with(NULL);
+		fill(0, 1, 3);
+		if (!is_empty)
+			cr_assert_eq(wb_sim_sync(&sim), 0);
+		spoil(0, 0, WB_FAULT_FAIL);
+		fill(3, 2, 3);
+		cr_assert_eq(wb_sim_sync(&sim), 0);
+		expect_relocations(1, 1);
+		for (unsigned n = 0; is_passed && n < 20; n++)
+			fill(20, (uint8_t)n, 15);
+		if (is_passed) {
+			cr_assert_eq(wb_sim_sync(&sim), 0);
+			cr_assert_gt(stats().head_segment, sim.geometry.segment_count + 1);
+		}
+		cr_assert_eq(wb_sim_close(&sim), 0);
+		reopen();
+		cr_expect(stats().is_from_checkpoint, "empty %d, passed %d", is_empty, is_passed);
+		expect_relocations(0, 1);
+		expect(0, 1, 3);
+		expect(3, 2, 3);
+		cr_assert_eq(wb_sim_drain(&sim), 0);
+		cr_expect_eq(wb_sim_backing_bytes(&sim)[2 * BLOCK], 1);
+		cr_expect_eq(wb_sim_backing_bytes(&sim)[5 * BLOCK], 2);
+		stop();
+	}
+}
+
 static bool is_flushing;
 
 static void flushed(struct wb_device_waiter *waiter, int error)
