@@ -43,7 +43,8 @@ struct wb_move {
 	const struct wb_recovery *recovery;	/* of `from`, without damage */
 	const struct wb_move_plan *plan;
 	struct wb_store *from, *to;
-	enum wb_zero_mode zero_mode;		/* of the new cache, before */
+	/* of the new cache, before; headers alone only where this volume never was */
+	enum wb_zero_mode zero_mode;
 	/* FALSE: stop, with WB_CACHE_ERROR_STOPPED; or NULL */
 	bool (*progress)(void *arg, uint64_t done_bytes, uint64_t total_bytes);
 	void *progress_arg;

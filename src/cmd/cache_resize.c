@@ -174,6 +174,19 @@ static bool open_new(struct resize *r, GError **error)
 
 /* --- the move ---------------------------------------------------------------------------- */
 
+/* What was there before us may have been this volume, at this epoch: a record of that
+ * life which is found again tells of a tail where it stood then. */
+static enum wb_zero_mode choose_zeros(const struct resize *r)
+{
+	if (!r->options->no_zero)
+		return WB_ZERO_ALL;
+	if (r->created)
+		return WB_ZERO_HEADERS;
+	wb_report_note("all of %s is written with zeros, in spite of --no-zero: it may hold "
+		       "records of the same volume from earlier", r->new.path);
+	return WB_ZERO_ALL;
+}
+
 static bool move(struct resize *r, GError **error)
 {
 	struct wb_progress progress;
@@ -181,11 +194,11 @@ static bool move(struct resize *r, GError **error)
 
 	r->move = (struct wb_move){
 		.recovery = r->recovery, .plan = &r->plan, .from = r->from, .to = r->to,
-		.zero_mode = r->options->no_zero ? WB_ZERO_HEADERS : WB_ZERO_ALL,
 		.progress = wb_progress_update, .progress_arg = &progress,
 	};
 	if (wb_interrupt_is_asked())
 		return wb_fail(error, "interrupted before anything was written");
+	r->move.zero_mode = choose_zeros(r);
 	r->is_overwritten = !r->created;
 	wb_progress_begin(&progress, "resizing");
 	ok = wb_move_run(&r->move, error);

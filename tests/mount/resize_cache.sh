@@ -214,6 +214,28 @@ backing_is_whole
 says 0 'is complete without its cache' -- "$WBFS" detach "$CACHE"
 says 1 'was detached from its backing' -- "$WBFS" resize "$CACHE" --cache-size 50M
 
+case_is "back to where it was, where the same records lay elsewhere: none of those is found again"
+volume_make 40M 48M --no-zero
+rm -f "$W/reference"; truncate -s $size "$W/reference"
+for blocks in 10 11 12 434; do	# 128 of which fill a segment, and each stop leaves a gap
+	volume_mount -o allow_writeback=off
+	"$WBFS" drain "$MNT"
+	random_file "$W/data" $((blocks << 12))
+	dd if="$W/data" of="$DISK" bs=4k seek=$((blocks * 10)) oflag=dsync conv=notrunc status=none
+	dd if="$W/data" of="$W/reference" bs=4k seek=$((blocks * 10)) conv=notrunc status=none
+	volume_umount
+done
+note_dirty
+"$WBFS" resize "$CACHE" --to "$W/away" --cache-size 40M
+says 0 "all of $old is written with zeros, in spite of --no-zero" -- \
+	"$WBFS" resize "$W/away" --to "$old" --force --no-zero
+volume_is_whole
+backing_is_whole
+rm "$W/away"
+says 0 -- "$WBFS" resize "$CACHE" --to "$W/away" --cache-size 40M --no-zero
+says_not 'in spite of --no-zero'
+rm "$W/away"
+
 if [ "$(id -u)" -eq 0 ] && losetup --find >/dev/null 2>&1; then
 	case_is "a device that was made larger: away, and back at its new size"
 	volume_new 60
