@@ -48,7 +48,7 @@ struct keeper {
 	int link_fd;
 	int64_t began_ns, serving_ns;	/* 0: it does not serve yet */
 	struct wb_restart restart;
-	bool stop_is_asked;		/* while no worker served */
+	bool stop_is_asked;		/* while no worker served, or one may not have heard it */
 
 	struct wb_program program, new_program;	/* the latter while an upgrade is under way */
 	bool is_new;			/* the worker is of new_program */
@@ -306,6 +306,8 @@ static void worker_said(struct keeper *keeper)
 		begin_upgrade(keeper, message->text);
 		break;
 	case WB_LINK_BUSY:
+		/* It listens again, and has obeyed what came meanwhile. */
+		keeper->stop_is_asked = false;
 		if (keeper->new_program.fd >= 0)
 			end_upgrade(keeper, message->text);
 		break;
@@ -315,14 +317,14 @@ static void worker_said(struct keeper *keeper)
 }
 
 /* A signal of the terminal has reached the worker too. One that takes over hears of it
- * when it serves, or while it waits for a disk; should it die before, the next one does. */
+ * when it serves, or while it waits for a disk; should it die before, the next one does.
+ * One that hands over does not listen in the end: then it is for the next one as well. */
 static void stop_asked(struct keeper *keeper, const struct signalfd_siginfo *info)
 {
-	if (info->ssi_code > 0)
-		return;
-	if (keeper->worker == NOBODY || (!keeper->serving_ns && keeper->fuse_fd >= 0))
+	if (keeper->worker == NOBODY || (!keeper->serving_ns && keeper->fuse_fd >= 0) ||
+	    keeper->new_program.fd >= 0)
 		keeper->stop_is_asked = true;
-	if (keeper->worker != NOBODY)
+	if (keeper->worker != NOBODY && info->ssi_code <= 0)
 		kill(keeper->worker, (int)info->ssi_signo);
 }
 
@@ -331,15 +333,21 @@ static void stop_asked(struct keeper *keeper, const struct signalfd_siginfo *inf
 static bool take_signals(struct keeper *keeper, int *status)
 {
 	struct signalfd_siginfo info;
+	bool is_gone, must_stop = false;
 
 	while (read(keeper->signal_fd, &info, sizeof info) == sizeof info) {
-		if (info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT)
+		if (info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT) {
 			stop_asked(keeper, &info);
-		else if (info.ssi_signo == SIGHUP && info.ssi_code <= 0)
+			must_stop = true;
+		} else if (info.ssi_signo == SIGHUP && info.ssi_code <= 0) {
 			begin_upgrade(keeper, "");
+		}
 	}
-	return keeper->worker != NOBODY &&
-	       waitpid(keeper->worker, status, WNOHANG) == keeper->worker;
+	is_gone = keeper->worker != NOBODY &&
+		  waitpid(keeper->worker, status, WNOHANG) == keeper->worker;
+	/* It may have been dead already when it was told. */
+	keeper->stop_is_asked |= is_gone && must_stop;
+	return is_gone;
 }
 
 static int wait_ms(const struct keeper *keeper)

@@ -54,5 +54,40 @@ version=$("$PROGRAM" --version)
 upgrade_says "the keeper of $MNT has died meanwhile: wbfs ${version#wbfs } serves it on"
 is_served_as_before
 volume_umount
+
+count_of() {	# disk, what: of what came to it
+	disks counts "$1" | sed "s/.*$2 \\([0-9]*\\).*/\\1/"
+}
+
+is_held() {	# a write to the cache
+	[ "$(count_of cache held)" -gt 0 ]
+}
+
+keeper_ends() {	# a clean stop, by a daemon that hands nothing on
+	gone_within 60 "$KEEPER" || fail "it is not stopped"
+	! is_mounted "$MNT" || fail "it is still mounted"
+	"$WBFS" check "$CACHE"
+}
+
+# All is synced: the first write to the cache is that with which the daemon closes it. It
+# does not listen to signals any more then.
+case_is "a stop that comes when the daemon is handing over already is obeyed by the next one"
+keeper_mount
+dd if="$W/data" of="$DISK" bs=64k conv=notrunc,fsync status=none
+disks fail cache write none delay held times 1
+kill -HUP "$KEEPER"
+until_it_is_so 60 is_held
+kill -TERM "$KEEPER"
+disks heal cache
+keeper_ends
+
+case_is "a stop that comes together with the death of the daemon is obeyed by the next one"
+keeper_mount
+same_bytes "$W/data" "$DISK" 1M
+kill -STOP "$KEEPER"
+daemon_kill
+kill -TERM "$KEEPER"
+kill -CONT "$KEEPER"
+keeper_ends
 disks_stop
 finish
