@@ -597,12 +597,23 @@ static bool flush_all(struct wb_daemon *daemon, gint64 deadline_us)
 	return now != before;
 }
 
+/* It is idle: is there still somebody who would have another program serve? NULL, or why
+ * not. What has come meanwhile is heard first; later nobody listens. */
+static const char *why_stay(struct wb_daemon *daemon)
+{
+	while (g_main_context_iteration(NULL, FALSE))
+		;
+	if (daemon->kept->link_fd < 0)
+		return "the keeper is gone";
+	return daemon->must_stop ? "it is being stopped" : NULL;
+}
+
 /* NULL, with every request answered and all durable; or why not, and it serves on. */
 static const char *make_idle(struct wb_daemon *daemon)
 {
 	struct wb_fuse *fuse = atomic_load(&daemon->fuse);
 	gint64 deadline_us = g_get_monotonic_time() + HAND_OVER_US;
-	bool is_flushed;
+	const char *problem;
 
 	if (wb_fuse_get_bond(fuse) == WB_FUSE_IN_RINGS)
 		return "over io_uring no other worker can take over";
@@ -611,12 +622,11 @@ static const char *make_idle(struct wb_daemon *daemon)
 		return "the server of the backing cannot be reached";
 	if (!wb_fuse_pause(fuse, deadline_us))
 		return "requests under way did not end in 10 seconds";
-	is_flushed = flush_all(daemon, deadline_us);
-	if (is_flushed && !daemon->must_stop)
-		return NULL;
-	wb_fuse_go_on(fuse);
-	return is_flushed ? "it is being stopped" :
-			    "what was written cannot be made durable now";
+	problem = flush_all(daemon, deadline_us) ? why_stay(daemon) :
+		  "what was written cannot be made durable now";
+	if (problem)
+		wb_fuse_go_on(fuse);
+	return problem;
 }
 
 /* To the next worker, of another program, by the log on the cache: all is stopped as at

@@ -43,6 +43,14 @@ is_served_as_before() {
 	grep 'the keeper is gone; nobody would start this worker again' "$MNT/.wbfs/events"
 }
 
+count_of() {	# disk, what: of what came to it
+	disks counts "$1" | sed "s/.*$2 \\([0-9]*\\).*/\\1/"
+}
+
+is_held() {	# a write to the cache
+	[ "$(count_of cache held)" -gt 0 ]
+}
+
 case_is "the keeper dies with an upgrade that was asked for: that ends, and says who serves"
 keeper_mount
 dd if="$W/data" of="$DISK" bs=64k conv=notrunc status=none
@@ -55,13 +63,23 @@ upgrade_says "the keeper of $MNT has died meanwhile: wbfs ${version#wbfs } serve
 is_served_as_before
 volume_umount
 
-count_of() {	# disk, what: of what came to it
-	disks counts "$1" | sed "s/.*$2 \\([0-9]*\\).*/\\1/"
-}
-
-is_held() {	# a write to the cache
-	[ "$(count_of cache held)" -gt 0 ]
-}
+# The daemon serves nobody while it makes durable what was written. The write that is held is
+# let go when the keeper is dead.
+case_is "the keeper dies while the daemon makes itself idle for another: it serves on"
+keeper_mount
+same_bytes "$W/data" "$DISK" 1M
+random_file "$W/data" $((1 << 20))
+dd if="$W/data" of="$DISK" bs=64k conv=notrunc,fsync status=none
+dd if="$W/data" of="$DISK" bs=64k count=1 conv=notrunc status=none
+disks fail cache write none delay held times 1
+begin_upgrade
+until_it_is_so 60 is_held
+kill -9 "$KEEPER"
+gone_within 60 "$KEEPER"
+disks heal cache
+upgrade_says "the keeper of $MNT has died meanwhile"
+is_served_as_before
+volume_umount
 
 keeper_ends() {	# a clean stop, by a daemon that hands nothing on
 	gone_within 60 "$KEEPER" || fail "it is not stopped"
