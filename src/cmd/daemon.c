@@ -291,10 +291,8 @@ static int upgrade_asked(void *arg, const char *program)
 static void tunables_set(void *arg)
 {
 	struct wb_daemon *daemon = arg;
-	struct wb_tunables tunables;
 
-	wb_cache_get_tunables(daemon->cache, &tunables);
-	wb_kept_note_tunables(daemon->kept, &tunables);
+	wb_kept_note_tunables(daemon->kept, daemon->cache);
 }
 
 /* Until this mount is unmounted it is one that nobody keeps. */

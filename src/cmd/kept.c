@@ -7,6 +7,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "cache/cache.h"
 #include "cmd/report.h"
 #include "keeper/link.h"
 #include "keeper/say.h"
@@ -127,24 +128,37 @@ void wb_kept_tell_busy(struct wb_kept *kept, const char *reason)
 
 /* --- to the next worker --------------------------------------------------------------------- */
 
-/* A death in the middle of it leaves the half that was there before. */
-void wb_kept_note_tunables(struct wb_kept *kept, const struct wb_tunables *tunables)
+static void append_tunables(const struct wb_tunables *tunables, GString *text)
 {
-	g_autoptr(GString) text = g_string_new(NULL);
-	unsigned half;
-
 	for (unsigned i = 0; i < wb_tunables_count; i++) {
 		g_string_append_printf(text, "%s=", wb_tunables_table[i].name);
 		wb_tunable_append(&wb_tunables_table[i], tunables, text);
 		g_string_append_c(text, '\0');
 	}
 	g_string_append_c(text, '\0');
+}
+
+/* A death in the middle of it leaves the half that was there before. */
+static void store_tunables(struct wb_kept_area *area, const GString *text)
+{
+	unsigned half = atomic_load(&area->tunables_half) == 1 ? 2 : 1;
+
 	if (text->len > WB_KEPT_TUNABLES_BYTES)
 		return;
+	memcpy(area->tunables[half - 1], text->str, text->len);
+	atomic_store(&area->tunables_half, half);
+}
+
+/* Asked for outside of the lock, what another has set since would be overwritten. */
+void wb_kept_note_tunables(struct wb_kept *kept, struct wb_cache *cache)
+{
+	g_autoptr(GString) text = g_string_new(NULL);
+	struct wb_tunables tunables;
+
 	wb_lock_acquire(&kept->lock);
-	half = atomic_load(&kept->area->tunables_half) == 1 ? 2 : 1;
-	memcpy(kept->area->tunables[half - 1], text->str, text->len);
-	atomic_store(&kept->area->tunables_half, half);
+	wb_cache_get_tunables(cache, &tunables);
+	append_tunables(&tunables, text);
+	store_tunables(kept->area, text);
 	wb_lock_release(&kept->lock);
 }
 

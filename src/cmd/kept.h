@@ -50,7 +50,7 @@ struct wb_kept {
 	int clone_fd;			/* or -1; likewise */
 	int report_fd;			/* or -1 */
 	int64_t reached_ns[WB_KEPT_STEPS];
-	struct wb_lock lock;		/* who sets tunables */
+	struct wb_lock lock;		/* who notes tunables; held while the cache is asked for them */
 };
 
 /* Was this process begun by a keeper? */
@@ -86,8 +86,8 @@ void wb_kept_notify(struct wb_kept *kept, const char *lines);
 /* Any thread: another program is to take over. 0 or -errno. */
 int wb_kept_ask_upgrade(struct wb_kept *kept, const char *program);
 void wb_kept_tell_busy(struct wb_kept *kept, const char *reason);
-/* Any thread: these count for later workers too. */
-void wb_kept_note_tunables(struct wb_kept *kept, const struct wb_tunables *tunables);
+/* Any thread: as they are in the cache now they count for later workers too. */
+void wb_kept_note_tunables(struct wb_kept *kept, struct wb_cache *cache);
 /* For the statistics. Any thread. */
 void wb_kept_describe(void *kept, struct wb_keeper_facts *facts);
 
