@@ -24,6 +24,8 @@ fio_load() {
 		--randrepeat=0 --fdatasync=$((round % 4 / 2 * 50)) >"$W/fio.log" 2>&1
 }
 
+has_disk_open() { find "/proc/$1/fd" -lname "$DISK" | grep -q .; }
+
 # Small segments and small RAM buffers make wraps, waits for space and many
 # records common; the sizes change from round to round, the volume stays.
 volume_make 40M 256M --segment-size 256K
@@ -42,6 +44,7 @@ for ((round = 1; round <= ROUNDS; round++)); do
 		loading=$JOB
 	fi
 	if [ ${#killer[@]} -eq 0 ]; then
+		until_it_is_so 60 has_disk_open "$writing"
 		sleep "$((RANDOM % 2)).$((RANDOM % 10))$((RANDOM % 10))"
 		kill -9 "$WORKER"
 	fi
