@@ -7,6 +7,13 @@
 #include "frontend/fuse_channel.h"
 #include "frontend/fuse_rings.h"
 
+/* The thread may have received another request, which libfuse is going to answer: that
+ * answer goes where that one came from. */
+static void answered(void)
+{
+	wb_fuse_channel_answer_on(wb_fuse_channel_here());
+}
+
 void wb_fuse_caller_end(struct wb_fuse_caller caller, int error)
 {
 	if (caller.entry) {
@@ -15,6 +22,7 @@ void wb_fuse_caller_end(struct wb_fuse_caller caller, int error)
 	}
 	wb_fuse_channel_answer_on(caller.fd);
 	fuse_reply_err(caller.req, error);
+	answered();
 }
 
 void wb_fuse_caller_give(struct wb_fuse_caller caller, const void *data, size_t bytes)
@@ -22,6 +30,7 @@ void wb_fuse_caller_give(struct wb_fuse_caller caller, const void *data, size_t 
 	if (!caller.entry) {
 		wb_fuse_channel_answer_on(caller.fd);
 		fuse_reply_buf(caller.req, data, bytes);
+		answered();
 		return;
 	}
 	if (bytes && data != wb_ring_entry_payload(caller.entry))
@@ -39,4 +48,5 @@ void wb_fuse_caller_wrote(struct wb_fuse_caller caller, size_t bytes)
 	}
 	wb_fuse_channel_answer_on(caller.fd);
 	fuse_reply_write(caller.req, bytes);
+	answered();
 }
