@@ -39,6 +39,7 @@ struct wb_grow {
 	_Atomic enum stage stage;
 	atomic_bool has_ended;		/* what the stage waits for, with io_error */
 	atomic_bool is_abandoned;
+	_Atomic unsigned completions;	/* threads inside step_ended() or be_ready() */
 };
 
 struct wb_grow *wb_grow_new(const struct wb_grow_deps *deps)
@@ -66,12 +67,15 @@ void wb_grow_set_callbacks(struct wb_grow *grow, const struct wb_grow_callbacks 
 	grow->callbacks = *callbacks;
 }
 
-/* The stage is over, also when it had nothing to do. */
+/* The stage is over, also when it had nothing to do. Whoever closes steps on at once, and
+ * frees the worker that is kicked here. */
 static void step_ended(struct wb_grow *grow, int error)
 {
+	atomic_fetch_add(&grow->completions, 1);
 	grow->io_error = error;
 	atomic_store(&grow->has_ended, true);
 	grow->callbacks.kick(grow->callbacks.arg);
+	atomic_fetch_sub(&grow->completions, 1);
 }
 
 static void go_to(struct wb_grow *grow, enum stage stage)
@@ -82,9 +86,11 @@ static void go_to(struct wb_grow *grow, enum stage stage)
 
 static void be_ready(struct wb_grow *grow, int error)
 {
+	atomic_fetch_add(&grow->completions, 1);
 	grow->error = error;
 	atomic_store(&grow->stage, STAGE_READY);
 	grow->callbacks.kick(grow->callbacks.arg);
+	atomic_fetch_sub(&grow->completions, 1);
 }
 
 /* --- the mark, and the backing ----------------------------------------------------- */
@@ -303,7 +309,6 @@ void wb_grow_abandon(struct wb_grow *grow)
 
 bool wb_grow_is_settled(struct wb_grow *grow)
 {
-	enum stage stage = atomic_load(&grow->stage);
-
-	return stage <= STAGE_OWNER;
+	/* In this order: what brings the stage back counts before it does. */
+	return atomic_load(&grow->stage) <= STAGE_OWNER && atomic_load(&grow->completions) == 0;
 }

@@ -69,7 +69,7 @@ bool wb_grow_step(struct wb_grow *grow);
 
 /* From now on nothing is begun; what waits is over with -ECANCELED at the next step. */
 void wb_grow_abandon(struct wb_grow *grow);
-/* Nothing of it is at a disk (for closing). */
+/* Nothing of it is at a disk, nor is anybody in kick() (for closing). */
 bool wb_grow_is_settled(struct wb_grow *grow);
 
 #endif

@@ -222,6 +222,37 @@ Test(grow, a_stop_ends_it_and_the_image_is_what_it_was)
 	expect_size(OLD);
 }
 
+static unsigned kick_count, settled_count;
+
+/* Another thread may be as quick as this. */
+static void step_in_kick(void *arg)
+{
+	struct wb_cache *cache = arg;
+
+	while (wb_grow_step(cache->grow))
+		;
+	kick_count++;
+	settled_count += wb_grow_is_settled(cache->grow);
+}
+
+Test(grow, what_is_over_is_not_settled_while_somebody_still_tells_of_it)
+{
+	const struct wb_grow_callbacks callbacks = {
+		wb_cache_on_growth_wanted, wb_cache_on_growth_shown, wb_cache_on_growth_ended,
+		step_in_kick, sim.cache,
+	};
+
+	wb_grow_set_callbacks(sim.cache->grow, &callbacks);
+	cr_assert_eq(wb_sim_resize(&sim, LARGER), 0);
+	expect_size(LARGER);
+	cr_expect_eq(kick_count, 4);	/* the owner, zeros, flush, superblocks */
+	cr_expect_eq(settled_count, 0);
+	cr_expect(wb_grow_is_settled(sim.cache->grow));
+	cr_expect_eq(wb_sim_resize(&sim, 101 * BLOCK), -EIO);
+	cr_expect_eq(kick_count, 5);
+	cr_expect_eq(settled_count, 0);
+}
+
 /* --- the order ----------------------------------------------------------------------- */
 
 /* Nothing is shown before it is recorded, and nothing recorded before the backing
