@@ -98,8 +98,7 @@ gboolean wb_cache_begin_epoch(struct wb_cache *cache, const struct wb_recovery *
 	return TRUE;
 }
 
-/* In place of a process that died. A block that is not what its entry says is rot, not
- * the end of the log: that it was durable must not depend on what comes next. */
+/* In place of a process that died. */
 gboolean wb_cache_go_on(struct wb_cache *cache)
 {
 	wb_backing_flush_take_over(cache->path.backing_flush);
@@ -108,7 +107,6 @@ gboolean wb_cache_go_on(struct wb_cache *cache)
 	wb_message_set(&cache->message, "cache %s: %" G_GUINT64_FORMAT " blocks in the memory "
 		       "that a former process left are not what was written",
 		       cache->config.cache_store->label, cache->left_wrong_blocks);
-	wb_recorder_write_sync(cache->recorder);
 	return TRUE;
 }
 

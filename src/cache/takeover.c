@@ -350,19 +350,34 @@ static void drop_overwritten(struct work *work)
 		g_array_remove_range(r->records, 0, count);
 }
 
+static uint64_t last_sequence(const struct work *work)
+{
+	guint count = work->stretches->len;
+
+	return count > 0 ? stretch_at(work, count - 1)->last : work->head.durable;
+}
+
+/* A block that is not what its entry says is rot, not the end of the log: that its record
+ * was durable must not depend on what comes next, nor on whether anything does. */
+static int claim_wrong_blocks(struct work *work)
+{
+	struct wb_superblock *superblock = &work->takeover->recovery->superblock;
+
+	if (work->takeover->wrong_blocks == 0)
+		return 0;
+	superblock->durable = last_sequence(work);
+	return write_superblocks(work);
+}
+
 /* `durable` first: with the new epoch alone the records would seem to belong to where
  * they are in the memory. Without it there are none, and one epoch more is begun. */
 static void conclude(struct work *work)
 {
 	struct wb_recovery *r = work->takeover->recovery;
-	uint64_t last = work->head.durable;
+	uint64_t last = last_sequence(work);
 
-	if (work->stretches->len > 0) {
-		const struct wb_left_stretch *newest = stretch_at(work, work->stretches->len - 1);
-
-		last = newest->last;
-		r->last_segment = newest->to_segment;
-	}
+	if (work->stretches->len > 0)
+		r->last_segment = stretch_at(work, work->stretches->len - 1)->to_segment;
 	if (!WB_MUTANT(overwritten_replayed))
 		drop_overwritten(work);
 	work->takeover->record_count = last - work->head.durable;
@@ -390,6 +405,8 @@ static gboolean write_log(struct work *work, GError **error)
 
 	check_blocks(work);
 	result = write_somewhere(work);
+	if (!result)
+		result = claim_wrong_blocks(work);
 	if (!result) {
 		conclude(work);
 		return TRUE;

@@ -29,7 +29,8 @@
  *  - A relocation under way, or a place that cannot be written now: the records go
  *    elsewhere, all of them, in a new epoch. See write_elsewhere().
  *  - A RAM buffer that the dying process scribbled on: a block whose CRC is wrong is
- *    written as it is, for whoever reads it to be told (P6), and counted.
+ *    written as it is, for whoever reads it to be told (P6), and counted. The superblocks
+ *    then say that it was durable: without that it would look like the end of the log.
  *
  * Each step leaves the memory as it was, until `durable` says that it is not needed: a
  * death in the middle begins anew. Start-up only.

@@ -378,9 +378,9 @@ Test(takeover, an_error_that_a_sync_has_to_be_told_is_told)
 	cr_expect_eq(wb_sim_sync(&sim), 0);
 }
 
-Test(takeover, a_block_that_is_not_what_was_written_is_an_error_and_no_other)
+/* Three blocks in the first record, of which the second one is wrong in the memory. */
+static void die_with_a_wrong_block(void)
 {
-	struct wb_stats_snapshot stats;
 	struct wb_region_run run;
 
 	start();
@@ -388,7 +388,6 @@ Test(takeover, a_block_that_is_not_what_was_written_is_an_error_and_no_other)
 	write_byte(2, 2);
 	write_byte(3, 3);
 	die();
-	/* the second block of the first record */
 	for (uint32_t i = 0; i < 7; i++) {
 		struct wb_region *left = wb_region_adopt(sim.memory.base, sim.memory.bytes);
 
@@ -397,18 +396,54 @@ Test(takeover, a_block_that_is_not_what_was_written_is_an_error_and_no_other)
 			wb_region_buffer(left, i)[2 * BLOCK + 17] ^= 1;
 		wb_region_free(left);
 	}
-	open_again();
-	wb_sim_stats(&sim, &stats);
-	cr_expect(strstr(stats.last_error, "1 blocks in the memory that a former process left "
-			 "are not what was written") != NULL, "%s", stats.last_error);
-	/* Also when the power goes at once. */
-	wb_sim_kill(&sim);
+}
+
+static void expect_only_that_one_is_wrong(void)
+{
 	sim.memory.is_left = false;
 	wb_sim_cut_power(&sim);
 	open_again();
 	cr_expect_eq(byte_of(1), 1);
 	cr_expect_eq(byte_of(2), -EIO);
 	cr_expect_eq(byte_of(3), 3);
+}
+
+Test(takeover, a_block_that_is_not_what_was_written_is_an_error_and_no_other)
+{
+	struct wb_stats_snapshot stats;
+
+	die_with_a_wrong_block();
+	open_again();
+	wb_sim_stats(&sim, &stats);
+	cr_expect(strstr(stats.last_error, "1 blocks in the memory that a former process left "
+			 "are not what was written") != NULL, "%s", stats.last_error);
+	/* Also when the power goes at once. */
+	wb_sim_kill(&sim);
+	expect_only_that_one_is_wrong();
+}
+
+Test(takeover, one_that_is_saved_before_the_opening_neither)
+{
+	die_with_a_wrong_block();
+	cr_assert(wb_sim_save_memory(&sim, NULL));
+	expect_only_that_one_is_wrong();
+}
+
+/* Nobody would look at the memory again. */
+Test(takeover, what_cannot_be_claimed_is_not_saved_yet)
+{
+	struct wb_fault fault = { .op = WB_IO_WRITE, .io_class = WB_FAULT_ANY,
+				  .length_bytes = WB_SUPERBLOCK_AREA_BYTES };
+
+	for (fault.first = 1; fault.first <= 2; fault.first++) {
+		die_with_a_wrong_block();
+		wb_store_faulty_add(sim.cache_disk.faulty, &fault);
+		cr_expect_not(wb_sim_save_memory(&sim, NULL));
+		wb_store_faulty_clear(sim.cache_disk.faulty);
+		cr_assert(wb_sim_save_memory(&sim, NULL));
+		expect_only_that_one_is_wrong();
+		stop();
+	}
 }
 
 Test(takeover, a_place_that_cannot_be_written_is_given_up)
