@@ -462,6 +462,21 @@ static bool listen_to_signals(struct wb_daemon *daemon)
 	return true;
 }
 
+/* Waits for the end of the session. 0, or why the volume was not stopped cleanly. */
+static int end_serving(struct wb_daemon *daemon)
+{
+	int result;
+
+	wb_line_watch_hurry(&daemon->line_watch);
+	wb_mark_keeper_end(&daemon->keeper);
+	wb_fuse_finish(daemon->fuse);
+	wb_backing_growth_end(&daemon->growth);
+	result = wb_cache_close(daemon->cache, WB_CLOSE_CLEAN);
+	wb_fuse_free(daemon->fuse);
+	wb_mark_keeper_finish(&daemon->keeper);
+	return result;
+}
+
 static void daemon_free(struct wb_daemon *daemon)
 {
 	for (unsigned i = 0; i < G_N_ELEMENTS(daemon->sources); i++)
@@ -519,7 +534,13 @@ struct wb_daemon *wb_daemon_start(const struct wb_options *options, const char *
 			daemon->facts.memory_locked = wb_process_bring_memory_in();
 		return daemon;
 	}
-	if (daemon->cache) {
+	if (atomic_load(&daemon->fuse)) {
+		/* It is mounted, and served from the cache. Below one that has been unmounted
+		 * already may be another. */
+		if (!atomic_load(&daemon->is_over))
+			wb_unmount_by_force(daemon->mount_point);
+		(void)end_serving(daemon);
+	} else if (daemon->cache) {
 		wb_cache_close(daemon->cache, WB_CLOSE_CLEAN);
 		wb_mark_keeper_finish(&daemon->keeper);
 	}
@@ -549,13 +570,7 @@ static bool finish(struct wb_daemon *daemon, GError **error)
 	int result;
 
 	tell_manager(daemon, "STOPPING=1\nSTATUS=Stopping");
-	wb_line_watch_hurry(&daemon->line_watch);
-	wb_mark_keeper_end(&daemon->keeper);
-	wb_fuse_finish(daemon->fuse);
-	wb_backing_growth_end(&daemon->growth);
-	result = wb_cache_close(daemon->cache, WB_CLOSE_CLEAN);
-	wb_fuse_free(daemon->fuse);
-	wb_mark_keeper_finish(&daemon->keeper);
+	result = end_serving(daemon);
 	if (result && !daemon->cache_store)
 		wb_fail(error, "%s was not stopped cleanly: %s. What was not synced may not be "
 			"on %s", daemon->mount_point, g_strerror(-result),

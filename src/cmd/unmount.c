@@ -14,9 +14,9 @@
 
 #define USERS_MAX 8u
 
-static int by_fusermount(const char *mount_point, char **reason)
+static int by_fusermount(const char *how, const char *mount_point, char **reason)
 {
-	const char *argv[] = { "fusermount3", "-u", "--", mount_point, NULL };
+	const char *argv[] = { "fusermount3", how, "--", mount_point, NULL };
 	g_autoptr(GError) error = NULL;
 	g_autofree char *errors = NULL;
 	int status;
@@ -41,9 +41,17 @@ int wb_unmount(const char *mount_point, char **reason)
 	if (!umount2(mount_point, UMOUNT_NOFOLLOW))
 		return 0;
 	if (errno == EPERM)
-		return by_fusermount(mount_point, reason);
+		return by_fusermount("-u", mount_point, reason);
 	*reason = g_strdup(g_strerror(errno));
 	return -errno;
+}
+
+void wb_unmount_by_force(const char *mount_point)
+{
+	g_autofree char *reason = NULL;
+
+	if (umount2(mount_point, MNT_FORCE | MNT_DETACH | UMOUNT_NOFOLLOW) && errno == EPERM)
+		(void)by_fusermount("-uz", mount_point, &reason);
 }
 
 /* --- who is in the way ----------------------------------------------------------- */

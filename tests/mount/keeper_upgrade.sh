@@ -1,8 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 # What comes in the middle of an upgrade: the keeper dies before or while the daemon makes
-# itself idle, or the mount is to be stopped. A disk of the test's own holds a write for as
-# long as the test likes, and with it the daemon at that place.
+# itself idle, or the mount is to be stopped; and a keeper that dies at the very start. A
+# disk of the test's own holds a write for as long as the test likes, and with it the daemon
+# at that place.
 . "$(dirname "$0")/lib.sh"
 
 needs fuse jq
@@ -107,5 +108,26 @@ daemon_kill
 kill -TERM "$KEEPER"
 kill -CONT "$KEEPER"
 keeper_ends
+
+# At its start it writes to the cache before it mounts. What is held there is let go when the
+# keeper is dead.
+case_is "the keeper dies while the first daemon starts: nothing is mounted, and the volume is sound"
+disks fail cache write none delay held times 1
+"$WBFS" mount -f --cache "$CACHE" --backing "$BACKING" -o keeper "$MNT" 2>"$W/messages" &
+KEEPER=$!
+own_jobs+=("$KEEPER")
+until_it_is_so 60 is_held
+WORKER=$(keeper_child)
+own_workers+=("$WORKER")
+kill -9 "$KEEPER"
+gone_within 60 "$KEEPER"
+disks heal cache
+gone_within 60 "$WORKER" || fail "the daemon does not end"
+grep 'the keeper cannot be given the session' "$W/messages"
+volume_is_stopped
+"$WBFS" check "$CACHE" | grep 'stopped cleanly: yes'
+keeper_mount
+same_bytes "$W/data" "$DISK" 1M
+volume_umount
 disks_stop
 finish
