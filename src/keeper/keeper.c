@@ -26,6 +26,7 @@
 
 #define ENVIRONMENT_MAX 512u
 #define NEW_PROGRAM_NS (INT64_C(60) * 1000 * 1000 * 1000)	/* to serve, after an upgrade */
+#define DEATH_NS (INT64_C(10) * 1000 * 1000 * 1000)	/* of a worker with much memory */
 #define NOBODY (-1)
 #define REFUSAL_COUNT (WB_KEPT_IO_URING + 1u)
 #define NOT_STARTED W_EXITCODE(EXIT_FAILURE, 0)
@@ -49,6 +50,7 @@ struct keeper {
 	int64_t began_ns, serving_ns;	/* 0: it does not serve yet */
 	struct wb_restart restart;
 	bool stop_is_asked;		/* while no worker served, or one may not have heard it */
+	int64_t stop_ns;		/* when it was asked for last; 0: never */
 
 	struct wb_program program, new_program;	/* the latter while an upgrade is under way */
 	bool is_new;			/* the worker is of new_program */
@@ -321,6 +323,7 @@ static void worker_said(struct keeper *keeper)
  * One that hands over does not listen in the end: then it is for the next one as well. */
 static void stop_asked(struct keeper *keeper, const struct signalfd_siginfo *info)
 {
+	keeper->stop_ns = now_ns();
 	if (keeper->worker == NOBODY || (!keeper->serving_ns && keeper->fuse_fd >= 0) ||
 	    keeper->new_program.fd >= 0)
 		keeper->stop_is_asked = true;
@@ -333,21 +336,15 @@ static void stop_asked(struct keeper *keeper, const struct signalfd_siginfo *inf
 static bool take_signals(struct keeper *keeper, int *status)
 {
 	struct signalfd_siginfo info;
-	bool is_gone, must_stop = false;
 
 	while (read(keeper->signal_fd, &info, sizeof info) == sizeof info) {
-		if (info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT) {
+		if (info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT)
 			stop_asked(keeper, &info);
-			must_stop = true;
-		} else if (info.ssi_signo == SIGHUP && info.ssi_code <= 0) {
+		else if (info.ssi_signo == SIGHUP && info.ssi_code <= 0)
 			begin_upgrade(keeper, "");
-		}
 	}
-	is_gone = keeper->worker != NOBODY &&
-		  waitpid(keeper->worker, status, WNOHANG) == keeper->worker;
-	/* It may have been dead already when it was told. */
-	keeper->stop_is_asked |= is_gone && must_stop;
-	return is_gone;
+	return keeper->worker != NOBODY &&
+	       waitpid(keeper->worker, status, WNOHANG) == keeper->worker;
 }
 
 static int wait_ms(const struct keeper *keeper)
@@ -471,6 +468,10 @@ static bool goes_on(struct keeper *keeper, int status)
 		return false;
 	wb_say_status(status, died, sizeof died);
 	atomic_store(&keeper->state->died, phase != WB_KEPT_HANDED_OVER);
+	/* It was dying already when it was told, its threads one by one. */
+	if (phase != WB_KEPT_HANDED_OVER && keeper->stop_ns &&
+	    now_ns() - keeper->stop_ns < DEATH_NS)
+		keeper->stop_is_asked = true;
 	if (upgrade_goes_on(keeper, died, phase))
 		return true;
 	atomic_store(&keeper->state->last_status, status);
