@@ -16,6 +16,7 @@
 #include "cmd/volume.h"
 
 #define WAIT_US (200 * 1000)
+#define SILENT_MS 3000
 
 static int try_unmount(const char *mount_point, const struct wb_options *options, char **reason)
 {
@@ -65,14 +66,32 @@ static int open_process(uint64_t pid)
 	return pid ? (int)syscall(SYS_pidfd_open, (pid_t)pid, 0) : -1;
 }
 
-static void wait_until_gone(int pidfd, bool is_ending)
+static void close_process(int pidfd)
 {
-	struct pollfd poll_fd = { .fd = pidfd, .events = POLLIN };
-
-	while (is_ending && pidfd >= 0 && poll(&poll_fd, 1, -1) < 0 && errno == EINTR)
-		;
 	if (pidfd >= 0)
 		close(pidfd);
+}
+
+static bool has_ended(int pidfd, int wait_ms)
+{
+	struct pollfd poll_fd = { .fd = pidfd, .events = POLLIN };
+	int result;
+
+	if (pidfd < 0)
+		return true;
+	while ((result = poll(&poll_fd, 1, wait_ms)) < 0 && errno == EINTR)
+		;
+	return result != 0;
+}
+
+static void wait_until_gone(int pidfd, const char *mount_point)
+{
+	if (has_ended(pidfd, SILENT_MS))
+		return;
+	wb_report_note("%s is unmounted, but its daemon has not ended: it writes what is left, "
+		       "or the volume is mounted elsewhere too (a bind mount, or another mount "
+		       "namespace) and goes on until it is unmounted there", mount_point);
+	has_ended(pidfd, -1);
 }
 
 /* The daemon leaves one word about how it ended: the clean flag. */
@@ -117,8 +136,12 @@ static bool stop(const char *mount_point, const struct wb_options *options, GErr
 	keeper = open_process(wb_client_number_in(stats, "keeper", "pid"));
 	ok = unmount(mount_point, options, error);
 	/* One that dies now has another follow it, and only the keeper sees the end. */
-	wait_until_gone(worker, ok);
-	wait_until_gone(keeper, ok);
+	if (ok) {
+		wait_until_gone(worker, mount_point);
+		wait_until_gone(keeper, mount_point);
+	}
+	close_process(worker);
+	close_process(keeper);
 	if (ok && !is_flushed)
 		return wb_fail(error, "unmounted, but writes that were not synced before may be "
 			       "missing on %s", wb_client_text_in(stats, "backing", "path"));

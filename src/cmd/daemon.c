@@ -30,6 +30,7 @@
 #include "keeper/notify.h"
 
 #define TICK_MS 250u
+#define ENDS_WITHIN_US (3 * G_USEC_PER_SEC)	/* what unmounts last */
 #define HAND_OVER_US (10 * G_USEC_PER_SEC)
 #define RAM_BUFFER_DEFAULT_BYTES (UINT64_C(64) << 20)
 
@@ -48,7 +49,7 @@ struct wb_daemon {
 	struct wb_mount_facts facts;
 	guint sources[4];		/* signals, tick, the keeper; 0 = none */
 	struct wb_kept *kept;		/* NULL: nobody keeps this process */
-	bool is_unmounted;		/* by us; its end is on its way */
+	gint64 unmounted_us;		/* by us, and its end is on its way; 0: not */
 	bool must_hand_over;
 	bool is_paused;			/* nobody answers what comes from the mount */
 	bool must_stop;			/* told so meanwhile */
@@ -420,6 +421,17 @@ static gboolean on_tick(gpointer arg)
 
 /* A stop in the middle of somebody's use would lose what they write next: it is
  * refused, and what was acknowledged is made durable. */
+/* A session lives as long as the last of its mounts. */
+static void look_elsewhere(struct wb_daemon *daemon)
+{
+	if (g_get_monotonic_time() - daemon->unmounted_us < ENDS_WITHIN_US)
+		return;
+	g_warning("%s is unmounted, but the volume is mounted elsewhere too (a bind mount, or "
+		  "another mount namespace) and goes on there; all data is being made durable",
+		  daemon->mount_point);
+	wb_cache_start_flush(daemon->cache);
+}
+
 static gboolean on_stop_signal(gpointer arg)
 {
 	struct wb_daemon *daemon = arg;
@@ -428,15 +440,19 @@ static gboolean on_stop_signal(gpointer arg)
 	int result;
 
 	/* A service manager may tell the keeper and us. */
-	if (daemon->is_unmounted || atomic_load(&daemon->is_over))
+	if (atomic_load(&daemon->is_over))
 		return G_SOURCE_CONTINUE;
+	if (daemon->unmounted_us) {
+		look_elsewhere(daemon);
+		return G_SOURCE_CONTINUE;
+	}
 	/* What unmounts, or looks for users, may ask the mount something. */
 	daemon->must_stop = daemon->is_paused;
 	if (daemon->is_paused)
 		return G_SOURCE_CONTINUE;
 	result = wb_unmount(daemon->mount_point, &reason);
 	if (!result) {
-		daemon->is_unmounted = true;
+		daemon->unmounted_us = g_get_monotonic_time();
 		return G_SOURCE_CONTINUE;	/* the kernel ends the session */
 	}
 	if (result == -EBUSY) {

@@ -69,6 +69,53 @@ is_clean
 volume_mount
 same_start
 
+# The mount, and a second one of the same session.
+mount_twice() {
+	"$WBFS" mount "${test_options[@]}" -f -o sync_interval_s=0 --cache "$CACHE" --backing "$BACKING" \
+		"$MNT" 2>"$W/daemon_says" &
+	foreground=$!
+	own_jobs+=($foreground)
+	own_workers+=($foreground)
+	until_it_is_so 60 test -e "$MNT/disk"
+	mkdir -p "$W/elsewhere"
+	mount --bind "$MNT" "$W/elsewhere"
+	own_mounts+=("$W/elsewhere")
+	WORKER=$(stat_of worker_pid)
+	change
+}
+umount_elsewhere() {
+	is_alive "$WORKER" || fail "the daemon has ended"
+	umount "$W/elsewhere"
+	wait $foreground $unmounting
+	is_stopped
+	is_clean
+}
+
+case_is "mounted elsewhere too: a second signal says so, and makes all durable"
+volume_umount
+mount_twice
+unmounting=''
+kill -TERM "$WORKER"
+until_it_is_so 60 eval '! mountpoint -q "$MNT"'
+jq -e ".durable_sequence < .head_sequence" "$W/elsewhere/.wbfs/stats.json" || fail "it was synced before"
+signalled() {
+	kill -TERM "$WORKER"
+	grep -q "is mounted elsewhere too .* is being made durable" "$W/daemon_says"
+}
+until_it_is_so 60 signalled
+until_it_is_so 60 jq -e ".durable_sequence == .head_sequence" "$W/elsewhere/.wbfs/stats.json"
+umount_elsewhere
+
+case_is "mounted elsewhere too: umount says what it waits for"
+mount_twice
+"$WBFS" umount "$MNT" 2>"$W/umount_says" &
+unmounting=$!
+own_jobs+=($unmounting)
+until_it_is_so 60 grep -q "has not ended.*is mounted elsewhere too" "$W/umount_says"
+umount_elsewhere
+volume_mount
+same_start
+
 case_is "a stop while a loop device holds the image names the device"
 loop_attach "$DISK"
 if "$WBFS" umount "$MNT" 2>"$W/message"; then fail "it was not refused"; fi
