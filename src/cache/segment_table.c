@@ -32,7 +32,7 @@ static size_t memory_bytes(const struct wb_segment_table *table)
 /* How large it is a superblock says. */
 struct wb_segment_table *wb_segment_table_new(const struct wb_geometry *geometry, GError **error)
 {
-	struct wb_segment_table *table = g_new0(struct wb_segment_table, 1);
+	struct wb_segment_table *table = g_aligned_alloc0(1, sizeof *table, WB_CACHE_LINE_BYTES);
 
 	table->geometry = *geometry;
 	table->segments = wb_memory_map(memory_bytes(table));
@@ -40,7 +40,7 @@ struct wb_segment_table *wb_segment_table_new(const struct wb_geometry *geometry
 		g_set_error(error, WB_CACHE_ERROR, WB_CACHE_ERROR_LIMIT,
 			    "cannot get %zu MiB of memory for the table of segments: %s",
 			    memory_bytes(table) >> 20, g_strerror(errno));
-		g_free(table);
+		g_aligned_free(table);
 		return NULL;
 	}
 	for (uint64_t place = 0; place < geometry->segment_count; place++) {
@@ -55,7 +55,7 @@ void wb_segment_table_free(struct wb_segment_table *table)
 	if (!table)
 		return;
 	wb_memory_unmap(table->segments, memory_bytes(table));
-	g_free(table);
+	g_aligned_free(table);
 }
 
 void wb_segment_table_set_clock(struct wb_segment_table *table, struct wb_clock *clock)
