@@ -419,8 +419,6 @@ static gboolean on_tick(gpointer arg)
 	return G_SOURCE_CONTINUE;
 }
 
-/* A stop in the middle of somebody's use would lose what they write next: it is
- * refused, and what was acknowledged is made durable. */
 /* A session lives as long as the last of its mounts. */
 static void look_elsewhere(struct wb_daemon *daemon)
 {
@@ -432,6 +430,8 @@ static void look_elsewhere(struct wb_daemon *daemon)
 	wb_cache_start_flush(daemon->cache);
 }
 
+/* A stop in the middle of somebody's use would lose what they write next: it is
+ * refused, and what was acknowledged is made durable. */
 static gboolean on_stop_signal(gpointer arg)
 {
 	struct wb_daemon *daemon = arg;
@@ -439,9 +439,9 @@ static gboolean on_stop_signal(gpointer arg)
 	g_autofree char *reason = NULL;
 	int result;
 
-	/* A service manager may tell the keeper and us. */
 	if (atomic_load(&daemon->is_over))
 		return G_SOURCE_CONTINUE;
+	/* Once more: a service manager may tell the keeper and us. */
 	if (daemon->unmounted_us) {
 		look_elsewhere(daemon);
 		return G_SOURCE_CONTINUE;

@@ -13,10 +13,6 @@ volume_format --segment-size 256K
 random_file "$W/old" $((8 << 20))
 random_file "$W/new" $((2 << 20))
 
-count_of() {	# disk, what: of what came to it
-	disks counts "$1" | sed "s/.*$2 \\([0-9]*\\).*/\\1/"
-}
-
 held_within() {	# seconds, disk
 	local i
 	for ((i = 0; i < $1 * 50; i++)); do

@@ -44,10 +44,6 @@ is_served_as_before() {
 	grep 'the keeper is gone; nobody would start this worker again' "$MNT/.wbfs/events"
 }
 
-count_of() {	# disk, what: of what came to it
-	disks counts "$1" | sed "s/.*$2 \\([0-9]*\\).*/\\1/"
-}
-
 is_held() {	# a write to the cache
 	[ "$(count_of cache held)" -gt 0 ]
 }

@@ -517,6 +517,10 @@ disks() {	# a command of test_disk
 	"$test_disk" ask "$W/socket" "$@"
 }
 
+count_of() {	# disk, what: of what came to it
+	disks counts "$1" | sed "s/.*$2 \\([0-9]*\\).*/\\1/"
+}
+
 # A server of the backing was in the dark as well.
 disks_power_on() {
 	nbd_kill_all
