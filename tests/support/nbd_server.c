@@ -60,14 +60,21 @@ void nbd_server_start(struct nbd_server *server, uint64_t bytes, const char *arg
 	nbd_server_restart(server);
 }
 
-/* It is no child of ours: gone when there is none of that number. */
+/* It is no child of ours: gone when there is none of that number, or a zombie that nobody
+ * reaps, in a container. Its first thread is one as soon as it has ended, while the others
+ * may hold the sockets yet. */
 static bool is_gone(const struct nbd_server *server)
 {
 	g_autofree char *path = g_strdup_printf("/proc/%d/stat", (int)server->pid);
 	g_autofree char *stat = NULL;
+	long thread_count;
+	char state;
 
-	/* (a zombie that nobody reaps, in a container) */
-	return !g_file_get_contents(path, &stat, NULL, NULL) || strstr(stat, ") Z ");
+	if (!g_file_get_contents(path, &stat, NULL, NULL))
+		return true;
+	g_assert_cmpint(sscanf(strrchr(stat, ')'), ") %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u"
+			       " %*u %*u %*d %*d %*d %*d %ld", &state, &thread_count), ==, 2);
+	return state == 'Z' && thread_count == 1;
 }
 
 void nbd_server_kill(struct nbd_server *server)
