@@ -367,13 +367,14 @@ static void await(struct answer *answer, unsigned count)
 Test(sync_timing, the_flush_worker_wakes_by_itself_when_the_wait_is_over)
 {
 	struct wb_power power = { .ios_left = INT64_MAX };
+	/* One segment takes all rounds: a full one is written at once, without a wait. */
 	struct wb_create_params create = { .uuid = "uuid of a test", .backing_path = "/image",
-		.segment_bytes = WB_SEGMENT_BYTES_MIN, .backing_bytes = 1 << 20 };
+		.segment_bytes = 1 << 20, .backing_bytes = 1 << 20 };
 	struct wb_cache_config config = {
-		.cache_store = wb_store_threaded_new(4 << 20, 4096, 1, &power),
+		.cache_store = wb_store_threaded_new(32 << 20, 4096, 1, &power),
 		.backing_store = wb_store_threaded_new(1 << 20, 4096, 2, &power),
 		.clock = wb_clock_real(), .worker_mode = WB_WORKER_THREAD,
-		.ram_buffer_bytes = 4 * WB_SEGMENT_BYTES_MIN, .request_count = 2,
+		.ram_buffer_bytes = 4 << 20, .request_count = 2,
 		.tunables = WB_TUNABLES_DEFAULT,
 	};
 	struct answer answer = { 0 };

@@ -512,9 +512,9 @@ Test(store_nbd, what_a_stuck_server_was_sent_again_is_held_from_its_answer_on, .
 	struct task write;
 	gint64 goes_on_us;
 
-	wb_store_nbd_set_timeout(store, 1);
 	nbd_server_freeze(&server);
 	begin(store, &write, WB_IO_WRITE, WB_IO_CLASS_WRITEBACK, 0, data, BLOCK);
+	wb_store_nbd_set_timeout(store, 1);
 	cr_assert_eq(run_task(store, WB_IO_READ, WB_IO_CLASS_USER_READ, 0, data + BLOCK, BLOCK),
 		     -EIO);
 	g_usleep(HOLD_US + G_USEC_PER_SEC);
@@ -620,6 +620,7 @@ Test(store_nbd, users_get_an_error_after_the_timeout_and_writeback_waits, .timeo
 	cr_assert_eq(run_task(store, WB_IO_READ, WB_IO_CLASS_USER_READ, 0, data + BLOCK, BLOCK),
 		     -EIO);
 	cr_assert_neq(sem_trywait(&writeback.ended), 0);
+	wb_store_nbd_set_timeout(store, 30);
 	nbd_server_restart(&server);
 	cr_assert_eq(wait_for(&writeback), 0);
 	cr_assert_eq(run_task(store, WB_IO_READ, WB_IO_CLASS_USER_READ, 0, data + BLOCK, BLOCK), 0);
@@ -735,6 +736,7 @@ Test(store_nbd, another_export_at_its_place_is_not_taken, .timeout = 60)
 /* --- another image under the same name --------------------------------------------------- */
 
 #define WITNESSES 32u	/* that are read when all is flushed */
+#define SECOND_BYTES (1u << 20)	/* where one of them is; another one is at 0 */
 
 static char *log_path;
 
@@ -852,10 +854,11 @@ Test(store_nbd, a_server_that_lost_what_was_flushed_is_another_one, .timeout = 6
 
 	wait_for_reads(WITNESSES);
 	cr_assert_eq(run_task(store, WB_IO_WRITE, WB_IO_CLASS_WRITEBACK, 0, data, BLOCK), 0);
+	cr_assert_eq(run_task(store, WB_IO_WRITE, WB_IO_CLASS_WRITEBACK, SECOND_BYTES, data, BLOCK),
+		     0);
 	cr_assert_eq(run_task(store, WB_IO_FLUSH, WB_IO_CLASS_WRITEBACK, 0, NULL, 0), 0);
-	wait_for_reads(WITNESSES + 1);
-	/* Its answer was noted when the next one comes. */
-	cr_assert_eq(run_task(store, WB_IO_READ, WB_IO_CLASS_FILL, ASIDE_BYTES, zeros, BLOCK), 0);
+	/* The first was noted when the next one is asked for: they are read one by one. */
+	wait_for_reads(WITNESSES + 2);
 	nbd_server_kill(&server);
 	wait_until_away(store, true);
 	put(0, zeros, BLOCK);
@@ -879,16 +882,16 @@ Test(store_nbd, after_a_break_the_witnesses_are_read_when_no_ghost_is_left, .tim
 	gint64 broken_us;
 
 	wait_for_reads(WITNESSES);
+	broken_us = g_get_monotonic_time();
 	nbd_server_kill(&server);
 	wait_until_away(store, true);
-	broken_us = g_get_monotonic_time();
 	nbd_server_restart(&server);
 	wait_until_away(store, false);
 	cr_assert_eq(run_task(store, WB_IO_WRITE, WB_IO_CLASS_WRITEBACK, 0, data, BLOCK), 0);
 	cr_assert_eq(run_task(store, WB_IO_FLUSH, WB_IO_CLASS_WRITEBACK, 0, NULL, 0), 0);
 	/* those that were asked for to judge it, and the one that has changed */
 	wait_for_reads(2 * WITNESSES + 1);
-	cr_assert_geq(g_get_monotonic_time() - broken_us, HOLD_US - G_USEC_PER_SEC / 10);
+	cr_assert_geq(g_get_monotonic_time() - broken_us, HOLD_US);
 	free(data);
 	free(zeros);
 	end_logged(store);
