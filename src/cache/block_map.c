@@ -524,7 +524,7 @@ uint64_t wb_block_map_cached_count(struct wb_block_map *map)
 
 	for (unsigned i = 0; i < WB_STRIPE_COUNT; i++)
 		sum += atomic_load(&map->stripes[i].cached_count);
-	return sum;
+	return MIN(sum, map->geometry.slot_count);
 }
 
 uint64_t wb_block_map_dirty_count(struct wb_block_map *map)
@@ -533,7 +533,7 @@ uint64_t wb_block_map_dirty_count(struct wb_block_map *map)
 
 	for (unsigned i = 0; i < WB_STRIPE_COUNT; i++)
 		sum += atomic_load(&map->stripes[i].dirty_count);
-	return sum;
+	return MIN(sum, map->geometry.slot_count);
 }
 
 uint64_t wb_block_map_bad_count(struct wb_block_map *map)

@@ -146,6 +146,8 @@ void wb_block_map_remove_range(struct wb_block_map *map, uint64_t first, uint64_
 /* Raises the change counters of the stripes of a range. */
 void wb_block_map_touch_range(struct wb_block_map *map, uint64_t first, uint64_t count);
 
+/* Of all stripes, one after the other: what moves between them meanwhile may count twice, but
+ * never so that there are more than slots. */
 uint64_t wb_block_map_cached_count(struct wb_block_map *map);	/* blocks named */
 uint64_t wb_block_map_dirty_count(struct wb_block_map *map);
 uint64_t wb_block_map_bad_count(struct wb_block_map *map);	/* of them, WB_SLOT_BAD */

@@ -23,13 +23,14 @@ static void count_segments(struct wb_cache *cache, struct wb_stats_snapshot *sna
 	snapshot->segments_total = cache->path.geometry.segment_count;
 	for (uint64_t place = 0; place < snapshot->segments_total; place++) {
 		struct wb_segment *segment = wb_segment_at(cache->path.segments, place);
+		bool is_bad = atomic_load(&segment->is_bad);	/* once: it counts as one thing */
 
-		snapshot->bad_segments += segment->is_bad;
+		snapshot->bad_segments += is_bad;
 		if (atomic_load(&segment->dirty_count) > 0) {
 			snapshot->segments_dirty++;
 			if (!oldest || atomic_load(&segment->id) < atomic_load(&oldest->id))
 				oldest = segment;
-		} else if (!segment->is_bad) {
+		} else if (!is_bad) {
 			snapshot->segments_free++;
 		}
 	}
