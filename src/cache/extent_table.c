@@ -16,9 +16,13 @@ struct wb_extent_table {
 	struct wb_lock lock;
 	/* under lock */
 	struct wb_extent *extents;
+	size_t count;
 	size_t reserved;
 
-	_Atomic size_t count;			/* written under lock */
+	/* Atomic; stored under lock, from `count`, when a change is whole: who asks without
+	 * the lock whether there is anything must not see the middle of one, where an older
+	 * extent is gone and the one in its place not there yet. */
+	_Atomic size_t published_count;
 };
 
 struct wb_extent_table *wb_extent_table_new(struct wb_segment_table *segments,
@@ -31,6 +35,13 @@ struct wb_extent_table *wb_extent_table_new(struct wb_segment_table *segments,
 	table->extents = g_new0(struct wb_extent, table->capacity);
 	wb_lock_init(&table->lock, WB_RANK_EXTENTS);
 	return table;
+}
+
+/* After any change of `count`. */
+static void publish_and_release(struct wb_extent_table *table)
+{
+	atomic_store(&table->published_count, table->count);
+	wb_lock_release(&table->lock);
 }
 
 /* How much is needed a disk says: that it is more than there is, is no reason to abort. */
@@ -179,12 +190,12 @@ void wb_extent_table_insert(struct wb_extent_table *table, const struct wb_exten
 			before->count += extent->count;
 			wb_segment_sub_dirty(table->segments,
 				wb_segment_of_id(table->segments, extent->segment_id));
-			wb_lock_release(&table->lock);
+			publish_and_release(table);
 			return;
 		}
 	}
 	insert_at(table, i, extent);
-	wb_lock_release(&table->lock);
+	publish_and_release(table);
 }
 
 enum wb_extent_kind wb_extent_table_lookup(struct wb_extent_table *table,
@@ -219,7 +230,7 @@ bool wb_extent_table_is_empty(struct wb_extent_table *table)
 
 size_t wb_extent_table_count(struct wb_extent_table *table)
 {
-	return atomic_load(&table->count);
+	return atomic_load(&table->published_count);
 }
 
 void wb_extent_table_carve(struct wb_extent_table *table, uint64_t first,
@@ -229,7 +240,7 @@ void wb_extent_table_carve(struct wb_extent_table *table, uint64_t first,
 		return;
 	wb_lock_acquire(&table->lock);
 	carve_locked(table, first, count, kind);
-	wb_lock_release(&table->lock);
+	publish_and_release(table);
 }
 
 static bool find_next(struct wb_extent_table *table, uint64_t from,
@@ -389,6 +400,6 @@ size_t wb_extent_table_finish_zeros(struct wb_extent_table *table, uint64_t from
 		gone = table->count - kept;
 		table->count = kept;
 	}
-	wb_lock_release(&table->lock);
+	publish_and_release(table);
 	return gone;
 }
