@@ -36,6 +36,14 @@
  * and be it in flight, hears of it). What was sent with FUA is in no doubt. Of a program
  * that was killed nobody knows which connections broke, or what for: what it was answered
  * without FUA and had not flushed is in doubt from the start (wb_nbd_lane_doubt()).
+ *
+ * A server that died may have its successor before its connections are known to be broken,
+ * and a younger one reaches that: a flush would succeed there, raise no doubt, and cover
+ * nothing of what the dead one had. So flushes go over the oldest connection. What was
+ * answered and is in no doubt was answered while that was there: by its server, which then
+ * is asked, or by one that came after it, and then the flush waits until this connection
+ * breaks, which puts all of it in doubt. (Several connections there are only to servers
+ * for which a flush over one covers all.)
  */
 #ifndef WB_IO_NBD_LANE_H
 #define WB_IO_NBD_LANE_H

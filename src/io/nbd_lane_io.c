@@ -275,12 +275,50 @@ static bool is_outgrown(const struct wb_nbd_lane *lane, const struct wb_nbd_sess
 	return session->peer.size_bytes < atomic_load(lane->size_bytes);
 }
 
-/* The one with the least to do; the first is left to users where there are others. The I/O
- * ends at `end_bytes`. */
+/* Flushes go over it, whatever else it has to do and whatever size it knows: see nbd_lane.h.
+ * Of those that are as old, the first. NULL: none is open. */
+static struct wb_nbd_session *oldest(struct wb_nbd_lane *lane)
+{
+	struct wb_nbd_session *found = NULL;
+
+	for (unsigned i = 0; i < WB_NBD_SESSIONS_MAX; i++) {
+		struct wb_nbd_session *s = &lane->sessions[i];
+
+		if (s->is_open && (!found || s->begun_us < found->begun_us))
+			found = s;
+	}
+	return found;
+}
+
+/* Of those that are as young, the last: never the oldest, unless there is one only. */
+static struct wb_nbd_session *youngest(struct wb_nbd_lane *lane)
+{
+	struct wb_nbd_session *found = NULL;
+
+	for (unsigned i = 0; i < WB_NBD_SESSIONS_MAX; i++) {
+		struct wb_nbd_session *s = &lane->sessions[i];
+
+		if (s->is_open && (!found || s->begun_us >= found->begun_us))
+			found = s;
+	}
+	return found;
+}
+
+static bool is_background_full(const struct wb_nbd_lane *lane,
+			       const struct wb_nbd_session *session,
+			       const struct wb_nbd_session *left_to_users)
+{
+	return session->sent_bytes >= BACKGROUND_BYTES_MAX ||
+	       (session == left_to_users && lane->open_count > 1);
+}
+
+/* The one with the least to do. The youngest is left to users where there are others: over
+ * the oldest go the flushes, behind which some servers let all else wait. The I/O ends at
+ * `end_bytes`. */
 static struct wb_nbd_session *choose(struct wb_nbd_lane *lane, enum wb_nbd_queue queue,
 				     uint64_t end_bytes)
 {
-	struct wb_nbd_session *best = NULL;
+	struct wb_nbd_session *left_to_users = youngest(lane), *best = NULL;
 	bool is_short = false;
 
 	for (unsigned i = 0; i < WB_NBD_SESSIONS_MAX; i++) {
@@ -292,10 +330,10 @@ static struct wb_nbd_session *choose(struct wb_nbd_lane *lane, enum wb_nbd_queue
 			is_short = true;
 			continue;
 		}
-		if (queue == WB_NBD_BACKGROUND && (s->sent_bytes >= BACKGROUND_BYTES_MAX ||
-					    (i == 0 && lane->open_count > 1)))
+		if (queue == WB_NBD_BACKGROUND && is_background_full(lane, s, left_to_users))
 			continue;
-		if (!best || s->sent_bytes < best->sent_bytes)
+		if (!best || s->sent_bytes < best->sent_bytes ||
+		    (s->sent_bytes == best->sent_bytes && s == left_to_users))
 			best = s;
 	}
 	lane->needs_size |= !best && is_short;
@@ -338,8 +376,8 @@ static void send_again(struct wb_nbd_lane *lane)
 
 	while ((piece = lane->again) != NULL) {
 		struct wb_nbd_session *session =
-			choose(lane, WB_NBD_USERS, piece->op == WB_IO_FLUSH ? 0 :
-			       piece->offset_bytes + piece->length_bytes);
+			piece->op == WB_IO_FLUSH ? oldest(lane) :
+			choose(lane, WB_NBD_USERS, piece->offset_bytes + piece->length_bytes);
 
 		if (!session)
 			return;
@@ -355,6 +393,7 @@ static void send_queue(struct wb_nbd_lane *lane, enum wb_nbd_queue queue)
 	while (list->first && lane->free_pieces && !lane->again) {
 		struct wb_io *io = list->first;
 		struct wb_nbd_session *session =
+			wb_nbd_transfer_next_is_flush(io) ? oldest(lane) :
 			choose(lane, queue, io->offset_bytes + io->length_bytes);
 		struct wb_nbd_piece *piece = lane->free_pieces;
 
@@ -382,7 +421,7 @@ static void ask_witness(struct wb_nbd_lane *lane)
 
 /* Connections that have the old size, when they have nothing to do. What was answered over
  * them and not flushed would be in doubt then: they stay until a flush has come, unless
- * something needs the new size; then they get nothing more to do. */
+ * something needs the new size; then they get nothing more to do, but flushes. */
 static void retire_outgrown(struct wb_nbd_lane *lane)
 {
 	bool may_retire = lane->needs_size || lane->answered_changes == lane->covered_changes;

@@ -120,7 +120,7 @@ void wb_nbd_transfer_cut(struct wb_io *io, const struct wb_nbd_limits *limits,
 	struct wb_nbd_transfer *transfer = wb_nbd_transfer_of(io);
 
 	*piece = (struct wb_nbd_piece){ .io = io, .op = io->op };
-	if (io->op == WB_IO_FLUSH || transfer->flushes == WB_NBD_FLUSHES_NOW) {
+	if (wb_nbd_transfer_next_is_flush(io)) {
 		piece->op = WB_IO_FLUSH;
 		transfer->is_cut = true;
 	} else {

@@ -67,6 +67,11 @@ static inline bool wb_nbd_transfer_is_change(enum wb_io_op op)
 	return op == WB_IO_WRITE || op == WB_IO_ZERO || op == WB_IO_DISCARD;
 }
 
+static inline bool wb_nbd_transfer_next_is_flush(struct wb_io *io)
+{
+	return io->op == WB_IO_FLUSH || wb_nbd_transfer_of(io)->flushes == WB_NBD_FLUSHES_NOW;
+}
+
 /* The next piece of it, which is not cut completely. */
 void wb_nbd_transfer_cut(struct wb_io *io, const struct wb_nbd_limits *limits,
 			 struct wb_buffer_pool *pool, struct wb_nbd_piece *piece);

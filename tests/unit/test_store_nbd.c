@@ -133,6 +133,15 @@ static void wait_until_away(struct wb_store *store, bool wanted)
 		g_usleep(1000);
 }
 
+static void wait_for_connections(struct wb_store *store, unsigned wanted)
+{
+	struct wb_store_nbd_line line;
+
+	do
+		wb_store_nbd_get_line(store, &line);
+	while (line.connection_count < wanted);
+}
+
 /* --- what it moves ------------------------------------------------------------------ */
 
 Test(store_nbd, reads_back_what_was_written_in_any_length, .timeout = 60)
@@ -390,9 +399,7 @@ Test(store_nbd, several_connections_where_the_server_allows_them, .timeout = 60)
 	struct wb_store *store = start("");
 	struct wb_store_nbd_line line;
 
-	do
-		wb_store_nbd_get_line(store, &line);
-	while (line.connection_count < 4);
+	wait_for_connections(store, 4);
 	end(store);
 	store = start("--filter=multi-conn multi-conn-mode=disable");
 	wb_store_nbd_get_line(store, &line);
@@ -578,6 +585,65 @@ Test(store_nbd, a_flush_that_waits_for_the_server_fails_too, .timeout = 60)
 		cr_assert_eq(wait_for(&flushes[i]), -EIO);
 	flush_well(store);
 	free(data);
+	end(store);
+}
+
+static void begin_fua(struct wb_store *store, struct task *task, uint64_t offset, char *data)
+{
+	sem_init(&task->ended, 0, 0);
+	wb_io_prepare(&task->io, WB_IO_WRITE, WB_IO_CLASS_WRITEBACK, offset, data, BLOCK,
+		      task_done);
+	task->io.flags = WB_IO_FUA;
+	wb_store_submit(store, &task->io);
+}
+
+/* `stuck` has two connections and does not move any more, another one answers in its place. */
+static void put_another_in_its_place(struct nbd_server *stuck)
+{
+	*stuck = server;
+	server.pid = 0;
+	server.arguments = g_strdup("");
+	nbd_server_restart(&server);
+}
+
+/* What was answered is in the cache of a server that dies before its connections are known
+ * to be broken; what connects meanwhile finds its successor, which flushes at once. */
+Test(store_nbd, no_flush_of_its_successor_answers_for_a_server_that_dies, .timeout = 60)
+{
+	/* No more, so that two are wanted still. */
+	struct wb_store *store = start("--filter=limit limit=2 --filter=fua");
+	char *data = random_bytes(4 * BLOCK, 23), *back = random_bytes(BLOCK, 0);
+	struct task pending[2], flush, fua;
+	struct nbd_server stuck;
+
+	wb_store_nbd_set_timeout(store, 300);
+	wait_for_connections(store, 2);
+	cr_assert_eq(run_task(store, WB_IO_WRITE, WB_IO_CLASS_WRITEBACK, 0, data, BLOCK), 0);
+	nbd_server_freeze(&server);
+	/* Each of its connections has one, so that the others have less to do. */
+	begin(store, &pending[0], WB_IO_WRITE, WB_IO_CLASS_WRITEBACK, BLOCK, data + BLOCK, BLOCK);
+	begin(store, &pending[1], WB_IO_WRITE, WB_IO_CLASS_USER_WRITE, 2 * BLOCK,
+	      data + 2 * BLOCK, BLOCK);
+	put_another_in_its_place(&stuck);
+	wait_for_connections(store, 4);
+	begin(store, &flush, WB_IO_FLUSH, WB_IO_CLASS_WRITEBACK, 0, NULL, 0);
+	begin_fua(store, &fua, 3 * BLOCK, data + 3 * BLOCK);
+	/* Both are sent before the first of these; the rest gives the successor time. */
+	for (unsigned i = 0; i < 200; i++)
+		cr_assert_eq(run_task(store, WB_IO_READ, WB_IO_CLASS_USER_READ, IMAGE_BYTES - BLOCK,
+				      back, BLOCK), 0);
+	cr_assert_neq(sem_trywait(&flush.ended), 0);
+	cr_assert_neq(sem_trywait(&fua.ended), 0);
+	nbd_server_kill(&stuck);
+	g_free(stuck.arguments);
+	cr_assert_eq(wait_for(&flush), -EIO);
+	cr_assert_eq(wait_for(&fua), 0);
+	for (unsigned i = 0; i < 2; i++)
+		cr_assert_eq(wait_for(&pending[i]), 0);
+	flush_well(store);
+	image_has(0, data, 4 * BLOCK);
+	free(data);
+	free(back);
 	end(store);
 }
 
