@@ -140,15 +140,17 @@ static uint64_t id_at(const struct loader *loader, uint64_t place)
 	return last > back ? last - back : 0;
 }
 
-/* What is dirty lies behind the tail: places before it are used again. */
-static bool may_be_dirty(const struct loader *loader, uint64_t id)
+/* What is dirty lies in a record behind the tail: places before it are used again.
+ * `sequence` is that of the record, or the last that it can be. */
+static bool may_be_dirty(const struct loader *loader, uint64_t id, uint64_t sequence)
 {
 	return id >= loader->checkpoint->tail_segment &&
-	       loader->checkpoint->tail_sequence <= loader->checkpoint->last_sequence;
+	       sequence >= loader->checkpoint->tail_sequence;
 }
 
 /* entries[0] is the segment itself. */
-static bool decode_entries(struct loader *loader, uint64_t place, uint64_t id, size_t *count)
+static bool decode_entries(struct loader *loader, uint64_t place,
+			   const struct wb_segment *segment, size_t *count)
 {
 	const struct wb_geometry *g = loader->deps->geometry;
 
@@ -160,7 +162,8 @@ static bool decode_entries(struct loader *loader, uint64_t place, uint64_t id, s
 			return false;
 		if (entry.type == WB_ENTRY_VOID)
 			continue;
-		if (entry.type == WB_ENTRY_DATA && !may_be_dirty(loader, id))
+		if (entry.type == WB_ENTRY_DATA &&
+		    !may_be_dirty(loader, segment->id, segment->last_sequence))
 			return false;
 		loader->versions[(*count)++] = (struct wb_map_version){
 			.address = entry.address, .mask = entry.mask,
@@ -187,7 +190,7 @@ static bool load_segment(struct loader *loader, uint64_t place)
 	segment->id = id;
 	segment->first_sequence = said.first_sequence;
 	segment->last_sequence = said.first_sequence + said.record_count - 1;
-	return decode_entries(loader, place, id, &count) &&
+	return decode_entries(loader, place, segment, &count) &&
 	       wb_block_map_load(loader->deps->map, place, loader->versions, count);
 }
 
@@ -218,7 +221,8 @@ static bool load_segments(struct loader *loader)
 	return segments == loader->checkpoint->segment_count;
 }
 
-/* Sequences grow with the ids, and the last record is in the last segment. */
+/* Sequences grow with the ids, behind the tail's segment from the tail's on, and the
+ * last record is in the last segment. */
 static bool are_in_order(const struct loader *loader)
 {
 	uint64_t n = loader->deps->geometry->segment_count, last = loader->checkpoint->last_segment;
@@ -229,7 +233,9 @@ static bool are_in_order(const struct loader *loader)
 
 		if (segment->id != id)
 			continue;
-		if (segment->first_sequence <= sequence)
+		if (segment->first_sequence <= sequence ||
+		    (id > loader->checkpoint->tail_segment &&
+		     segment->first_sequence < loader->checkpoint->tail_sequence))
 			return false;
 		sequence = segment->last_sequence;
 	}
@@ -265,7 +271,7 @@ static bool load_extent(struct loader *loader, uint64_t *next_block)
 		.kind = said.type == WB_ENTRY_BAD ? WB_EXTENT_BAD : WB_EXTENT_ZERO,
 	};
 	if (segment->id == 0 || extent.sequence > segment->last_sequence ||
-	    !may_be_dirty(loader, segment->id) ||
+	    !may_be_dirty(loader, segment->id, extent.sequence) ||
 	    !reserve(loader->deps->extents))
 		return false;
 	wb_segment_add_dirty(loader->deps->segments, segment, 1);

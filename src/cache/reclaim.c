@@ -144,6 +144,9 @@ static bool judge(struct wb_reclaim *reclaim)
 		found.segment = superseded;
 		found.sequence = wb_segment_of_id(reclaim->deps.segments,
 						  superseded)->first_sequence;
+		/* A superblock may claim a tail in the middle of a segment that is not the
+		 * tail's own. */
+		found.sequence = MAX(found.sequence, tail.sequence);
 	}
 	reclaim->judged = found;
 	/* What replaced the blocks of the judged segments has a sequence of at

@@ -682,6 +682,69 @@ Test(checkpoint, one_with_right_checksums_that_no_stop_writes_makes_the_log_coun
 	free_disks(&disks);
 }
 
+/* As if superblocks and head agreed on it. FALSE: that is none of a record that is needed. */
+static bool move_tail(uint64_t records_back, bool with_checkpoint)
+{
+	struct wb_superblock superblock = newest_superblock();
+	uint64_t last = wb_get_le64(head()->last_sequence);
+
+	if (superblock.tail_sequence + records_back > last)
+		return false;
+	superblock.tail_sequence = last - records_back;
+	head()->tail_sequence = wb_put_le64(superblock.tail_sequence);
+	if (!with_checkpoint)
+		superblock.checkpoint_used = superblock.checkpoint_crc = 0;
+	write_superblocks(&superblock);
+	if (with_checkpoint)
+		fix_checksums();
+	return true;
+}
+
+/* All is superseded, some after the other, while the tail is judged. */
+static void write_all_and_drain(void)
+{
+	for (uint64_t a = 0; a < IMAGE_BLOCKS; a++) {
+		cr_assert_eq(wb_sim_fill(&sim, a * BLOCK, 0x99, BLOCK, 0), 0);
+		for (unsigned n = 0; n < 20; n++) {
+			wb_cache_kick_writeback(sim.cache);
+			wb_sim_step(&sim);
+		}
+	}
+	cr_assert_eq(wb_sim_drain(&sim), 0);
+}
+
+/* What lies before such a tail must not be where it moves on to. No stop leaves one, and
+ * what the image holds then is of no account. */
+static unsigned try_tails(struct disks disks, bool with_checkpoint)
+{
+	unsigned from_log = 0;
+
+	for (uint64_t back = 0; move_tail(back, with_checkpoint); back++) {
+		cr_assert(wb_sim_open(&sim, NULL), "%lu back", back);
+		from_log += !stats().is_from_checkpoint;
+		write_all_and_drain();
+		wb_sim_kill(&sim);
+		put_disks(&disks);
+	}
+	free_disks(&disks);
+	return from_log;
+}
+
+Test(checkpoint, a_tail_that_its_dirty_segments_lie_before_makes_the_log_count)
+{
+	cr_expect_gt(try_tails(make_mixed(), true), 0);
+}
+
+Test(checkpoint, a_tail_in_the_middle_of_a_later_segment_does_no_harm)
+{
+	/* several records in each segment */
+	start((struct wb_sim_params){ .no_writeback = true, .image_bytes = IMAGE_BLOCKS * BLOCK });
+	for (unsigned i = 0; i < 30; i++)
+		cr_assert_eq(wb_sim_fill(&sim, i * BLOCK, 1, BLOCK, WB_REQUEST_FUA), 0);
+	cr_assert_eq(wb_sim_close(&sim), 0);
+	cr_expect_eq(try_tails(keep_disks(), false), 30);
+}
+
 #if !defined __SANITIZE_ADDRESS__ && !defined __SANITIZE_THREAD__
 static rlim_t memory_in_use(void)
 {
