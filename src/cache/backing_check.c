@@ -30,6 +30,7 @@
 #include <string.h>
 
 #include "base/checksum.h"
+#include "cache/recovery_replay.h"
 
 #define SAMPLE_BLOCKS 16u
 #define SECOND_BLOCK 256u	/* 1 MiB: where most first partitions begin */
@@ -300,6 +301,24 @@ static gboolean refuse_old_cache(const struct wb_backing_check *check, GError **
 	return FALSE;
 }
 
+/* What --force would lay over it, which goes by the log: see read_checkpoint() in
+ * cache_open.c. */
+static uint64_t count_forced(const struct wb_backing_check *check)
+{
+	struct wb_recovery *recovery = check->recovery->has_checkpoint ?
+		wb_recovery_scan(check->config->cache_store, NULL, NULL) : NULL;
+	struct wb_replay *replay;
+	uint64_t count;
+
+	if (!recovery)
+		return check->dirty_count;
+	replay = wb_replay_new(recovery);
+	count = (uint64_t)replay->blocks->len + replay->extents->len;
+	wb_replay_free(replay);
+	wb_recovery_free(recovery);
+	return count;
+}
+
 static gboolean refuse_changed(const struct wb_backing_check *check, const char *what,
 			       GError **error)
 {
@@ -310,7 +329,7 @@ static gboolean refuse_changed(const struct wb_backing_check *check, const char 
 		    "'wbfs rescue %s --output IMAGE'; or mount with --force, which lays them "
 		    "over this backing; or, if this backing is complete, format the cache anew. "
 		    "Nothing was changed", check->config->backing_store->label,
-		    check->config->cache_store->label, what, check->dirty_count,
+		    check->config->cache_store->label, what, count_forced(check),
 		    check->config->cache_store->label);
 	return FALSE;
 }

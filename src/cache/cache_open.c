@@ -504,9 +504,17 @@ struct wb_cache *wb_cache_open_from(const struct wb_cache_config *config,
 	return cache;
 }
 
+/* A checkpoint leaves out what was written back behind the tail; the log cannot, and after
+ * a crash it is what there is. Over a backing that somebody changed they would not come to
+ * the same, so the log counts from the beginning. */
+static struct wb_recovery *read_checkpoint(const struct wb_cache_config *config)
+{
+	return config->watch.is_forced ? NULL : wb_recovery_from_checkpoint(config->cache_store);
+}
+
 struct wb_cache *wb_cache_open_alone(const struct wb_cache_config *config, GError **error)
 {
-	struct wb_recovery *recovery = wb_recovery_from_checkpoint(config->cache_store);
+	struct wb_recovery *recovery = read_checkpoint(config);
 	struct wb_cache *cache = NULL;
 	bool is_odd = recovery == NULL;
 

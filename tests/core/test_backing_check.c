@@ -720,3 +720,61 @@ Test(backing_check, whatever_crashes_our_own_writes_never_look_foreign)
 		wb_sim_clear(&sim);
 	}
 }
+
+/* --- forced: what the log has ------------------------------------------------------------ */
+
+/* Blocks 100..103 are dirty in the oldest segment, which the tail stays at; what lies behind
+ * it, in 150..153, is on the backing, and its writeback may be told by a checkpoint alone. */
+static void stop_with_some_written_back(bool is_zeros)
+{
+	struct wb_fault fault = { .op = WB_IO_WRITE, .io_class = WB_FAULT_ANY,
+				  .offset_bytes = 100 * BLOCK, .length_bytes = 4 * BLOCK,
+				  .count = WB_FAULT_FOR_EVER, .error = -EIO };
+
+	make_warm(1);
+	write_dirty();
+	if (is_zeros)
+		cr_assert_eq(wb_sim_zero(&sim, 150 * BLOCK, 4 * BLOCK, 0), 0);
+	else
+		fill(150, 4, 0x66);
+	cr_assert_eq(wb_sim_sync(&sim), 0);
+	wb_store_faulty_add(sim.backing_disk.faulty, &fault);
+	wb_sim_drain(&sim);
+	wb_store_faulty_clear(sim.backing_disk.faulty);
+	cr_assert_eq(wb_sim_backing_bytes(&sim)[150 * BLOCK], is_zeros ? 0 : 0x66);
+	close_clean();
+	cr_assert_not(owner.was_complete);
+}
+
+/* A session that was forced, up to a crash: `after` is what it showed all the while. */
+static void expect_forced_lasts(bool is_zeros)
+{
+	uint8_t after = is_zeros ? 0 : 0x66;
+	struct wb_stats_snapshot stats;
+	g_autofree char *count = NULL;
+
+	stop_with_some_written_back(is_zeros);
+	change_backing();
+	count = g_strdup_printf(" %u dirty blocks and ranges", is_zeros ? 5 : 8);
+	open_refused(count, "was changed without cache");
+	open_forced();
+	wb_sim_stats(&sim, &stats);
+	cr_expect_eq(stats.dirty_blocks + stats.pending_discards, is_zeros ? 5 : 8);
+	cr_expect_eq(first_byte(100), 0x55);
+	cr_expect_eq(first_byte(150), after, "%#x", first_byte(150));
+	cr_expect_eq(first_byte(20), 0x77);
+	crash();
+	open_as_left();
+	cr_expect_eq(first_byte(100), 0x55);
+	cr_expect_eq(first_byte(150), after, "%#x", first_byte(150));
+	cr_expect_eq(first_byte(20), 0x77);
+	cr_assert_eq(wb_sim_drain(&sim), 0);
+	cr_expect_eq(wb_sim_backing_bytes(&sim)[150 * BLOCK], after);
+	wb_sim_clear(&sim);
+}
+
+Test(backing_check, what_force_lays_over_the_backing_is_what_was_said_and_a_crash_adds_nothing)
+{
+	expect_forced_lasts(false);
+	expect_forced_lasts(true);
+}
