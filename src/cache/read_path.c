@@ -20,7 +20,8 @@
 
 #define SECTOR WB_SECTOR_BYTES
 #define BLOCK WB_BLOCK_BYTES
-#define BACKING_RETRIES 2u
+#define SSD_TRIES 2u
+#define BACKING_TRIES 3u
 
 void wb_read_path_begin(struct wb_request *request)
 {
@@ -68,12 +69,12 @@ static bool extends(const struct wb_request *request, const struct wb_read_run *
 	if (run->source != source || run->overlay >= 0 ||
 	    run->first_index + run->count != index)
 		return false;
-	if (source == WB_SOURCE_ZERO)
-		return true;
 	/* After a failure blocks are read one by one, so that one bad block is not
-	 * taken for more. */
+	 * taken for more; those without I/O too, which keeps the piece that short. */
 	if (request->read.attempts > 0)
 		return false;
+	if (source == WB_SOURCE_ZERO)
+		return true;
 	return source == WB_SOURCE_BACKING || (run->slot + run->count == slot &&
 	       slot % request->path->geometry.segment_blocks != 0);
 }
@@ -417,7 +418,7 @@ static void start_runs(struct wb_request *request)
 
 /* --- after the I/O ----------------------------------------------------------- */
 
-/* A block that failed its second, single read: a clean one is forgotten, so
+/* A block that failed as often as it is tried: a clean one is forgotten, so
  * that the backing's is taken; a dirty one exists nowhere else. */
 static void repair(struct wb_request *request, struct wb_read_run *run)
 {
@@ -437,45 +438,64 @@ static void repair(struct wb_request *request, struct wb_read_run *run)
 			       " cannot be read back", path->cache_store->label, address);
 }
 
-/* Tried again, block by block; then the whole request fails, as on any disk:
- * what comes back short would be taken for the end of the image. */
-static bool handle_backing_failure(struct wb_request *request, const struct wb_read_run *run)
+/* How often the last block of the run has failed at this disk. A run of several does
+ * not say which of them it was. At the backing, where a try may take seconds, that is
+ * one of each; at the SSD, where the last one makes a block lost, of none. */
+static unsigned count_failure(struct wb_request *request, const struct wb_read_run *run)
+{
+	struct wb_read_work *work = &request->read;
+	bool is_backing = run->source == WB_SOURCE_BACKING;
+	uint64_t i = first_block(request) + run->first_index - work->next_block;
+	uint64_t end = MIN(i + run->count, WB_READ_RUNS_MAX);	/* all of them, when alone */
+	unsigned failures = 0;
+
+	for (; i < end && (is_backing || run->count == 1); i++)
+		failures = ++work->failures[i][is_backing];
+	return failures;
+}
+
+/* In the end the whole request fails, as on any disk: what comes back short would
+ * be taken for the end of the image. */
+static void backing_failed(struct wb_request *request, const struct wb_read_run *run)
 {
 	struct wb_data_path *path = request->path;
 
-	WB_STAT_ADD(path->stats, WB_STAT_BACKING_ERRORS, 1);
-	if (request->read.attempts < BACKING_RETRIES)
-		return true;
 	request->error = -EIO;
 	wb_message_set(path->message, "backing %s: reading image block %" G_GUINT64_FORMAT
 		       " failed: %s", path->backing_store->label,
 		       first_block(request) + run->first_index, g_strerror(-run->error));
-	return false;
 }
 
-/* TRUE when something failed and the piece is to be read again. */
+static void run_failed(struct wb_request *request, struct wb_read_run *run)
+{
+	bool is_backing = run->source == WB_SOURCE_BACKING;
+	unsigned failures = count_failure(request, run);
+
+	WB_STAT_ADD(request->path->stats,
+		    is_backing ? WB_STAT_BACKING_ERRORS : WB_STAT_CHECKSUM_ERRORS, 1);
+	if (is_backing && failures >= BACKING_TRIES)
+		backing_failed(request, run);
+	else if (!is_backing && failures >= SSD_TRIES)
+		repair(request, run);
+}
+
+/* TRUE when something failed: the piece is read again, unless the request failed. */
 static bool handle_failures(struct wb_request *request)
 {
 	struct wb_read_work *work = &request->read;
-	bool again = false;
+	bool has_failed = false;
 
 	for (unsigned i = 0; i < work->run_count; i++) {
-		struct wb_read_run *run = &work->runs[i];
-
-		if (!run->error)
+		if (!work->runs[i].error)
 			continue;
-		if (run->source == WB_SOURCE_BACKING) {
-			again |= handle_backing_failure(request, run);
-			continue;
-		}
-		again = true;
-		WB_STAT_ADD(request->path->stats, WB_STAT_CHECKSUM_ERRORS, 1);
-		if (work->attempts > 0)
-			repair(request, run);
+		if (!has_failed && work->attempts == 0)
+			memset(work->failures, 0, sizeof work->failures);
+		has_failed = true;
+		run_failed(request, &work->runs[i]);
 	}
-	if (again)
+	if (has_failed)
 		work->attempts++;
-	return again;
+	return has_failed;
 }
 
 static void lay_over(struct wb_request *request)
@@ -499,7 +519,7 @@ static void finish_piece(struct wb_request *request)
 	struct wb_read_work *work = &request->read;
 
 	work->is_moving = false;
-	if (handle_failures(request) || request->error)
+	if (handle_failures(request))
 		return;
 	lay_over(request);
 	work->attempts = 0;
@@ -513,7 +533,6 @@ enum wb_progress wb_read_path_run(struct wb_request *request)
 	if (work->is_moving)	/* the last I/O of the piece has ended */
 		finish_piece(request);
 	while (!request->error && work->next_block < end_block(request)) {
-
 		work->piece_end = build_runs(request);
 		if (request->error) {
 			release_pins(request);

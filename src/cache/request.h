@@ -129,6 +129,8 @@ struct wb_read_work {
 	unsigned run_count;
 	unsigned overlay_count;
 	unsigned attempts;		/* of the current piece */
+	/* of its first blocks, at the SSD and at the backing; once attempts > 0 */
+	uint8_t failures[WB_READ_RUNS_MAX][2];
 	enum wb_latency slowest;	/* place that was touched */
 	uint64_t image_bytes;		/* when it began */
 	unsigned miss_count;		/* those that may be kept, of all pieces */

@@ -191,6 +191,16 @@ Test(rot, a_part_of_a_bad_dirty_block_cannot_be_written)
 	cr_expect_eq(read_block(4, 1), -EIO);
 }
 
+/* Of the reads on the SSD that touch this block, the n-th. */
+static void fail_once(uint64_t address, uint64_t n)
+{
+	wb_store_faulty_add(sim.cache_disk.faulty, &(struct wb_fault){
+		.op = WB_IO_READ, .io_class = WB_FAULT_ANY, .first = n,
+		.offset_bytes = (uint64_t)(wb_sim_cached_block(&sim, address, NULL) -
+					   wb_sim_cache_bytes(&sim)),
+		.length_bytes = BLOCK });
+}
+
 /* One hiccup of the SSD, at both ends of a write that is cut at both. */
 Test(rot, a_write_with_two_cut_ends_is_tried_again_for_each)
 {
@@ -199,14 +209,54 @@ Test(rot, a_write_with_two_cut_ends_is_tried_again_for_each)
 	write_ten(1);
 	reopen();
 	for (unsigned i = 0; i < 2; i++)
-		wb_store_faulty_add(sim.cache_disk.faulty, &(struct wb_fault){
-			.op = WB_IO_READ, .io_class = WB_FAULT_ANY, .count = 1,
-			.offset_bytes = (uint64_t)(wb_sim_cached_block(&sim, ends[i], NULL) -
-						   wb_sim_cache_bytes(&sim)),
-			.length_bytes = BLOCK, .effect = WB_FAULT_FAIL, .error = -EIO });
+		fail_once(ends[i], 1);
 	cr_expect_eq(wb_sim_fill(&sim, 4 * BLOCK + BLOCK / 2, 2, BLOCK, 0), 0);
 	cr_expect_eq(read_block(3, 1), 0);
 	cr_expect_eq(read_block(6, 1), 0);
+}
+
+/* It meets them together first, then each alone. */
+Test(rot, each_block_of_a_read_is_tried_again)
+{
+	uint8_t data[10 * BLOCK];
+
+	write_ten(1);
+	reopen();
+	fail_once(4, 1);
+	fail_once(5, 2);
+	cr_expect_eq(wb_sim_read(&sim, 0, data, sizeof data), 0);
+	cr_expect_eq(wb_block_map_bad_count(sim.cache->path.map), 0);
+}
+
+/* The read goes from block 9, which is dirty, on to what only the backing has. */
+Test(rot, a_try_of_the_backing_is_none_of_the_ssd)
+{
+	struct wb_fault fault = { .op = WB_IO_READ, .io_class = WB_FAULT_ANY,
+				  .offset_bytes = 12 * BLOCK, .length_bytes = BLOCK };
+	uint8_t data[4 * BLOCK];
+
+	write_ten(1);
+	reopen();
+	wb_store_faulty_add(sim.backing_disk.faulty, &fault);
+	fail_once(9, 2);
+	cr_expect_eq(wb_sim_read(&sim, 9 * BLOCK, data, sizeof data), 0);
+	cr_expect_eq(wb_block_map_bad_count(sim.cache->path.map), 0);
+}
+
+Test(rot, nor_is_one_of_the_ssd_one_of_the_backing)
+{
+	struct wb_fault fault = { .op = WB_IO_READ, .io_class = WB_FAULT_ANY,
+				  .offset_bytes = 4 * BLOCK, .length_bytes = BLOCK };
+
+	for (fault.count = 1; fault.count <= 3; fault.count++) {
+		write_ten(1);
+		cr_assert_eq(wb_sim_drain(&sim), 0);
+		reopen();
+		spoil(4, false);
+		wb_store_faulty_add(sim.backing_disk.faulty, &fault);
+		cr_expect_eq(read_block(4, 1), fault.count < 3 ? 0 : -EIO, "%lu failures",
+			     fault.count);
+	}
 }
 
 Test(rot, a_part_of_a_bad_clean_block_can_be_written)
