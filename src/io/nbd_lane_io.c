@@ -204,9 +204,10 @@ static void count_connections(struct wb_nbd_lane *lane)
 		atomic_store(&lane->away_since_us, g_get_real_time());
 }
 
+/* From behind: so the youngest, which is left to users, is mostly served before the others. */
 void wb_nbd_lane_begin_session(struct wb_nbd_lane *lane, const struct wb_nbd_peer *peer)
 {
-	for (unsigned i = 0; i < WB_NBD_SESSIONS_MAX; i++) {
+	for (unsigned i = WB_NBD_SESSIONS_MAX; i-- > 0;) {
 		if (lane->sessions[i].is_open)
 			continue;
 		wb_nbd_session_begin(&lane->sessions[i], peer);
@@ -276,7 +277,7 @@ static bool is_outgrown(const struct wb_nbd_lane *lane, const struct wb_nbd_sess
 }
 
 /* Flushes go over it, whatever else it has to do and whatever size it knows: see nbd_lane.h.
- * Of those that are as old, the first. NULL: none is open. */
+ * Of those that are as old, the last, which began first. NULL: none is open. */
 static struct wb_nbd_session *oldest(struct wb_nbd_lane *lane)
 {
 	struct wb_nbd_session *found = NULL;
@@ -284,13 +285,13 @@ static struct wb_nbd_session *oldest(struct wb_nbd_lane *lane)
 	for (unsigned i = 0; i < WB_NBD_SESSIONS_MAX; i++) {
 		struct wb_nbd_session *s = &lane->sessions[i];
 
-		if (s->is_open && (!found || s->begun_us < found->begun_us))
+		if (s->is_open && (!found || s->begun_us <= found->begun_us))
 			found = s;
 	}
 	return found;
 }
 
-/* Of those that are as young, the last: never the oldest, unless there is one only. */
+/* Of those that are as young, the first: never the oldest, unless there is one only. */
 static struct wb_nbd_session *youngest(struct wb_nbd_lane *lane)
 {
 	struct wb_nbd_session *found = NULL;
@@ -298,7 +299,7 @@ static struct wb_nbd_session *youngest(struct wb_nbd_lane *lane)
 	for (unsigned i = 0; i < WB_NBD_SESSIONS_MAX; i++) {
 		struct wb_nbd_session *s = &lane->sessions[i];
 
-		if (s->is_open && (!found || s->begun_us >= found->begun_us))
+		if (s->is_open && (!found || s->begun_us > found->begun_us))
 			found = s;
 	}
 	return found;
