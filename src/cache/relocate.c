@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "base/mutant.h"
 #include "cache/limits.h"
 
 enum stage { STAGE_IDLE, STAGE_HOLD, STAGE_PROBE, STAGE_COMMIT, STAGE_COMMITTING, STAGE_MOVE,
@@ -354,7 +355,7 @@ static bool move_step(struct wb_relocate *relocate)
 {
 	struct wb_log *log = relocate->deps.log;
 	uint64_t last = relocate->next_end, first = last, source_id, superseded_by;
-	struct wb_segment *source;
+	struct wb_segment *source, *target;
 	struct wb_record *begin = wb_log_record(log, last);
 	uint32_t ram_index, shift;
 	bool is_bad_one;
@@ -381,10 +382,13 @@ static bool move_step(struct wb_relocate *relocate)
 	note_move(relocate, is_bad_one, ram_index, &(struct wb_region_run){
 			relocate->target_id, first, last });
 	/* It is as old as it was. */
-	wb_segment_of_id(relocate->deps.segments, relocate->target_id)->dirty_since_ns =
-		source->dirty_since_ns;
-	/* What moved was not durable there, and is not needed there. */
+	target = wb_segment_of_id(relocate->deps.segments, relocate->target_id);
+	target->dirty_since_ns = source->dirty_since_ns;
+	/* What moved was not durable there, and is not needed there. What newer records had
+	 * replaced of it before is in the target too, and needed until they are durable. */
 	source->superseded_by = superseded_by;
+	if (!WB_MUTANT(replacement_forgotten_in_move))
+		target->superseded_by = superseded_by;
 	wb_extent_table_move(relocate->deps.extents, source_id, relocate->cut.sequence,
 			     relocate->target_id);
 	if (last == wb_log_last_sequence(log)) {

@@ -974,3 +974,41 @@ Test(relocate, the_power_may_go_at_every_point)
 	cr_expect_gt(in_relocation, 60, "%lu in a relocation", in_relocation);
 	start_with(NULL);
 }
+
+/* What is synced, and replaced only by a record that is not durable, is needed wherever
+ * its segment has moved: a tail beyond it has recovery take it for written back. The
+ * first segment moves, the second goes along with the synced version of all its blocks,
+ * and the third, with the newer one, finds no place for a while. */
+Test(relocate, what_only_a_record_that_is_not_durable_has_replaced_stays_dirty)
+{
+	struct wb_sim_params params = { .segment_count = 16, .ram_segments = 8,
+					.image_bytes = 200 * BLOCK, .no_writeback = true };
+	struct wb_sim_op *op;
+
+	start_with(&params);
+	spoil(0, 0, WB_FAULT_FAIL);
+	for (uint64_t place = 3; place < 9; place++)
+		spoil(place, 0, WB_FAULT_FAIL);
+	fill(0, 1, 15);
+	fill(15, 1, 14);
+	op = wb_sim_prepare(&sim, WB_WRITE, WB_REQUEST_FUA, 29 * BLOCK, BLOCK);
+	memset(op->data, 1, BLOCK);
+	wb_sim_submit(op);
+	cr_assert(!op->is_finished);
+	fill(15, 2, 15);
+	cr_assert_eq(wb_sim_wait(op), 0);
+	wb_sim_release(op);
+	wb_cache_start_drain(sim.cache);
+	for (unsigned i = 0; i < 2; i++) {
+		wb_sim_pass_time(&sim, UINT64_C(100000000));
+		wb_sim_settle(&sim);
+	}
+	cr_assert_lt(wb_log_durable(sim.cache->path.log),
+		     wb_log_last_sequence(sim.cache->path.log));
+	cr_expect_eq(stats().tail_segment, 3);
+	crash();
+	reopen();
+	cr_assert_eq(wb_sim_drain(&sim), 0);
+	for (uint64_t block = 0; block < 30; block++)
+		cr_expect_eq(wb_sim_backing_bytes(&sim)[block * BLOCK], 1, "block %lu", block);
+}

@@ -68,10 +68,28 @@ static void add_delay(struct crash_faults *faults)
 						faults->sim->backing_disk.faulty, &fault);
 }
 
+/* One that the log comes to soon. */
+static void spoil_ahead(struct crash_faults *faults)
+{
+	struct wb_stats_snapshot stats;
+
+	if (!one_in(faults, 12))
+		return;
+	wb_sim_stats(faults->sim, &stats);
+	faults->episodes++;
+	crash_faults_spoil_place(faults, wb_geometry_place(&faults->sim->geometry,
+							   stats.head_segment +
+								   below(faults, 3)));
+}
+
 void crash_faults_step(struct crash_faults *faults)
 {
 	if (!faults->are_on)
 		return;
+	if (faults->are_bad_places && !faults->is_failing) {
+		spoil_ahead(faults);
+		return;
+	}
 	if (faults->is_failing) {
 		if (one_in(faults, 40))
 			crash_faults_heal(faults);

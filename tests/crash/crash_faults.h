@@ -19,6 +19,7 @@ struct crash_faults {
 	struct wb_sim *sim;
 	struct wb_prng *prng;		/* of the script */
 	bool are_on;			/* in this history */
+	bool are_bad_places;		/* and nothing else */
 	bool is_failing;		/* now */
 	bool is_in_trouble;		/* the cache may not be over it yet */
 	uint64_t healed_step;

@@ -34,6 +34,7 @@ void crash_totals_add(struct crash_totals *totals, const struct crash_report *re
 	sum->resent += report->resent;
 	sum->skipped += report->skipped;
 	sum->clean_stops += report->clean_stops;
+	sum->drains += report->drains;
 	sum->requests += report->requests;
 	sum->batches += report->batches;
 	sum->parked += report->parked;

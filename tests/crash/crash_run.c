@@ -30,6 +30,8 @@ struct run {
 	bool is_long;			/* few lives, much work in each */
 	bool is_hot;			/* few blocks, and most writes are synced */
 	bool is_bulky;			/* ... but these are long, and few are synced */
+	struct wb_prng drain_prng;	/* histories are the same with and without */
+	bool drains;			/* also what it has recovered, now and then */
 	struct crash_faults faults;
 	struct crash_growth growth;
 	struct crash_settings settings;
@@ -172,6 +174,12 @@ static void make_volume(struct run *run)
 		params.no_writeback = true;
 		run->is_bulky = one_in(run, 2);
 	}
+	if (run->options->bad_places) {
+		params.image_bytes = (32 + below(run, 128)) * 4096;
+		params.segment_count = 16;
+		params.ram_segments = 8;
+		params.no_writeback = false;
+	}
 	params.keeps_memory = run->options->deaths;
 	crash_growth_init(&run->growth, run->options->seed, &params);
 	wb_sim_init(&run->sim, &params);
@@ -181,8 +189,13 @@ static void make_volume(struct run *run)
 	run->sim.crash_clock.on_submit = on_submit;
 	run->sim.crash_clock.on_crash = on_crash;
 	run->sim.crash_clock.arg = run;
+	wb_prng_init(&run->drain_prng, run->options->seed * 141650939);
+	run->drains = (run->options->bad_places || wb_prng_below(&run->drain_prng, 3) == 0) && !run->options->cache_lies &&
+		      !run->options->backing_lies;
 	run->faults = (struct crash_faults){ .sim = &run->sim, .prng = &run->prng };
 	run->faults.are_on = !run->options->point && one_in(run, 3);
+	if (run->options->bad_places)
+		run->faults.are_on = run->faults.are_bad_places = true;
 	wb_store_crashy_spoil_superblocks(run->sim.cache_disk.crashy);
 	wb_store_crashy_forget_failed(run->sim.cache_disk.crashy, one_in(run, 2));
 	wb_store_crashy_forget_failed(run->sim.backing_disk.crashy, one_in(run, 2));
@@ -200,6 +213,13 @@ static void choose_range(struct run *run, uint64_t *offset, uint64_t *length)
 	if (run->options->fills_ring) {
 		*offset = one_in(run, 50) ? 20 * 4096 : below(run, 4) * 4096;
 		*length = 4096 * (run->is_bulky ? 1 + below(run, 12) : 1);
+		return;
+	}
+	/* Whole segments of new versions, and hardly a sync. */
+	if (run->options->bad_places) {
+		*offset = below(run, image / 4096) * 4096;
+		*length = 4096 * (1 + below(run, 15));
+		*length = MIN(*length, image - *offset);
 		return;
 	}
 	/* Segments that are superseded at once let the tail leap. */
@@ -261,6 +281,8 @@ static void submit_one(struct run *run)
 		wb_sim_submit(op);
 		return;
 	}
+	if (run->options->bad_places && one_in(run, 2))
+		kind = WB_WRITE;
 	if (kind != WB_SYNC)
 		choose_range(run, &offset, &length);
 	if (kind == WB_ZERO && one_in(run, 4))
@@ -272,7 +294,7 @@ static void submit_one(struct run *run)
 	if (run->is_hot && (length == 4096 || (run->is_bulky && kind != WB_SYNC)))
 		kind = WB_WRITE;
 	if ((kind == WB_WRITE || kind == WB_ZERO) &&
-	    one_in(run, run->is_bulky ? 40 : run->is_hot ? 2 : 8))
+	    one_in(run, run->is_bulky || run->options->bad_places ? 40 : run->is_hot ? 2 : 8))
 		flags = WB_REQUEST_FUA;
 	op = wb_sim_prepare(&run->sim, kind, flags, offset, length);
 	if (!op)
@@ -468,6 +490,38 @@ static void set_crash_point(struct run *run)
 		clock->crash_at = clock->point_count + 1 + below(run, range);
 }
 
+/* What recovery takes for written back is read from the cache, and is lost in silence when
+ * it was not: a drain shows it. `data` has been read. (No drain succeeds when a failed flush
+ * has lost what was written around the cache.) */
+static void check_drained(struct run *run, const uint8_t *data, uint64_t bytes)
+{
+	struct wb_crash_clock *clock = &run->sim.crash_clock;
+	uint64_t crash_at = clock->crash_at, points = clock->point_count;
+	unsigned watch = run->watch;
+	struct wb_store *survives;
+
+	if (!run->drains || wb_prng_below(&run->drain_prng, 3) || is_dead(run) ||
+	    wb_backing_flush_owes_error(run->sim.cache->path.backing_flush))
+		return;
+	clock->crash_at = 0;
+	run->watch = WATCH_NOTHING;
+	if (wb_sim_drain(&run->sim))
+		object(run, g_strdup("a drain failed on sound disks"));
+	survives = wb_store_crashy_crash_losing_all(run->sim.backing_disk.crashy);
+	for (uint64_t at = 0; at < bytes; at++) {
+		if (((const uint8_t *)wb_store_memory_bytes(survives))[at] == data[at])
+			continue;
+		object(run, g_strdup_printf("byte %lu of the backing is not what was recovered, "
+					    "after a drain", at));
+		break;
+	}
+	wb_store_close(survives);
+	if (crash_at)
+		clock->crash_at = crash_at + clock->point_count - points;
+	run->watch = watch;
+	run->report->drains++;
+}
+
 /* Reads the whole image and compares; FALSE when that ended otherwise. */
 static bool check_recovered(struct run *run)
 {
@@ -516,6 +570,9 @@ static bool check_recovered(struct run *run)
 			object(run, g_strdup("a sync failed on sound disks"));
 		return false;
 	}
+	check_drained(run, data, image);
+	if (run->report->objection)
+		return false;
 	wb_oracle_rebase(run->oracle, data);
 	run->deaths.is_strict = run->deaths.are_on;
 	return true;
@@ -784,10 +841,11 @@ void crash_run(const struct crash_options *options, struct crash_report *report)
 char *crash_options_text(const struct crash_options *options)
 {
 	return g_strdup_printf("crash-sim SEED=%lu POINT=%lu OPTIONS=--steps %u --lives %u "
-			       "--cache-lies %u --backing-lies %u%s%s%s", options->seed,
+			       "--cache-lies %u --backing-lies %u%s%s%s%s", options->seed,
 			       options->point, options->steps, options->lives,
 			       options->cache_lies, options->backing_lies,
 			       options->fills_ring ? " --fill-ring" : "",
+			       options->bad_places ? " --bad-places" : "",
 			       options->deaths ? " --deaths" : "",
 			       options->ghosts_are_late ? " --late-ghosts" : "");
 }

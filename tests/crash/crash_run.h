@@ -21,6 +21,7 @@ struct crash_options {
 	bool deaths;		/* of the process alone, with memory that outlives it */
 	bool ghosts_are_late;	/* with them: nobody waits for what was in flight */
 	bool fills_ring;	/* synced writes that the tail follows at a distance */
+	bool bad_places;	/* of the ring, which the head comes to with much in memory */
 	unsigned cache_lies, backing_lies;	/* WB_CRASHY_... */
 };
 
@@ -28,6 +29,7 @@ struct crash_report {
 	char *objection;	/* NULL: nothing to object to; to be freed */
 	uint64_t points;	/* passed in the first life */
 	uint64_t power_cuts, cuts_while_opening, cuts_while_stopping, kills, clean_stops;
+	uint64_t drains;	/* just after recovery */
 	uint64_t checkpoints;	/* that an opening took the state from */
 	uint64_t requests, segments, batches, parked, slowed, discards;
 	uint64_t deaths, deaths_while_opening, resent, skipped;

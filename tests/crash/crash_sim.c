@@ -25,7 +25,7 @@
 static struct {
 	char *seeds, *exhaustive, *replay;
 	int steps, lives, cache_lies, backing_lies, jobs;
-	gboolean fills_ring, deaths, late_ghosts;
+	gboolean fills_ring, bad_places, deaths, late_ghosts;
 } arguments = { .jobs = 1 };
 
 static const GOptionEntry entries[] = {
@@ -41,6 +41,8 @@ static const GOptionEntry entries[] = {
 	  "1: no FLUSH, 2: no FUA", "BITS" },
 	{ "fill-ring", 0, 0, G_OPTION_ARG_NONE, &arguments.fills_ring,
 	  "the tail far behind the head", NULL },
+	{ "bad-places", 0, 0, G_OPTION_ARG_NONE, &arguments.bad_places,
+	  "of the ring, while much is in memory alone", NULL },
 	{ "deaths", 0, 0, G_OPTION_ARG_NONE, &arguments.deaths,
 	  "of the process alone, mostly", NULL },
 	{ "late-ghosts", 0, 0, G_OPTION_ARG_NONE, &arguments.late_ghosts,
@@ -65,6 +67,7 @@ static struct crash_options given(uint64_t seed, uint64_t point)
 	return (struct crash_options){
 		.seed = seed, .point = point, .steps = (unsigned)arguments.steps,
 		.lives = (unsigned)arguments.lives, .fills_ring = arguments.fills_ring,
+		.bad_places = arguments.bad_places,
 		.deaths = arguments.deaths, .ghosts_are_late = arguments.late_ghosts,
 		.cache_lies = (unsigned)arguments.cache_lies,
 		.backing_lies = (unsigned)arguments.backing_lies,
@@ -177,8 +180,8 @@ static void tell_totals(void)
 	       sum->batches, sum->discards, sum->kills, sum->clean_stops, sum->checkpoints,
 	       sum->episodes, sum->refusals, sum->growths);
 	printf("# %lu KiB around the cache, %lu streams, %lu blocks of gaps filled, %lu looks at "
-	       "the backing alone; %lu settings changed\n", sum->bypassed >> 10, sum->streams,
-	       sum->gaps, sum->caches_lost, sum->settings);
+	       "the backing alone, %lu after a drain; %lu settings changed\n", sum->bypassed >> 10,
+	       sum->streams, sum->gaps, sum->caches_lost, sum->drains, sum->settings);
 	if (sum->deaths)
 		printf("# %lu deaths of the process alone (%lu of them while opening), %lu requests "
 		       "sent again (%lu had been executed)\n", sum->deaths,
@@ -216,6 +219,9 @@ static void run_check(void)
 {
 	tell(run_jobs(1, 400, run_seed), "random histories");
 	tell(run_jobs(1, 3, run_all_points), "short histories cut at every point");
+	arguments.bad_places = true;
+	tell(run_jobs(1, 200, run_seed), "histories with places that cannot be written");
+	arguments.bad_places = false;
 	arguments.deaths = true;
 	tell(have_kept_reads(), "reads were kept in them, got second chances, and met changes");
 	tell(run_jobs(1, 300, run_seed), "histories of processes that die");

@@ -72,6 +72,7 @@ static char *run_random(const struct mutant *mutant, uint64_t seed, uint64_t *po
 	struct crash_options options = { .seed = seed, .cache_lies = mutant->cache_lies,
 					 .backing_lies = mutant->backing_lies,
 					 .fills_ring = mutant->fills_ring,
+					 .bad_places = mutant->bad_places,
 					 .deaths = mutant->deaths,
 					 .ghosts_are_late = mutant->late_ghosts };
 	struct crash_report report;
@@ -287,6 +288,8 @@ static char *replay_of(const struct mutant *mutant, uint64_t seed)
 		g_string_append_printf(text, " --cache-lies %u", mutant->cache_lies);
 	if (mutant->fills_ring)
 		g_string_append(text, " --fill-ring");
+	if (mutant->bad_places)
+		g_string_append(text, " --bad-places");
 	if (mutant->deaths)
 		g_string_append(text, " --deaths");
 	if (mutant->late_ghosts)

@@ -11,6 +11,8 @@
 	{ .name = mutant, .rule = text, .seeds_max = 300, .is_mutant = true, .scenario = where }
 #define MUTANT_IN_FULL_RING(mutant, text) \
 	{ .name = mutant, .rule = text, .seeds_max = SEEDS, .is_mutant = true, .fills_ring = true }
+#define MUTANT_WITH_BAD_PLACES(mutant, text) \
+	{ .name = mutant, .rule = text, .seeds_max = SEEDS, .is_mutant = true, .bad_places = true }
 #define MUTANT_AT_DEATH(mutant, text) \
 	{ .name = mutant, .rule = text, .seeds_max = SEEDS, .is_mutant = true, .deaths = true }
 #define LIAR(liar, cache, backing, text) \
@@ -56,6 +58,8 @@ const struct mutant mutants[] = {
 	       "durable"),
 	MUTANT("freed_before_durable", "a segment is free only when what superseded it is "
 	       "durable"),
+	MUTANT_WITH_BAD_PLACES("replacement_forgotten_in_move",
+			       "so it is when it has moved away from a bad place"),
 	MUTANT("extents_uncounted", "an extent counts as live dirty in its segment"),
 	MUTANT("discarded_before_tail_durable",
 	       "a place is discarded on the SSD only after a tail beyond it is durable"),

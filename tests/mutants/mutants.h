@@ -15,7 +15,7 @@ struct mutant {
 	enum mutant_scenario scenario;
 	uint64_t seeds_max;		/* more is not tried */
 	bool is_mutant;			/* of the program; else the disk lies */
-	bool fills_ring;
+	bool fills_ring, bad_places;
 	bool deaths, late_ghosts;	/* of the process alone; and nobody waits for its I/O */
 	unsigned cache_lies, backing_lies;
 };
