@@ -3,6 +3,8 @@
 
 #include <glib.h>
 
+#include "cache/limits.h"
+
 void wb_buffer_keep_init(struct wb_buffer_keep *keep, struct wb_log *log,
 			 struct wb_segment_table *segments, struct wb_rambuf *rambuf,
 			 uint64_t first_segment)
@@ -60,13 +62,22 @@ static void find_durable(struct wb_buffer_keep *keep, uint64_t durable, uint64_t
 	}
 }
 
+/* The log has no place for data without this one. (With few sound places that may be so
+ * soon behind the head.) */
+static bool is_in_the_way(const struct wb_buffer_keep *keep, uint64_t id)
+{
+	return wb_log_ready_count(keep->log) <= WB_RESERVE_DATA &&
+	       wb_log_limit(keep->log) + 1 >= id + wb_segment_table_count(keep->segments);
+}
+
 /* Some buffers are always free, so that the log never waits for one that only
  * readers like; and a place of the ring that comes to be used again soon has none,
  * or it would not be free. */
 static bool is_wanted(const struct wb_buffer_keep *keep, uint64_t id, uint64_t head_id)
 {
 	return wb_rambuf_free_count(keep->rambuf) < MAX(wb_rambuf_count(keep->rambuf) / 4, 1) ||
-	       head_id - id >= wb_segment_table_count(keep->segments) / 4;
+	       head_id - id >= wb_segment_table_count(keep->segments) / 4 ||
+	       is_in_the_way(keep, id);
 }
 
 bool wb_buffer_keep_release(struct wb_buffer_keep *keep, uint64_t durable)

@@ -14,7 +14,7 @@
 #include "support/volume_sim.h"
 
 #define BLOCK 4096u
-#define PLACES_MAX 8u
+#define PLACES_MAX 10u
 
 struct spoilt {
 	uint64_t place;
@@ -1011,4 +1011,24 @@ Test(relocate, what_only_a_record_that_is_not_durable_has_replaced_stays_dirty)
 	cr_assert_eq(wb_sim_drain(&sim), 0);
 	for (uint64_t block = 0; block < 30; block++)
 		cr_expect_eq(wb_sim_backing_bytes(&sim)[block * BLOCK], 1, "block %lu", block);
+}
+
+/* What was kept for reads in their buffers is in the way of the log there. */
+Test(relocate, the_log_goes_on_round_the_six_places_that_are_left)
+{
+	struct wb_sim_params params = { .segment_count = 16, .ram_segments = 8,
+					.image_bytes = 64 * BLOCK };
+	uint8_t round = 0;
+
+	start_with(&params);
+	for (uint64_t bad = 0; bad < 10; bad++) {
+		spoil(bad < 5 ? bad : bad + 4, 0, WB_FAULT_FAIL);
+		for (unsigned i = 0; i < 16; i++)
+			fill(0, ++round, 15);
+		cr_assert_eq(wb_sim_sync(&sim), 0);
+	}
+	cr_expect_eq(stats().bad_segments, 10);
+	for (unsigned i = 0; i < 16; i++)
+		fill(0, ++round, 15);
+	expect(0, round, 15);
 }
