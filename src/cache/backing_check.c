@@ -34,7 +34,7 @@
 
 #define SAMPLE_BLOCKS 16u
 #define SECOND_BLOCK 256u	/* 1 MiB: where most first partitions begin */
-#define WHAT_BYTES 256
+#define WHAT_BYTES WB_BACKING_WHAT_BYTES
 
 /* --- reading ------------------------------------------------------------------------ */
 
@@ -154,10 +154,9 @@ struct wb_backing_look wb_backing_describe(const struct wb_cache_config *config,
 	return look;
 }
 
-static bool look_differs(const struct wb_backing_check *check,
-			 const struct wb_backing_facts *facts, char what[WHAT_BYTES])
+bool wb_backing_look_differs(struct wb_store *backing, const struct wb_superblock *superblock,
+			     const struct wb_backing_facts *facts, char what[WHAT_BYTES])
 {
-	const struct wb_superblock *superblock = &check->recovery->superblock;
 	const struct wb_backing_look *then = &superblock->backing_look;
 	uint32_t crc;
 
@@ -172,8 +171,7 @@ static bool look_differs(const struct wb_backing_check *check,
 					   facts->mtime_ns - then->mtime_ns :
 					   then->mtime_ns - facts->mtime_ns) / 1000000000);
 	if (then->sample_kind == WB_BACKING_SAMPLE_CRC32C &&
-	    take_sample(check->config->backing_store, superblock, &crc) &&
-	    crc != then->sample_crc)
+	    take_sample(backing, superblock, &crc) && crc != then->sample_crc)
 		return g_snprintf(what, WHAT_BYTES, "its contents are not those of the last clean "
 				  "stop, in a sample of %u blocks", SAMPLE_BLOCKS);
 	return false;
@@ -275,7 +273,8 @@ static bool is_changed(const struct wb_backing_check *check, char what[WHAT_BYTE
 		       copies_differ(check, WB_SLOT_CLEAN, what);
 	}
 	return (check->recovery->was_clean && !watch->is_rescued &&
-		look_differs(check, &facts, what)) ||
+		wb_backing_look_differs(check->config->backing_store,
+					&check->recovery->superblock, &facts, what)) ||
 	       copies_differ(check, WB_SLOT_CLEAN, what);
 }
 

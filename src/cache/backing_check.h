@@ -29,6 +29,12 @@ struct wb_backing_check {
 /* FALSE: refused (WB_CACHE_ERROR_CHANGED). */
 gboolean wb_backing_check(struct wb_backing_check *check, GError **error);
 
+#define WB_BACKING_WHAT_BYTES 256
+/* After a clean stop: it does not look as it did then, and `what` says how. */
+bool wb_backing_look_differs(struct wb_store *backing, const struct wb_superblock *superblock,
+			     const struct wb_backing_facts *facts,
+			     char what[WB_BACKING_WHAT_BYTES]);
+
 /* How it looks now, with nothing under way; `superblock` has its epoch already. */
 struct wb_backing_look wb_backing_describe(const struct wb_cache_config *config,
 					   const struct wb_superblock *superblock,

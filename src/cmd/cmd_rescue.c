@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cache/backing_check.h"
 #include "cache/recovery.h"
 #include "cache/repair.h"
 #include "cache/rescue.h"
@@ -173,41 +174,45 @@ static bool refuse_old_backing(const struct rescue *r, GError **error)
 		       r->volume.backing.path, epoch, r->volume.cache.path, seen);
 }
 
-static bool was_written_to(const struct rescue *r)
+static bool is_newer_than_mark(const struct rescue *r)
 {
-	const struct wb_backing_look *then = &r->recovery->superblock.backing_look;
-	const struct wb_identity *mark = &r->keeper.mark;
-	const struct wb_disk *backing = &r->keeper.backing;
-	uint64_t mtime_ns;
 	struct stat st;
 
-	if (!wb_disk_is_file(backing) || fstat(backing->fd, &st) || st.st_mtim.tv_sec <= 0)
-		return false;
-	if (mark->epoch && !mark->is_dirty)
-		return st.st_mtim.tv_sec > mark->complete_time_s;
-	mtime_ns = (uint64_t)st.st_mtim.tv_sec * 1000000000 + (uint64_t)st.st_mtim.tv_nsec;
-	return r->recovery->was_clean && !mark->is_rescued && then->mtime_ns &&
-	       then->mtime_ns != mtime_ns;
+	return wb_disk_is_file(&r->keeper.backing) && !fstat(r->keeper.backing.fd, &st) &&
+	       st.st_mtim.tv_sec > r->keeper.mark.complete_time_s;
+}
+
+/* What a mount would see. */
+static bool differs_from_stop(struct rescue *r, char what[WB_BACKING_WHAT_BYTES])
+{
+	struct wb_backing_watch watch = { 0 };
+	struct wb_backing_facts facts;
+
+	wb_mark_keeper_fill_watch(&r->keeper, &watch);
+	return r->recovery->was_clean && !watch.is_rescued &&
+	       watch.describe(watch.arg, &facts) &&
+	       wb_backing_look_differs(r->target, &r->recovery->superblock, &facts, what);
 }
 
 /* After the last rescue, or a drain, it may have been used alone, which is what
  * "complete" is for; and after a clean stop nobody was to write to it. */
-static bool refuse_changed(const struct rescue *r, const struct wb_rescue *rescue,
-			   GError **error)
+static bool refuse_changed(struct rescue *r, const struct wb_rescue *rescue, GError **error)
 {
 	const struct wb_identity *mark = &r->keeper.mark;
 	bool is_complete = mark->epoch && !mark->is_dirty;
+	char what[WB_BACKING_WHAT_BYTES] = "";
 	uint64_t at_bytes;
 
 	if (!r->replay->blocks->len && !r->replay->extents->len)
 		return true;
-	if (!was_written_to(r) &&
-	    (!is_complete || !wb_rescue_differs(rescue, &at_bytes)))
+	if (is_complete ? !is_newer_than_mark(r) && !wb_rescue_differs(rescue, &at_bytes) :
+			  !differs_from_stop(r, what))
 		return true;
 	return wb_fail(error, "backing %s was written to without cache %s after %s: what the cache "
 		       "holds is older. Nothing was changed. --output IMAGE lays it over a copy; "
-		       "--force over this backing", r->volume.backing.path, r->volume.cache.path,
-		       is_complete ? "it was complete" : "the last clean stop");
+		       "--force over this backing%s%s", r->volume.backing.path,
+		       r->volume.cache.path, is_complete ? "it was complete" :
+		       "the last clean stop", *what ? ". What differs: " : "", what);
 }
 
 /* Should this end half-way, the next mount must not take it for somebody else's. */
@@ -333,6 +338,8 @@ static bool open_backing_store(struct rescue *r, GError **error)
 	r->target = wb_disk_open_store(&r->volume.backing, error);
 	if (!r->target)
 		return false;
+	if (r->volume.backing.is_remote)
+		r->keeper.store = r->target;
 	if (image_bytes(r) % r->target->alignment_bytes == 0)
 		return true;
 	return wb_fail(error, "backing %s: the image's %" PRIu64 " bytes are no multiple of the "

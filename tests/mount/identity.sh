@@ -274,6 +274,40 @@ if "$WBFS" rescue "$CACHE" --in-place >"$W/said" 2>&1; then fail "it was applied
 grep -F 'after the last clean stop: what the cache holds is older' "$W/said"
 has "$BACKING" 100 x
 
+refuses_in_place() {	# WORD: and changes nothing
+	if "$WBFS" rescue "$CACHE" --in-place >"$W/said" 2>&1; then fail "it was applied"; fi
+	grep -F 'after the last clean stop: what the cache holds is older' "$W/said"
+	grep -F "$1" "$W/said"
+	has "$BACKING" 0 x
+	has "$BACKING" 100 '\0'
+}
+
+case_is "rescue --in-place refuses one that was written to though its time says nothing"
+make_dirty
+volume_umount
+save "$BACKING"
+put "$BACKING" 0 x
+touch -r "$BACKING.saved" "$BACKING"
+refuses_in_place 'over this backing. What differs: its contents are not those'
+
+if [ "$(id -u)" -eq 0 ] && losetup --find >/dev/null 2>&1; then
+	case_is "a block device has no time"
+	loop_attach "$BACKING"; BACKING=$LOOP
+	volume_format --force --no-zero
+	put "$BACKING" 0 o
+	volume_mount -o allow_writeback=off
+	put "$DISK" 100 n
+	volume_umount
+	put "$BACKING" 0 x
+	refuses_in_place 'over this backing. What differs: its contents are not those'
+	"$WBFS" rescue "$CACHE" --in-place --force
+	has "$BACKING" 100 n
+	find /var/lib/wbfs -name "*$(basename "$W")*" -delete
+	loop_detach "$BACKING"
+else
+	case_skip "a block device has no time" "needs root and a loop device"
+fi
+
 case_is "rescue --in-place refuses an older copy of the backing"
 make_dirty
 volume_umount
