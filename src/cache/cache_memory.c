@@ -65,6 +65,9 @@ static gboolean take_over(struct wb_takeover *takeover, const struct wb_cache_co
 	if (wb_region_get_shape(takeover->region).segment_bytes !=
 	    superblock->geometry.segment_bytes)
 		return refuse_memory(config, "has buffers of another size", error);
+	if (!wb_cache_is_attached(config->cache_store->label, superblock, error) ||
+	    !wb_recovery_check_features(config->cache_store->label, superblock, error))
+		return FALSE;
 	/* Before any record is durable that a request had not come to the end of. */
 	wb_left_records_settle(takeover->region);
 	if (!wb_takeover_write_log(takeover, error))

@@ -44,14 +44,8 @@ static gboolean check_backing(const struct wb_cache_config *config,
 			    backing->alignment_bytes);
 		return FALSE;
 	}
-	if (superblock->ro_compat != 0 && config->access == WB_CACHE_READ_WRITE) {
-		g_set_error(error, WB_CACHE_ERROR, WB_CACHE_ERROR_NOT_A_CACHE,
-			    "cache %s: uses features of a later version of wbfs (ro_compat "
-			    "%#" G_GINT64_MODIFIER "x), which this one must not write to",
-			    config->cache_store->label, superblock->ro_compat);
-		return FALSE;
-	}
-	return TRUE;
+	return config->access != WB_CACHE_READ_WRITE ||
+	       wb_recovery_check_features(config->cache_store->label, superblock, error);
 }
 
 /* What lies in them stays readable; nothing new goes there. */

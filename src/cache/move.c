@@ -379,7 +379,8 @@ gboolean wb_move_run(struct wb_move *move, GError **error)
 	int result;
 
 	g_assert(move->to->size_bytes >= move->plan->geometry.cache_bytes);
-	if (!wb_recovery_check_numbers(move->recovery, move->from, 0, error))
+	if (!wb_recovery_check_features(move->from->label, &move->recovery->superblock, error) ||
+	    !wb_recovery_check_numbers(move->recovery, move->from, 0, error))
 		return FALSE;
 	begin(&m, move);
 	result = run(&m, &doing);

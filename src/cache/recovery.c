@@ -288,6 +288,19 @@ gboolean wb_recovery_check_numbers(const struct wb_recovery *recovery,
 	return FALSE;
 }
 
+gboolean wb_recovery_check_features(const char *label, const struct wb_superblock *superblock,
+				    GError **error)
+{
+	if ((superblock->ro_compat & ~WB_RO_COMPAT_KNOWN) == 0)
+		return TRUE;
+	g_set_error(error, WB_CACHE_ERROR, WB_CACHE_ERROR_NOT_A_CACHE,
+		    "cache %s: uses features of a later version of wbfs (ro_compat %#" PRIx64
+		    "), which is needed to write to its volume; nothing was changed. This one can "
+		    "only read it: `wbfs mount -o ro`, `wbfs rescue --output IMAGE`", label,
+		    superblock->ro_compat);
+	return FALSE;
+}
+
 uint32_t wb_recovery_count_blocks(const struct wb_recovery *recovery,
 				  const struct wb_recovery_record *record)
 {

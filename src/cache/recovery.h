@@ -127,6 +127,10 @@ void wb_recovery_free(struct wb_recovery *recovery);
 gboolean wb_recovery_check_numbers(const struct wb_recovery *recovery,
 				   const struct wb_store *store, uint64_t mark_epoch,
 				   GError **error);
+/* For who is to write to a volume, to either of its disks: FALSE and an error when a
+ * later version has to do that. `label` is the cache's. */
+gboolean wb_recovery_check_features(const char *label, const struct wb_superblock *superblock,
+				    GError **error);
 
 /* Of the superblocks: the one to overwrite first; the other only when that is durable. */
 unsigned wb_recovery_first_copy(const struct wb_recovery *recovery);

@@ -144,6 +144,8 @@ gboolean wb_repair_apply(struct wb_store *store, const struct wb_recovery *recov
 
 	if (need == WB_REPAIR_NOTHING)
 		return TRUE;
+	if (!wb_recovery_check_features(store->label, &s, error))
+		return FALSE;
 	if (is_new_epoch)
 		end_log(&s, recovery);
 	if (!check_numbers(store, &s, error))

@@ -268,12 +268,14 @@ static int write_superblocks(struct work *work)
 }
 
 /* An update was under way, or its flush had failed: then the disk may give back what it
- * no longer means to keep, and another flush would not help. */
+ * no longer means to keep, and another flush would not help. Or a later version has died,
+ * whose bits of compat are not to outlive a write by this one. */
 static int prove_superblocks(struct work *work)
 {
 	const struct wb_superblock *superblock = &work->takeover->recovery->superblock;
 
-	if (superblock->generation == wb_region_generation(work->takeover->region) ||
+	if ((superblock->generation == wb_region_generation(work->takeover->region) &&
+	     (superblock->compat & ~WB_COMPAT_KNOWN) == 0) ||
 	    WB_MUTANT(superblocks_believed))
 		return 0;
 	return write_superblocks(work);

@@ -78,7 +78,7 @@ static int try_open(const char *path, int flags)
 }
 
 /* With a superblock the rest may be readable too, when the reason was the disk: an
- * SSD at its end often takes no writes any more. */
+ * SSD at its end often takes no writes any more. One of a later version is no loss. */
 static enum loss judge_superblock(const struct wb_options *options, struct wb_store *store,
 				  const GError *error)
 {
@@ -86,6 +86,8 @@ static enum loss judge_superblock(const struct wb_options *options, struct wb_st
 	bool found = wb_volume_read_superblock(store, superblock);
 
 	g_free(superblock);
+	if (wb_volume_is_of_later_version(store))
+		return LOSS_NONE;
 	if (!found)
 		return LOSS_OF_SUPERBLOCKS;
 	if (g_error_matches(error, WB_CACHE_ERROR, WB_CACHE_ERROR_IO) ||

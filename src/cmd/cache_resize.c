@@ -43,7 +43,8 @@ static bool scan_old(struct resize *r, GError **error)
 	struct wb_superblock *superblock = g_new0(struct wb_superblock, 1);
 	const struct wb_recovery_options how = { 0 };
 	bool ok = wb_volume_find_superblock(r->from, superblock, error) &&
-		  wb_cache_is_attached(r->old.path, superblock, error);
+		  wb_cache_is_attached(r->old.path, superblock, error) &&
+		  wb_recovery_check_features(r->old.path, superblock, error);
 
 	if (ok)
 		r->recovery = wb_cache_scan(r->from, r->options, &how, error);

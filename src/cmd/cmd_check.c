@@ -198,6 +198,8 @@ static bool repair(struct check *check, const struct wb_options *options, GError
 		puts("nothing to repair");
 		return true;
 	}
+	if (!wb_recovery_check_features(check->path, &check->recovery->superblock, error))
+		return false;
 	if (need != WB_REPAIR_SUPERBLOCK && !confirm(options, error))
 		return false;
 	if (!wb_repair_apply(check->store, check->recovery, error))

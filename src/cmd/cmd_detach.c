@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cache/recovery.h"
 #include "cmd/commands.h"
 #include "cmd/interrupt.h"
 #include "cmd/lost_list.h"
@@ -125,7 +126,8 @@ static bool finish_earlier(struct detach *d, GError **error)
 	struct wb_identity mark;
 	bool is_ours, ok = true;
 
-	if (!wb_identity_read(backing, &mark, error))
+	if (!wb_recovery_check_features(cache_path(d), d->offline.superblock, error) ||
+	    !wb_identity_read(backing, &mark, error))
 		return false;
 	is_ours = mark.kind != WB_MARK_NONE &&
 		  !memcmp(mark.uuid, d->offline.superblock->backing_mark, sizeof mark.uuid);

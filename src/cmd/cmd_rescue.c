@@ -128,7 +128,10 @@ static bool read_cache(struct rescue *r, GError **error)
 	r->cache_store = wb_disk_open_store(cache, error);
 	r->recovery = r->cache_store ? wb_cache_scan(r->cache_store, r->options, &how, error) :
 					NULL;
-	if (!r->recovery || !go_past_damage(r, error))
+	if (!r->recovery ||
+	    (r->options->in_place && !wb_recovery_check_features(cache->path,
+						&r->recovery->superblock, error)) ||
+	    !go_past_damage(r, error))
 		return false;
 	r->replay = wb_replay_new(r->recovery);
 	return true;

@@ -38,29 +38,48 @@ void wb_volume_close(struct wb_volume *volume)
 	wb_disk_close(&volume->backing);
 }
 
+/* What cannot be read is taken for torn. */
+static enum wb_superblock_verdict read_copy(struct wb_store *cache_store, unsigned copy,
+					    struct wb_superblock *superblock)
+{
+	void *block = g_aligned_alloc(1, sizeof(struct wb_superblock_disk), WB_BLOCK_BYTES);
+	uint64_t offset = wb_superblock_offset(copy);
+	enum wb_superblock_verdict verdict = WB_SUPERBLOCK_BAD_CRC;
+	const char *field;
+
+	if (offset + WB_BLOCK_BYTES <= cache_store->size_bytes &&
+	    !wb_store_read_sync(cache_store, offset, block, WB_BLOCK_BYTES))
+		verdict = wb_superblock_decode(block, cache_store->size_bytes, superblock, &field);
+	g_aligned_free(block);
+	return verdict;
+}
+
 bool wb_volume_read_superblock(struct wb_store *cache_store,
 			       struct wb_superblock *superblock)
 {
 	struct wb_superblock *copy = g_new(struct wb_superblock, 1);
-	void *block = g_aligned_alloc(1, sizeof(struct wb_superblock_disk), 4096);
 	bool found = false;
 
 	for (unsigned i = 0; i < WB_SUPERBLOCK_COUNT; i++) {
-		const char *field;
-
-		if (wb_superblock_offset(i) + WB_BLOCK_BYTES > cache_store->size_bytes ||
-		    wb_store_read_sync(cache_store, wb_superblock_offset(i), block,
-				       WB_BLOCK_BYTES) ||
-		    wb_superblock_decode(block, cache_store->size_bytes, copy, &field) !=
-			    WB_SUPERBLOCK_VALID)
+		if (read_copy(cache_store, i, copy) != WB_SUPERBLOCK_VALID)
 			continue;
 		if (!found || copy->generation > superblock->generation)
 			*superblock = *copy;
 		found = true;
 	}
-	g_aligned_free(block);
 	g_free(copy);
 	return found;
+}
+
+bool wb_volume_is_of_later_version(struct wb_store *cache_store)
+{
+	struct wb_superblock *copy = g_new(struct wb_superblock, 1);
+	bool is_later = false;
+
+	for (unsigned i = 0; i < WB_SUPERBLOCK_COUNT; i++)
+		is_later |= read_copy(cache_store, i, copy) == WB_SUPERBLOCK_TOO_NEW;
+	g_free(copy);
+	return is_later;
 }
 
 bool wb_volume_find_superblock(struct wb_store *cache_store, struct wb_superblock *superblock,
@@ -68,7 +87,8 @@ bool wb_volume_find_superblock(struct wb_store *cache_store, struct wb_superbloc
 {
 	struct wb_recovery *recovery;
 
-	if (wb_volume_read_superblock(cache_store, superblock))
+	if (!wb_volume_is_of_later_version(cache_store) &&
+	    wb_volume_read_superblock(cache_store, superblock))
 		return true;
 	recovery = wb_recovery_scan(cache_store, NULL, error);
 	if (!recovery)

@@ -28,8 +28,11 @@ bool wb_volume_refuse_same(const char *cache_path, const char *backing_path, GEr
  * none: wb_recovery_scan() or wb_cache_open() say why. */
 bool wb_volume_read_superblock(struct wb_store *cache_store,
 			       struct wb_superblock *superblock);
-/* The same; when there is none, recovery says why, or finds it after all, on a disk
- * that is just waking up. */
+/* A copy of the superblock is of a later version, which may know that the other one,
+ * even when it is valid, says nothing any more. */
+bool wb_volume_is_of_later_version(struct wb_store *cache_store);
+/* The newest valid one, unless one is of a later version. When there is none, recovery
+ * says why, or finds it after all, on a disk that is just waking up. */
 bool wb_volume_find_superblock(struct wb_store *cache_store, struct wb_superblock *superblock,
 			       GError **error);
 

@@ -54,6 +54,10 @@ enum {
 #define WB_RECORD_MAGIC "wbfsRECD"	/* 8 bytes */
 #define WB_CHECKPOINT_MAGIC "wbfsCKPT"	/* 8 bytes */
 
+/* compat: bits that a program may ignore; who writes clears those that it does not know */
+#define WB_COMPAT_KNOWN UINT64_C(0)
+/* ro_compat: bits that a program must know to write to the volume */
+#define WB_RO_COMPAT_KNOWN UINT64_C(0)
 /* incompat: bits that a program must know to use the cache at all */
 #define WB_INCOMPAT_DETACHED (UINT64_C(1) << 0)	/* no volume any more */
 #define WB_INCOMPAT_KNOWN WB_INCOMPAT_DETACHED

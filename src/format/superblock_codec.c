@@ -20,7 +20,9 @@ static void encode_layout(const struct wb_superblock *s, struct wb_superblock_di
 
 	memcpy(d->magic, WB_SUPERBLOCK_MAGIC, sizeof d->magic);
 	d->version = wb_put_le32(WB_FORMAT_VERSION);
-	d->compat = wb_put_le64(s->compat);
+	/* What a later program keeps for a feature is neither written nor kept true here: a
+	 * bit that stayed would vouch for it. */
+	d->compat = wb_put_le64(s->compat & WB_COMPAT_KNOWN);
 	d->ro_compat = wb_put_le64(s->ro_compat);
 	d->incompat = wb_put_le64(s->incompat);
 	memcpy(d->uuid, s->uuid, sizeof d->uuid);

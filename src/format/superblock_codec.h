@@ -59,7 +59,7 @@ enum wb_superblock_verdict {
 
 uint64_t wb_superblock_offset(unsigned copy);	/* copy 0 or 1, bytes */
 
-/* Fills all 4096 bytes, CRC included. */
+/* Fills all 4096 bytes, CRC included. Unknown bits of compat are cleared. */
 void wb_superblock_encode(const struct wb_superblock *superblock,
 			  struct wb_superblock_disk *disk);
 /* `superblock` is filled only when VALID. `cache_bytes` is the size of the

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "cache/move.h"
+#include "format/endian.h"
 #include "support/store_crashy.h"
 #include "support/store_faulty.h"
 #include "support/store_memory.h"
@@ -200,6 +201,31 @@ Test(move, what_is_dirty_and_does_not_fit_is_refused)
 	resize(17);
 	open_it();
 	cr_expect_eq(byte_at(139 * BLOCK), 1);
+}
+
+static void add_ro_compat(struct wb_superblock_disk *superblock)
+{
+	superblock->ro_compat = wb_put_le64(1);
+}
+
+/* The new one would lack whatever the bit stands for. */
+Test(move, what_only_a_later_version_may_write_to_is_refused)
+{
+	struct wb_move move = { 0 };
+	GError *error = NULL;
+	struct wb_store *to;
+
+	fill(0, 1, 10);
+	cr_assert_eq(wb_sim_close(&sim), 0);
+	wb_sim_change_superblocks(&sim, add_ro_compat);
+	to = make_target(30);
+	cr_assert_not(move_to(to, &move, &error));
+	cr_expect(strstr(error->message, "uses features of a later version of wbfs (ro_compat 0x1)"),
+		  "%s", error->message);
+	for (uint64_t i = 0; i < to->size_bytes; i++)
+		cr_assert_eq(wb_store_memory_bytes(to)[i], 0xee);
+	wb_store_close(to);
+	g_clear_error(&error);
 }
 
 Test(move, a_full_one_may_always_become_larger)

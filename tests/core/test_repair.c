@@ -648,6 +648,31 @@ Test(repair, makes_durable_what_it_keeps)
 	wb_store_close(crashy);
 }
 
+Test(repair, of_a_cache_that_only_a_later_version_may_write_to_is_refused)
+{
+	add_many(COUNT, 4);
+	b.superblock.ro_compat = 2;
+	wb_log_builder_write_superblocks(&b);
+	for (unsigned i = 0; i < 2; i++) {
+		g_autofree uint8_t *before = NULL;
+		g_autoptr(GError) error = NULL;
+		struct wb_recovery *r;
+
+		if (i == 0)
+			wb_log_builder_flip(&b, wb_superblock_offset(0) + 130, 2);
+		else
+			rot(6);
+		before = g_memdup2(wb_store_memory_bytes(b.store), b.store->size_bytes);
+		r = look(b.store);
+		cr_expect_eq(wb_repair_need(r), i == 0 ? WB_REPAIR_SUPERBLOCK : WB_REPAIR_LOG);
+		cr_expect_not(wb_repair_apply(b.store, r, &error));
+		cr_expect(error && strstr(error->message, "uses features of a later version of "
+					  "wbfs (ro_compat 0x2)"));
+		cr_expect_arr_eq(wb_store_memory_bytes(b.store), before, b.store->size_bytes);
+		wb_recovery_free(r);
+	}
+}
+
 Test(repair, that_cannot_write_says_so_and_can_be_done_again)
 {
 	static const int ops[] = { WB_IO_WRITE, WB_IO_FLUSH };

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "cache/cache_private.h"
+#include "format/endian.h"
 #include "support/store_memory.h"
 #include "support/volume_sim.h"
 
@@ -586,6 +587,79 @@ Test(takeover, memory_whose_records_are_not_there_is_refused)
 	wb_region_free(left);
 	expect_refused("the memory that a former process left is damaged: record 1 of the log is "
 		       "not where it should be");
+}
+
+/* --- a cache that another version has changed since ------------------------------------------ */
+
+static void expect_refused_unchanged(const char *words)
+{
+	uint64_t bytes = sim.cache_disk.memory->size_bytes, ios = backing_ios();
+	g_autofree uint8_t *cache = g_memdup2(wb_sim_cache_bytes(&sim), bytes);
+	g_autofree uint8_t *memory = g_memdup2(sim.memory.base, sim.memory.bytes);
+	g_autoptr(GError) error = NULL;
+
+	expect_refused(words);
+	cr_assert_not(wb_sim_save_memory(&sim, &error));
+	cr_expect(strstr(error->message, words) != NULL, "%s", error->message);
+	cr_expect_arr_eq(wb_sim_cache_bytes(&sim), cache, bytes);
+	cr_expect_arr_eq(sim.memory.base, memory, sim.memory.bytes);
+	cr_expect_eq(backing_ios(), ios);
+}
+
+static void add_ro_compat(struct wb_superblock_disk *superblock)
+{
+	superblock->ro_compat = wb_put_le64(1);
+	memset(superblock->zero_104, 0x11, sizeof superblock->zero_104);
+}
+
+static void detach(struct wb_superblock_disk *superblock)
+{
+	superblock->incompat = wb_put_le64(WB_INCOMPAT_DETACHED);
+}
+
+static void add_compat(struct wb_superblock_disk *superblock)
+{
+	superblock->compat = wb_put_le64(1);
+	memset(superblock->zero_104, 0x11, sizeof superblock->zero_104);
+}
+
+Test(takeover, nothing_is_written_to_a_cache_that_only_a_later_version_may_write_to)
+{
+	start();
+	write_byte(1, 1);
+	die();
+	wb_sim_change_superblocks(&sim, add_ro_compat);
+	expect_refused_unchanged("uses features of a later version of wbfs (ro_compat 0x1)");
+}
+
+Test(takeover, nothing_is_written_to_a_cache_that_was_detached)
+{
+	start();
+	write_byte(1, 1);
+	die();
+	wb_sim_change_superblocks(&sim, detach);
+	expect_refused_unchanged("was detached from its backing");
+}
+
+/* It says that all is as a later version left it, and now there are new records. */
+Test(takeover, an_unknown_bit_of_compat_goes_before_anything_else_is_written)
+{
+	start();
+	write_byte(1, 1);
+	die();
+	wb_sim_change_superblocks(&sim, add_compat);
+	wb_store_faulty_add(sim.cache_disk.faulty, &(struct wb_fault){
+			.op = WB_IO_WRITE, .io_class = WB_FAULT_ANY, .first = 3, .count = 100 });
+	cr_assert_not(wb_sim_open(&sim, NULL));
+	wb_store_faulty_clear(sim.cache_disk.faulty);
+	for (unsigned copy = 0; copy < WB_SUPERBLOCK_COUNT; copy++) {
+		const struct wb_superblock_disk *disk =
+			(const void *)(wb_sim_cache_bytes(&sim) + wb_superblock_offset(copy));
+
+		cr_expect_eq(wb_get_le64(disk->compat), 0, "copy %u", copy);
+	}
+	open_again();
+	cr_expect_eq(byte_of(1), 1);
 }
 
 Test(takeover, after_a_clean_stop_the_memory_is_empty)

@@ -7,6 +7,8 @@
 
 #include "cache/cache_private.h"
 #include "cache/create.h"
+#include "format/block.h"
+#include "format/endian.h"
 #include "support/store_memory.h"
 
 #define STEPS_MAX 1000000u	/* more means that it never ends */
@@ -615,6 +617,18 @@ uint8_t *wb_sim_cache_bytes(struct wb_sim *sim)
 uint8_t *wb_sim_backing_bytes(struct wb_sim *sim)
 {
 	return wb_store_memory_bytes(sim->backing_disk.memory);
+}
+
+void wb_sim_change_superblocks(struct wb_sim *sim,
+			       void (*change)(struct wb_superblock_disk *superblock))
+{
+	for (unsigned copy = 0; copy < WB_SUPERBLOCK_COUNT; copy++) {
+		struct wb_superblock_disk *disk =
+			(void *)(wb_sim_cache_bytes(sim) + wb_superblock_offset(copy));
+
+		change(disk);
+		disk->crc = wb_put_le32(wb_block_compute_crc(disk));
+	}
 }
 
 uint8_t *wb_sim_cached_block(struct wb_sim *sim, uint64_t address, bool *is_dirty)

@@ -14,6 +14,7 @@
 
 #include "cache/cache.h"
 #include "format/geometry.h"
+#include "format/ondisk.h"
 #include "support/prng.h"
 #include "support/store_counting.h"
 #include "support/store_crashy.h"
@@ -185,6 +186,10 @@ uint64_t wb_sim_counter(struct wb_sim *sim, enum wb_stat which);
 /* The disks' memory, for looking and damaging. */
 uint8_t *wb_sim_cache_bytes(struct wb_sim *sim);
 uint8_t *wb_sim_backing_bytes(struct wb_sim *sim);
+/* Both copies of the superblock as another version may have left them, with the right
+ * CRC. */
+void wb_sim_change_superblocks(struct wb_sim *sim,
+			       void (*change)(struct wb_superblock_disk *superblock));
 /* Where the newest version of a block lies on the cache disk, or NULL. */
 uint8_t *wb_sim_cached_block(struct wb_sim *sim, uint64_t address, bool *is_dirty);
 
