@@ -373,9 +373,8 @@ bool wb_cache_writeback_step(void *arg)
 	any |= wb_writeback_step(cache->writeback, wish);
 	if ((wb_cache_needs_room(cache) || is_low(cache)) &&
 	    wb_writeback_is_idle(cache->writeback))
-		any |= wb_carry_step(&cache->carry,
-				     wb_writeback_bad_tries(cache->writeback) >=
-				     WB_BAD_TRIES_MAX ? WB_CARRY_ALL : WB_CARRY_EXTENTS);
+		any |= wb_carry_step(&cache->carry) ||
+		       wb_writeback_begin_last_try(cache->writeback, &cache->carry);
 	if (!any && wb_cache_needs_room(cache) && wb_writeback_is_idle(cache->writeback))
 		any = wb_writeback_begin_carry(cache->writeback, &cache->carry);
 	if (!any && wb_cache_needs_room(cache))

@@ -30,7 +30,7 @@ static bool append_extent(const struct wb_carry *carry, uint64_t first, uint64_t
 	return true;
 }
 
-static bool carry_slot(const struct wb_carry *carry, uint32_t slot)
+bool wb_carry_lost(const struct wb_carry *carry, uint32_t slot)
 {
 	struct wb_mapping seen, now;
 	struct wb_busy busy;
@@ -118,14 +118,21 @@ static uint32_t first_slot_of(const struct wb_carry *carry, uint64_t id)
 	return wb_geometry_slot(carry->geometry, wb_geometry_place(carry->geometry, id), 0);
 }
 
-/* Discards make room by themselves, when they are done. */
-bool wb_carry_is_stuck(const struct wb_carry *carry)
+uint64_t wb_carry_lost_segment(const struct wb_carry *carry)
 {
 	uint64_t id = wb_carry_oldest_segment(carry);
 
-	if (id == 0 || wb_extent_table_bad_count(carry->extents) < WB_EXTENTS_MAX / 2 ||
-	    count_bad(carry, id, first_slot_of(carry, id)) !=
-		    atomic_load(&wb_segment_of_id(carry->segments, id)->dirty_count))
+	if (id == 0 || count_bad(carry, id, first_slot_of(carry, id)) !=
+		       atomic_load(&wb_segment_of_id(carry->segments, id)->dirty_count))
+		return 0;
+	return id;
+}
+
+/* Discards make room by themselves, when they are done. */
+bool wb_carry_is_stuck(const struct wb_carry *carry)
+{
+	if (wb_extent_table_bad_count(carry->extents) < WB_EXTENTS_MAX / 2 ||
+	    wb_carry_lost_segment(carry) == 0)
 		return false;
 	if (!wb_extent_table_reserve(carry->extents))
 		return true;
@@ -133,20 +140,14 @@ bool wb_carry_is_stuck(const struct wb_carry *carry)
 	return false;
 }
 
-bool wb_carry_step(const struct wb_carry *carry, enum wb_carry_what what)
+bool wb_carry_step(const struct wb_carry *carry)
 {
-	uint64_t id = wb_carry_oldest_segment(carry);
-	struct wb_segment *segment = wb_segment_of_id(carry->segments, MAX(id, 1));
-	uint32_t first_slot = first_slot_of(carry, MAX(id, 1));
+	uint64_t id = wb_carry_lost_segment(carry);
 	uint32_t budget = carry->geometry->segment_blocks / 2, carried = 0;
 	struct wb_extent extent;
 
-	if (id == 0 ||
-	    count_bad(carry, id, first_slot) != atomic_load(&segment->dirty_count))
+	if (id == 0)
 		return false;
-	for (uint32_t i = 0; what == WB_CARRY_ALL && i < carry->geometry->segment_blocks &&
-	     carried < budget; i++)
-		carried += carry_slot(carry, first_slot + i);
 	for (uint64_t from = 0; carried < budget &&
 	     wb_extent_table_next_bad(carry->extents, from, id, &extent);
 	     from = extent.first + extent.count)

@@ -38,13 +38,15 @@ struct wb_carry {
 /* The oldest segment, when it is closed, durable and has anything dirty; else 0. */
 uint64_t wb_carry_oldest_segment(const struct wb_carry *carry);
 
-/* Whether blocks that cannot be read are given up, or only what was given up
- * before is carried on. */
-enum wb_carry_what { WB_CARRY_EXTENTS, WB_CARRY_ALL };
+/* The same, when all that is dirty in it cannot be read or was given up before; else 0. */
+uint64_t wb_carry_lost_segment(const struct wb_carry *carry);
 
-/* TRUE when something was carried. At most half a segment's worth. Not while a
- * writeback batch is under way: it may just have read such a block. */
-bool wb_carry_step(const struct wb_carry *carry, enum wb_carry_what what);
+/* What was given up before, in that segment. TRUE when something was carried. At most
+ * half a segment's worth. */
+bool wb_carry_step(const struct wb_carry *carry);
+/* A dirty block that cannot be read is given up. For a writeback batch that has just
+ * tried to; TRUE when it was carried. */
+bool wb_carry_lost(const struct wb_carry *carry, uint32_t slot);
 /* TRUE: only lost blocks keep the oldest segment, and there is no room to note more of
  * them elsewhere. Then the tail stays until some of them are written or discarded. */
 bool wb_carry_is_stuck(const struct wb_carry *carry);

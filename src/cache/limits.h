@@ -126,7 +126,7 @@
  * get EIO and new data is refused, until a try succeeds. */
 #define WB_LOG_FAILURES_MAX 5u
 /* After so many tries with growing pauses (some 3 s) a dirty block that cannot be
- * read is given up when its place in the ring is wanted. */
+ * read is given up when its place in the ring is wanted and one more try fails. */
 #define WB_BAD_TRIES_MAX 5u
 /* Places of the backing that refused a write are remembered one by one, up to so
  * many ranges; beyond that all of writeback pauses. */

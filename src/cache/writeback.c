@@ -287,6 +287,7 @@ void wb_batch_reset(struct wb_writeback *writeback)
 	writeback->has_written = false;
 	writeback->is_cut_short = false;
 	writeback->is_carrying = false;
+	writeback->is_last_try = false;
 	writeback->written_until_ns = 0;
 	writeback->tally = (struct wb_batch_tally){ 0 };
 	writeback->next = 0;

@@ -124,6 +124,13 @@ struct wb_busy_times wb_writeback_busy(struct wb_writeback *writeback, struct wb
  */
 struct wb_carry;
 bool wb_writeback_begin_carry(struct wb_writeback *writeback, const struct wb_carry *carry);
+/*
+ * When all that is left in the oldest segment could not be read, the tries are used up
+ * and its place is wanted: reads those blocks once more, and gives up what fails now
+ * too. The tries are counted for all blocks together, so one of these may have had
+ * none. Between batches only; TRUE when it began.
+ */
+bool wb_writeback_begin_last_try(struct wb_writeback *writeback, const struct wb_carry *carry);
 /* Drops the batch under way once its I/O has ended (WB_CLOSE_ABANDON). */
 void wb_writeback_abandon(struct wb_writeback *writeback);
 

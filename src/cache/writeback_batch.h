@@ -149,7 +149,8 @@ struct wb_writeback {
 	bool was_refused_unknown;	/* and cannot be remembered */
 	bool has_written;		/* something went well: to be flushed */
 	bool is_cut_short;		/* writes no more; the rest stays dirty */
-	bool is_carrying;		/* the blocks go to the head of the log */
+	bool is_carrying;		/* the blocks go to the head of the log, */
+	bool is_last_try;		/* as lost, if they cannot be read */
 	const struct wb_carry *carry;
 	uint64_t carry_at_ns;		/* not before */
 	int error;			/* of the batch: a flush failed */

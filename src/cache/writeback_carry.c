@@ -2,7 +2,8 @@
 /*
  * What the backing refuses must not stop the ring: when nothing else is dirty in
  * the oldest segment and its place is wanted, those blocks are read, checked,
- * and appended again at the head. They take the way of a batch up to READ.
+ * and appended again at the head. So are those that could not be read: what fails
+ * once more is given up. They take the way of a batch up to READ.
  */
 #include "cache/carry.h"
 #include "cache/writeback_batch.h"
@@ -11,6 +12,12 @@ static bool is_held(struct wb_writeback *writeback, const struct wb_mapping *map
 {
 	return mapping->state == WB_SLOT_DIRTY &&
 	       wb_refused_is_held(writeback->refused, mapping->address, NULL);
+}
+
+static bool is_bad(struct wb_writeback *writeback, const struct wb_mapping *mapping)
+{
+	(void)writeback;
+	return mapping->state == WB_SLOT_BAD;
 }
 
 static bool is_held_extent(struct wb_writeback *writeback, const struct wb_extent *extent)
@@ -62,6 +69,22 @@ static bool carry_zeros(struct wb_writeback *writeback, uint64_t id)
 	return any;
 }
 
+/* FALSE: the segment has none of those blocks. */
+static bool begin_read(struct wb_writeback *writeback, uint64_t id,
+		       bool (*is_wanted)(struct wb_writeback *, const struct wb_mapping *))
+{
+	wb_batch_reset(writeback);
+	writeback->is_carrying = true;
+	writeback->is_last_try = writeback->has_bad = is_wanted == is_bad;
+	writeback->pass.pick = WB_PICK_OLDEST;
+	writeback->pass.block_limit = writeback->room->block_count;
+	wb_batch_take_segment(writeback, id, writeback->deps.geometry.segment_blocks, is_wanted);
+	if (writeback->block_count == 0)
+		return false;
+	writeback->stage = WB_BATCH_READ;
+	return true;
+}
+
 bool wb_writeback_begin_carry(struct wb_writeback *writeback, const struct wb_carry *carry)
 {
 	struct wb_segment_table *segments = writeback->deps.segments;
@@ -88,17 +111,43 @@ bool wb_writeback_begin_carry(struct wb_writeback *writeback, const struct wb_ca
 	writeback->carry_at_ns = wb_clock_now_ns(writeback->deps.clock) + WB_RETRY_FIRST_NS;
 	if (tally.blocks == 0)
 		return false;
-	wb_batch_reset(writeback);
-	writeback->has_bad = false;
-	writeback->is_carrying = true;
-	writeback->pass.pick = WB_PICK_OLDEST;
-	writeback->pass.block_limit = writeback->room->block_count;
-	wb_batch_take_segment(writeback, id, writeback->deps.geometry.segment_blocks, is_held);
-	writeback->stage = WB_BATCH_READ;
-	return true;
+	return begin_read(writeback, id, is_held);
 }
 
-bool wb_batch_carry_step(struct wb_writeback *writeback)
+bool wb_writeback_begin_last_try(struct wb_writeback *writeback, const struct wb_carry *carry)
+{
+	uint64_t id;
+
+	g_assert(wb_writeback_is_idle(writeback));
+	if (writeback->is_abandoned ||
+	    wb_clock_now_ns(writeback->deps.clock) < writeback->carry_at_ns ||
+	    wb_writeback_bad_tries(writeback) < WB_BAD_TRIES_MAX)
+		return false;
+	id = wb_carry_lost_segment(carry);
+	if (id == 0 || wb_carry_is_stuck(carry))
+		return false;
+	writeback->carry = carry;
+	return begin_read(writeback, id, is_bad);
+}
+
+/* Not while others of them have become readable: those are written first, and the
+ * segment stays for so long in any case. */
+static size_t give_up(struct wb_writeback *writeback)
+{
+	size_t count = 0;
+
+	if (wb_carry_lost_segment(writeback->carry) == 0)
+		return 0;
+	for (size_t i = 0; i < writeback->block_count; i++) {
+		const struct wb_batch_block *block = &writeback->room->blocks[i];
+
+		if (block->is_left_out)
+			count += wb_carry_lost(writeback->carry, block->slot);
+	}
+	return count;
+}
+
+static size_t carry_on(struct wb_writeback *writeback)
 {
 	struct wb_carry_block *blocks = writeback->carry_blocks;
 	size_t count = 0;
@@ -117,9 +166,16 @@ bool wb_batch_carry_step(struct wb_writeback *writeback)
 	if (writeback->found_new_bad)
 		writeback->bad_tries = 1;
 	count = wb_carry_blocks(writeback->carry, blocks, count);
-	if (count > 0)
-		writeback->carry_at_ns = 0;
 	WB_STAT_ADD(writeback->deps.stats, WB_STAT_CARRIED_BLOCKS, count);
+	return count;
+}
+
+bool wb_batch_carry_step(struct wb_writeback *writeback)
+{
+	size_t count = writeback->is_last_try ? give_up(writeback) : carry_on(writeback);
+
+	writeback->carry_at_ns = count > 0 ? 0 : wb_clock_now_ns(writeback->deps.clock) +
+						 WB_RETRY_FIRST_NS;
 	wb_batch_unpin_all(writeback);
 	writeback->stage = WB_BATCH_IDLE;
 	return true;

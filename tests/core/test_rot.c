@@ -145,6 +145,31 @@ Test(rot, what_a_reader_could_not_read_is_not_given_up_untried)
 	cr_expect_eq(read_block(4, 1), -EIO);
 }
 
+/* The tries are over when the disk gives it back, and nobody has asked since. */
+Test(rot, what_can_be_read_again_is_not_given_up_when_its_place_is_wanted)
+{
+	struct wb_fault fault = { .op = WB_IO_READ, .io_class = WB_FAULT_ANY,
+				  .length_bytes = BLOCK, .count = WB_FAULT_FOR_EVER };
+
+	write_ten(1);
+	reopen();
+	fault.offset_bytes = (uint64_t)(wb_sim_cached_block(&sim, 4, NULL) -
+					wb_sim_cache_bytes(&sim));
+	wb_store_faulty_add(sim.cache_disk.faulty, &fault);
+	cr_assert_eq(wb_sim_fill(&sim, 16 * BLOCK, 2, BLOCK, WB_REQUEST_FUA), 0);
+	while (wb_writeback_bad_tries(sim.cache->writeback) < WB_BAD_TRIES_MAX + 5) {
+		wb_sim_pass_time(&sim, SECOND_NS);
+		wb_sim_settle(&sim);
+	}
+	wb_store_faulty_clear(sim.cache_disk.faulty);
+	for (unsigned i = 0; i < 100; i++)
+		cr_assert_eq(wb_sim_fill(&sim, (16 + i % 14 * 16) * BLOCK, (uint8_t)i,
+					 16 * BLOCK, 0), 0);
+	cr_expect_eq(read_block(4, 1), 0);
+	cr_expect_eq(wb_sim_drain(&sim), 0);
+	cr_expect_eq(wb_sim_backing_bytes(&sim)[4 * BLOCK], 1);
+}
+
 Test(rot, writeback_leaves_the_bad_block_out_and_the_drain_says_so)
 {
 	write_ten(1);
