@@ -70,9 +70,11 @@ head -c $((64 << 20)) "$BACKING" | cmp - "$W/data"
 case_is "SIGKILL in the middle of a copy: what was synced is there, and the rest is old or new"
 sync "$DISK"
 tr '\0-\377' '\1-\377\0' <"$W/data" >"$W/newer"
-run_in_background dd if="$W/newer" of="$DISK" bs=1M oflag=direct conv=notrunc status=none
 begun=$(stat_of bypassed_writes)
-while [ "$(stat_of bypassed_writes)" -lt $((begun + 10)) ]; do :; done
+run_in_background dd if="$W/newer" of="$DISK" bs=1M oflag=direct conv=notrunc status=none
+while [ "$(stat_of bypassed_writes)" -lt $((begun + 10)) ]; do
+	is_alive "$JOB" || break
+done
 daemon_kill
 wait "$JOB" || true
 wreck_clear

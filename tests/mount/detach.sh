@@ -116,24 +116,25 @@ volume_on_disks() {	# BLOCKS
 	"$WBFS" umount "$MNT"
 }
 
+is_writing_back() { [ "$(count_of backing held)" -gt 0 ]; }
+
 case_is "SIGTERM in the middle: still a volume, less of it dirty, and it says so"
 volume_on_disks 4000
-disks fail backing write none delay 100
+disks fail backing write none delay held times 4
 "$WBFS" detach "$CACHE" 2>"$W/said" &
 JOB=$!
 own_jobs+=("$JOB")
-for ((i = 0; i < 3000; i++)); do
-	[ "$(disks counts backing | sed 's/.* writes \([0-9]*\).*/\1/')" -le 3 ] || break
-	sleep 0.02
-done
+until_it_is_so 60 is_writing_back
+until_it_is_so 60 grep -qF 'draining: ' "$W/said"
 kill -TERM "$JOB"
+until_it_is_so 60 grep -qF 'draining: ended at ' "$W/said"
+disks heal backing
 status=0
 wait "$JOB" || status=$?
 name_files "$W/said"
 cat "$W/said"
 [ $status -eq 143 ] || fail "exit status $status"
 grep -q "interrupted: $CACHE and $BACKING are still a volume, with .* of dirty data left; 'wbfs detach' goes on" "$W/said"
-disks heal backing
 says 0 'stopped cleanly: yes' sound -- "$WBFS" check "$CACHE"
 left=$(awk '$1 == "dirty:" { print $2 }' "$W/said")
 [ "$left" -gt 0 ] && [ "$left" -le 4000 ] || fail "$left of 4000 blocks are dirty"

@@ -4,8 +4,8 @@
 # still under way there, for longer than anybody else would wait. It waits as long as that
 # takes, and the keeper does not count it as a failure; what only the memory has gets into
 # the log meanwhile, and a stop ends it, with nothing lost.
-# HOLD_S: how long a disk is held. With more than 30 it is also longer than twelve daemons
-# that wait for two seconds each.
+# HOLD_S: how long a disk is held at least, in the first case. With more than 30 it is also
+# longer than twelve daemons that wait for two seconds each.
 . "$(dirname "$0")/lib.sh"
 
 HOLD_S=${HOLD_S:-6}
@@ -21,23 +21,18 @@ mount_on() {	# option...; sets KEEPER, WORKER
 	needs_resend
 }
 
-# The backing takes what is written back, and does not answer; then the daemon is killed.
-die_with_a_write_under_way() {	# seconds
-	before=$(faults)
-	disks fail backing write none delay $(($1 * 1000)) times 1
+# The backing takes what is written back, and does not answer until it is healed; then the
+# daemon is killed.
+die_with_a_write_under_way() {
+	disks fail backing write none delay held times 1
 	"$WBFS" set "$MNT" allow_writeback=on writeback_modulator=off
-	until_it_is_so 60 more_faults
+	until_it_is_so 60 is_held
+	held_at=$SECONDS
 	dd if="$W/data" of="$DISK" bs=64k seek=64 conv=notrunc status=none	# not synced
 	daemon_kill
 }
 
-faults() {
-	disks counts backing | sed 's/.*faults \([0-9]*\).*/\1/'
-}
-
-more_faults() {
-	[ "$(faults)" -gt "$before" ]
-}
+is_held() { [ "$(count_of backing held)" -gt 0 ]; }
 
 next_waits() {	# sets NEXT
 	until_it_is_so 60 grep -qF "backing $LOOP: I/O of the daemon before is still under way there, and is waited for" \
@@ -77,10 +72,12 @@ free() {
 case_is "a device that is held for longer than anybody waits: one daemon waits, and all data is there"
 mount_on
 dd if="$W/data" of="$DISK" bs=64k conv=notrunc,fsync status=none
-die_with_a_write_under_way "$HOLD_S"
+die_with_a_write_under_way
 next_waits
 data_is_saved
-until_it_is_so 600 grep -q "backing $LOOP was waited for, for [0-9.]* seconds" "$W/messages"
+while ((SECONDS - held_at < HOLD_S)); do sleep 0.1; done
+disks heal backing
+until_it_is_so 60 grep -q "backing $LOOP was waited for, for [0-9.]* seconds" "$W/messages"
 [ "$(stat_of worker_pid)" = "$NEXT" ] || fail "another daemon serves than the one that waited"
 WORKER=$NEXT
 [ "$(stat_of keeper.worker_restarts)" -eq 1 ]
@@ -94,7 +91,7 @@ case_is "both are killed while it waits: what was not synced is there all the sa
 mount_on
 dd if=/dev/urandom of="$DISK" bs=64k count=128 conv=notrunc,fsync status=none
 dd if="$W/data" of="$DISK" bs=64k conv=notrunc,fsync status=none
-die_with_a_write_under_way 8
+die_with_a_write_under_way
 next_waits
 data_is_saved
 kill -9 "$KEEPER"
@@ -102,6 +99,7 @@ kill -9 "$NEXT"
 gone_within 60 "$NEXT"
 wait "$KEEPER" || :
 wreck_clear_mount
+disks heal backing
 mount_when_it_is_free
 holds_the_data "$DISK"
 "$WBFS" umount "$MNT"
@@ -112,7 +110,7 @@ mount_on
 dd if=/dev/urandom of="$DISK" bs=64k count=128 conv=notrunc,fsync status=none
 dd if="$W/data" of="$DISK" bs=64k conv=notrunc,fsync status=none
 exec 5<"$DISK"
-die_with_a_write_under_way 12
+die_with_a_write_under_way
 next_waits
 kill -TERM "$KEEPER"
 until_it_is_so 60 grep -qF "$MNT is not stopped, because it is in use; it still waits for backing $LOOP. 'umount -f $MNT' ends it, and what was not synced is in the log" \
@@ -125,6 +123,7 @@ keeper_ends 1
 grep -F "$MNT was unmounted while another worker waited to take over: nothing is lost, the next mount recovers the log" \
 	"$W/messages"
 ! is_mounted "$MNT"
+disks heal backing
 mount_when_it_is_free
 holds_the_data "$DISK"
 "$WBFS" umount "$MNT"
@@ -134,13 +133,14 @@ case_is "umount -f while it waits: whoever waited gets an error, and nothing is 
 mount_on
 dd if=/dev/urandom of="$DISK" bs=64k count=128 conv=notrunc,fsync status=none
 dd if="$W/data" of="$DISK" bs=64k conv=notrunc,fsync status=none
-die_with_a_write_under_way 8
+die_with_a_write_under_way
 next_waits
 run_in_background head -c 4096 "$DISK" >/dev/null
 umount -f "$MNT" || umount -f "$MNT" || umount -l "$MNT"
 ! wait "$JOB"
 keeper_ends 1
 grep -F 'nothing is lost, the next mount recovers the log' "$W/messages"
+disks heal backing
 mount_when_it_is_free
 holds_the_data "$DISK"
 "$WBFS" umount "$MNT"

@@ -63,7 +63,7 @@ drawings | grep -q '^volume .*(40 MiB)'
 disks heal cache
 
 case_is "Ctrl-C in a format: the cache is none, and that is said"
-disks fail cache write none delay 200
+disks fail cache write none delay 500
 on_terminal 100 "$WBFS" format --cache "$CACHE" --backing "$BACKING"
 wait_for 'zeroing the cache' "$W/screen"
 printf '\003' >&8
@@ -99,7 +99,7 @@ bar_fits 50 'drain'
 case_is "Ctrl-C in a drain: it goes on in the daemon, and that is said"
 disks heal backing
 dd if="$W/data" of="$DISK" bs=1M conv=notrunc,fsync status=none
-disks fail backing write none delay 300
+disks fail backing write none delay held times 4
 on_terminal 80 "$WBFS" drain "$MNT"
 wait_for 'drain [' "$W/screen"
 printf '\003' >&8
@@ -129,11 +129,13 @@ volume_remount -o allow_writeback=off,scrub_rate_mib_s=16
 on_terminal 90 "$WBFS" scrub "$MNT"
 ends_with 0
 bar_fits 90 'scrub ['
+"$WBFS" set "$MNT" scrub_rate_mib_s=1
 on_terminal 90 "$WBFS" scrub "$MNT"
 wait_for 'scrub [' "$W/screen"
 printf '\003' >&8
 ends_with 130
 drawings | grep -qF "interrupted: the scrub of $MNT goes on in the daemon"
+"$WBFS" set "$MNT" scrub_rate_mib_s=0
 says 0 -- "$WBFS" scrub "$MNT"
 dd if="$W/data" of="$DISK" bs=1M conv=notrunc,fsync status=none
 volume_umount
@@ -144,7 +146,7 @@ bar_fits 90 'verifying the data ['
 drawings | grep -q '^sound'
 
 case_is "Ctrl-C in a check: nothing was changed"
-disks fail cache read none delay 50
+disks fail cache read none delay 500
 on_terminal 90 "$WBFS" check "$CACHE"
 wait_for 'verifying the data' "$W/screen"
 printf '\003' >&8
@@ -153,7 +155,7 @@ drawings | grep -q "interrupted: cache $CACHE was not changed"
 disks heal cache
 
 case_is "SIGTERM ends it in the same way, and is what the status says"
-disks fail cache read none delay 50
+disks fail cache read none delay 500
 on_terminal 90 "$WBFS" check "$CACHE"
 wait_for 'verifying the data' "$W/screen"
 kill -TERM "$(cat "$W/pid")"
@@ -166,7 +168,7 @@ ends_with 0
 bar_fits 90 'applying dirty data ['
 same_bytes "$W/data" "$W/image" $((16 << 20))
 rm "$W/image"
-disks fail cache read none delay 50
+disks fail cache read none delay 500
 on_terminal 90 "$WBFS" rescue "$CACHE" --output "$W/image"
 wait_for 'reading the log' "$W/screen"
 printf '\003' >&8
@@ -213,14 +215,15 @@ case_is "detach draws a bar, and Ctrl-C leaves a volume"
 volume_mount -o allow_writeback=off
 dd if="$W/data" of="$DISK" bs=1M conv=notrunc,fsync status=none
 volume_umount
-disks fail backing write none delay 300
+disks fail backing write none delay held times 4
 on_terminal 90 "$WBFS" detach "$CACHE"
 wait_for 'draining [' "$W/screen"
 printf '\003' >&8
+wait_for $'\r\e[K' "$W/screen"	# it has heard, and takes the bar away
+disks heal backing
 ends_with 130
 bar_fits 90 'draining ['
 drawings | grep -q 'are still a volume, with .* of dirty data left'
-disks heal backing
 says 0 'is complete without its cache' -- "$WBFS" detach "$CACHE"
 same_bytes "$W/data" "$BACKING" $((16 << 20))
 
