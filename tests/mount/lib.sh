@@ -216,10 +216,13 @@ is_mounted() {	# mountinfo writes a space as \040
 		/proc/self/mountinfo
 }
 
-is_alive() {	# a zombie is dead
-	local line
+# A zombie is dead, but not while other threads of it live: its first thread is one as soon as
+# it has ended, and the others may have files and sockets open yet.
+is_alive() {
+	local line fields
 	line=$(cat "/proc/$1/stat" 2>/dev/null) || return 1
-	[ "$(sed 's/.*) //; s/ .*//' <<<"$line")" != Z ]
+	read -ra fields <<<"${line##*) }"	# from its state on; the 18th is how many threads
+	[ "${fields[0]}" != Z ] || [ "${fields[17]}" -gt 1 ]
 }
 
 clean_up() {
