@@ -17,7 +17,7 @@ says() {
 	cat "$W/out" "$W/err"
 	[ $status -eq "$wanted" ] || fail "$*: exit status $status, not $wanted"
 	for word in "${words[@]}"; do
-		cat "$W/out" "$W/err" | grep -qF -- "$word" || fail "$*: does not say: $word"
+		grep -qF -- "$word" "$W/out" "$W/err" || fail "$*: does not say: $word"
 	done
 }
 

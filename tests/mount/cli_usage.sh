@@ -15,7 +15,7 @@ gives() {
 	cat "$W/out" "$W/err"
 	[ $status -eq "$wanted" ] || fail "wbfs $*: exit status $status, not $wanted"
 	for word in "${words[@]}"; do
-		cat "$W/out" "$W/err" | grep -qF -- "$word" || fail "wbfs $*: does not say: $word"
+		grep -qF -- "$word" "$W/out" "$W/err" || fail "wbfs $*: does not say: $word"
 	done
 	# Answers go to standard output, complaints to standard error.
 	if [ "$wanted" -eq 0 ]; then

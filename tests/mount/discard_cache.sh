@@ -91,8 +91,8 @@ volume_umount
 same_bytes "$BACKING" "$W/reference"
 
 case_is "it keeps to its rate"
-volume_mount -o discard_cache=on,discard_rate_mib_s=1
 started=$(date +%s%N)
+volume_mount -o discard_cache=on,discard_rate_mib_s=1
 wait_until 'the first' '.cache_discards > 2'
 bytes=$(stat_of cache_discarded_bytes)
 passed_ms=$((($(date +%s%N) - started) / 1000000 + 1000))

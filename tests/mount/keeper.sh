@@ -245,6 +245,7 @@ reader() {
 		echo >>"$W/passes"
 	done
 }
+has_read_enough() { [ "$(wc -l <"$W/passes")" -gt 5 ]; }
 keeper_mount -o ro
 run_in_background reader
 load=$JOB
@@ -260,9 +261,9 @@ stat_of keeper.last_cause | grep 'was killed by signal 7'
 grep '^wbfs_worker_restarts_total{.*} 5$' "$MNT/.wbfs/metrics"
 grep -q 'the worker was killed by signal 7 (Bus error); the next one took over after' \
 	"$MNT/.wbfs/events"
+until_it_is_so 60 has_read_enough
 touch "$W/enough"
 wait $load || fail "the reader got an error or wrong data"
-[ "$(wc -l <"$W/passes")" -gt 5 ]
 
 case_is "a daemon that cannot start is tried again, and takes over when it can"
 mv "$CACHE" "$CACHE.away"

@@ -12,11 +12,11 @@ slack=25	# hundredths: timers, and who wakes whom, are not the same each time. A
 		# each request, or only every second one, makes for the keeper is far above it
 tries=8		# on a busy machine the threads of a sync sleep and wake each other more often
 
-# traced PID COMMAND...: sets calls, those of the process and its threads meanwhile
+# traced CALLS PID COMMAND...: sets calls, those of the process and its threads meanwhile
 traced() {
-	local pid=$1 tracer
+	local pid=$2 tracer
 	: >"$W/tracer"
-	strace -f -c -o "$W/calls" -p "$pid" 2>"$W/tracer" &
+	strace -f -c -e trace="$1" -o "$W/calls" -p "$pid" 2>"$W/tracer" &
 	tracer=$!
 	own_jobs+=($tracer)
 	for ((i = 0; i < 3000; i++)); do
@@ -24,7 +24,7 @@ traced() {
 		is_alive $tracer || { cat "$W/tracer"; skip_all "strace cannot be attached to a process"; }
 		sleep 0.02
 	done
-	"${@:2}"
+	"${@:3}"
 	kill -TERM $tracer	# it detaches, and writes the table
 	wait $tracer || :
 	calls=$(awk '$NF == "total" { total = $4 } END { print total + 0 }' "$W/calls")
@@ -49,7 +49,7 @@ per_request() {
 	local enough=${2:-0} runs=2 least=0
 	[ "$enough" -eq 0 ] || runs=$tries
 	for ((run = 0; run < runs; run++)); do
-		traced "$WORKER" load "$1"
+		traced '!futex' "$WORKER" load "$1"
 		[ "$calls" -ge $requests ] || { cat "$W/calls"; fail "$calls calls for $requests requests"; }
 		((least > 0 && least <= calls)) || least=$calls
 		((least * 100 / requests > enough)) || break
@@ -80,7 +80,7 @@ for way in "${ways[@]}"; do
 done
 
 case_is "the keeper itself makes none"
-traced "$KEEPER" load write
+traced all "$KEEPER" load write
 [ "$calls" -eq 0 ] || { cat "$W/calls"; fail "$calls system calls"; }
 volume_umount
 finish

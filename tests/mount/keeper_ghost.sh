@@ -43,6 +43,13 @@ has_touched_nothing() {
 	[ "$(count_of cache reads)" -eq "$reads" ] || fail "it has read the cache"
 }
 
+# Not those of a daemon that is about to die.
+reads_have_ended() {
+	reads=$(count_of cache reads)
+	sleep 0.2
+	[ "$(count_of cache reads)" -eq "$reads" ]
+}
+
 served_by_another() {
 	worker_is_another
 	[ "$(stat_of keeper.worker_restarts)" -eq 1 ]
@@ -80,6 +87,7 @@ same_bytes "$DISK" "$W/wanted" $((8 << 20))
 disks fail backing write none delay held times 2
 run_in_background "$WBFS" drain "$MNT"
 held_within 60 backing
+until_it_is_so 60 reads_have_ended
 daemon_kill
 reads=$(count_of cache reads)
 next_waits backing

@@ -24,8 +24,6 @@ fio_load() {
 		--randrepeat=0 --fdatasync=$((round % 4 / 2 * 50)) >"$W/fio.log" 2>&1
 }
 
-has_disk_open() { find "/proc/$1/fd" -lname "$DISK" | grep -q .; }
-
 # Small segments and small RAM buffers make wraps, waits for space and many
 # records common; the sizes change from round to round, the volume stays.
 volume_make 40M 256M --segment-size 256K

@@ -290,6 +290,10 @@ until_it_is_so() {	# seconds, command: the limit turns a hang into a failure
 	fail "not within $1 seconds: ${*:2}"
 }
 
+has_disk_open() {	# pid: it uses the image
+	[ -n "$(find "/proc/$1/fd" -lname "$DISK")" ]
+}
+
 run_in_background() {	# sets JOB
 	"$@" &
 	JOB=$!

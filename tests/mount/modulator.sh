@@ -59,7 +59,10 @@ write_some 20 0
 wait_until 'writeback that waits' '.writeback_state == "waiting" and
 	(.writeback_reason | test("^disk [0-9]+ % busy, threshold 40 %$"))'
 jq -r '"\(.writeback_state): \(.writeback_reason)"' <"$MNT/.wbfs/stats.json"
-"$WBFS" status "$MNT" | grep -E '^writeback +waiting: disk [0-9]+ % busy, threshold 40 %$'
+status_says_so() {	# the disk may have had a quiet moment
+	"$WBFS" status "$MNT" | grep -E '^writeback +waiting: disk [0-9]+ % busy, threshold 40 %$'
+}
+until_it_is_so 60 status_says_so
 
 case_is 'when they leave it alone, writeback goes on by itself'
 others_end

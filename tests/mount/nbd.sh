@@ -160,12 +160,18 @@ until [ -S "$W/proxy" ]; do sleep 0.01; done
 through="nbd+unix:///?socket=$W/proxy"
 "$WBFS" format --cache "$CACHE" --backing "$through" --force
 BACKING=$through volume_mount
+# Whoever is connected, until the daemon has noticed.
+is_cut() {
+	# shellcheck disable=SC2046
+	kill -9 $(cat "/proc/$proxy/task/$proxy/children") || :
+	[ "$(stat_of backing_line.breaks)" -gt "$breaks" ]
+}
 load $((CUTS * 3 / 2 + 2)) &
 fio=$!
 for ((cut = 0; cut < CUTS; cut++)); do
 	sleep "1.$((RANDOM % 10))"
-	# shellcheck disable=SC2046
-	kill -9 $(cat "/proc/$proxy/task/$proxy/children") || :
+	breaks=$(stat_of backing_line.breaks)
+	until_it_is_so 60 is_cut
 	watched_line_is_up
 done
 wait "$fio"
@@ -219,6 +225,7 @@ writer=$(helper synced_writer)
 for ((round = 0; round < ROUNDS; round++)); do
 	volume_mount
 	run_in_background "$writer" write "$MNT/disk" "$W/book" $((64 << 20)) 4 $RANDOM
+	until_it_is_so 60 has_disk_open "$JOB"
 	sleep "1.$((RANDOM % 10))"
 	[ $((round % 3)) != 0 ] || nbd_kill server
 	daemon_kill

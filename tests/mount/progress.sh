@@ -29,6 +29,11 @@ on_terminal() {
 # What the terminal was told to draw, one drawing on a line.
 drawings() { tr '\r' '\n' <"$W/screen" | sed 's/\x1b\[K//g'; }
 
+drawn() {	# argument of grep...
+	drawings >"$W/drawings"
+	grep "$@" "$W/drawings"
+}
+
 wait_for() {	# WORDS FILE: the limit only turns a hang into a failure
 	local i
 	for ((i = 0; i < 3000; i++)); do
@@ -48,8 +53,8 @@ ends_with() {	# STATUS
 }
 
 bar_fits() {	# COLUMNS LABEL: there are bars, and none is too wide
-	drawings | grep -F "$2" | grep -q '%' || fail "no bar of $2"
-	drawings | grep '%' | awk -v most="$1" 'length($0) >= most { print "too wide: " $0; bad = 1 }
+	drawn -F "$2" | grep '%' >/dev/null || fail "no bar of $2"
+	drawn '%' | awk -v most="$1" 'length($0) >= most { print "too wide: " $0; bad = 1 }
 		END { exit bad }'
 }
 
@@ -58,8 +63,8 @@ disks fail cache write none delay 100
 on_terminal 100 "$WBFS" format --cache "$CACHE" --backing "$BACKING"
 ends_with 0
 bar_fits 100 'zeroing the cache ['
-drawings | grep -q '^zeroing the cache \[#*\.*\] *[0-9]* %  [0-9.]* [KMG]*i*B of 40 MiB'
-drawings | grep -q '^volume .*(40 MiB)'
+drawn -q '^zeroing the cache \[#*\.*\] *[0-9]* %  [0-9.]* [KMG]*i*B of 40 MiB'
+drawn -q '^volume .*(40 MiB)'
 disks heal cache
 
 case_is "Ctrl-C in a format: the cache is none, and that is said"
@@ -68,7 +73,7 @@ on_terminal 100 "$WBFS" format --cache "$CACHE" --backing "$BACKING"
 wait_for 'zeroing the cache' "$W/screen"
 printf '\003' >&8
 ends_with 130
-drawings | grep -q "^wbfs: interrupted: cache $CACHE holds no volume now; format it again"
+drawn -q "^wbfs: interrupted: cache $CACHE holds no volume now; format it again"
 disks heal cache
 says 1 'this is not a wbfs cache' -- "$WBFS" check "$CACHE"
 says 0 'volume ' -- "$WBFS" format --cache "$CACHE" --backing "$BACKING"
@@ -81,7 +86,7 @@ if local_case "Ctrl-C in a format of new files: they are removed"; then
 	wait_for 'zeroing the cache' "$W/screen"
 	printf '\003' >&8
 	ends_with 130
-	drawings | grep -q 'interrupted: no volume was made, and nothing was changed'
+	drawn -q 'interrupted: no volume was made, and nothing was changed'
 	[ ! -e "$W/new" ] && [ ! -e "$W/new.b" ] || fail "files were left"
 fi
 
@@ -104,7 +109,7 @@ on_terminal 80 "$WBFS" drain "$MNT"
 wait_for 'drain [' "$W/screen"
 printf '\003' >&8
 ends_with 130
-drawings | grep -qF "interrupted: the drain of $MNT goes on in the daemon; 'wbfs drain $MNT' waits"
+drawn -qF "interrupted: the drain of $MNT goes on in the daemon; 'wbfs drain $MNT' waits"
 [ "$(stat_of draining)" = true ] || fail "the drain does not go on"
 disks heal backing
 says 0 -- "$WBFS" drain "$MNT"
@@ -134,7 +139,7 @@ on_terminal 90 "$WBFS" scrub "$MNT"
 wait_for 'scrub [' "$W/screen"
 printf '\003' >&8
 ends_with 130
-drawings | grep -qF "interrupted: the scrub of $MNT goes on in the daemon"
+drawn -qF "interrupted: the scrub of $MNT goes on in the daemon"
 "$WBFS" set "$MNT" scrub_rate_mib_s=0
 says 0 -- "$WBFS" scrub "$MNT"
 dd if="$W/data" of="$DISK" bs=1M conv=notrunc,fsync status=none
@@ -143,7 +148,7 @@ on_terminal 90 "$WBFS" check "$CACHE"
 ends_with 0
 bar_fits 90 'reading the log ['
 bar_fits 90 'verifying the data ['
-drawings | grep -q '^sound'
+drawn -q '^sound'
 
 case_is "Ctrl-C in a check: nothing was changed"
 disks fail cache read none delay 500
@@ -151,7 +156,7 @@ on_terminal 90 "$WBFS" check "$CACHE"
 wait_for 'verifying the data' "$W/screen"
 printf '\003' >&8
 ends_with 130
-drawings | grep -q "interrupted: cache $CACHE was not changed"
+drawn -q "interrupted: cache $CACHE was not changed"
 disks heal cache
 
 case_is "SIGTERM ends it in the same way, and is what the status says"
@@ -173,7 +178,7 @@ on_terminal 90 "$WBFS" rescue "$CACHE" --output "$W/image"
 wait_for 'reading the log' "$W/screen"
 printf '\003' >&8
 ends_with 130
-drawings | grep -q 'interrupted: the rescue had not begun; nothing was changed'
+drawn -q 'interrupted: the rescue had not begun; nothing was changed'
 [ ! -e "$W/image" ] || fail "an image was begun"
 disks heal cache
 disks fail cache read none delay 5
@@ -181,19 +186,19 @@ on_terminal 90 "$WBFS" rescue "$CACHE" --output "$W/image"
 wait_for 'applying dirty data' "$W/screen"
 printf '\003' >&8
 ends_with 130
-drawings | grep -q "interrupted: $W/image was removed; cache and backing were not changed"
+drawn -q "interrupted: $W/image was removed; cache and backing were not changed"
 [ ! -e "$W/image" ] || fail "half an image was left"
 : >"$W/image"
 on_terminal 90 "$WBFS" rescue "$CACHE" --output "$W/image" --force
 wait_for 'applying dirty data' "$W/screen"
 printf '\003' >&8
 ends_with 130
-drawings | grep -q "interrupted: $W/image holds a part of an image; cache and backing were not changed"
+drawn -q "interrupted: $W/image holds a part of an image; cache and backing were not changed"
 on_terminal 90 "$WBFS" rescue "$CACHE" --in-place
 wait_for 'applying dirty data' "$W/screen"
 printf '\003' >&8
 ends_with 130
-drawings | grep -q "interrupted: backing $BACKING has a part of the dirty data of $CACHE, which was not changed"
+drawn -q "interrupted: backing $BACKING has a part of the dirty data of $CACHE, which was not changed"
 disks heal cache
 says 0 -- "$WBFS" rescue "$CACHE" --in-place
 same_bytes "$W/data" "$BACKING" $((16 << 20))
@@ -223,7 +228,7 @@ wait_for $'\r\e[K' "$W/screen"	# it has heard, and takes the bar away
 disks heal backing
 ends_with 130
 bar_fits 90 'draining ['
-drawings | grep -q 'are still a volume, with .* of dirty data left'
+drawn -q 'are still a volume, with .* of dirty data left'
 says 0 'is complete without its cache' -- "$WBFS" detach "$CACHE"
 same_bytes "$W/data" "$BACKING" $((16 << 20))
 

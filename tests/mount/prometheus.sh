@@ -205,14 +205,18 @@ own_jobs+=($!)
 # (of this test: those of others beside it come and go)
 enough() { query "min(count_over_time(wbfs_volume_up{mount_point=~\"$W/.*\"}[1m])) >= 4" | jq -e '.data.result != []'; }
 within_a_minute enough
+# (a scrape that took longer than the interval is a gap in every series)
+gives() {	# expression, what is to be so
+	query "$1" >"$W/answer" && jq -e "$2" "$W/answer"
+}
 while read -r expression; do
 	expression=${expression//'$__rate_interval'/1m}
 	expression=${expression//'$mount_point'/.*}
-	query "$expression" >"$W/answer"
-	jq -e '.status == "success" and .data.result != []' "$W/answer" ||
+	within_a_minute gives "$expression" '.status == "success" and .data.result != []' ||
 		{ cat "$W/answer"; fail "no answer to: $expression"; }
 done <"$W/expressions"
-query "wbfs_written_bytes_total{mount_point=\"$MNT\"}" | jq -e '.data.result[0].value[1] == "1966080"'
+within_a_minute gives "wbfs_written_bytes_total{mount_point=\"$MNT\"}" \
+	'.data.result[0].value[1] == "1966080"'
 ask $port /api/v1/rules >"$W/answer"
 jq -e '[.data.groups[].rules[] | select(.health != "ok")] == []' "$W/answer"
 

@@ -95,10 +95,11 @@ touched | diff "$W/before" -
 says 0 'until 30 % of the cache is not written back' -- "$WBFS" status "$MNT"
 
 case_is "with an idle time it waits until nobody uses the volume"
-"$WBFS" set "$MNT" writeback_schedule=always writeback_idle_s=2 writeback_high_water=80
+"$WBFS" set "$MNT" writeback_schedule=always writeback_idle_s=20 writeback_high_water=80
 dd if="$W/data" of="$DISK" bs=1M count=8 oflag=direct conv=notrunc,fsync status=none
 until_it '.writeback_state == "resting"'
-state_is resting 'until nobody has used it for 2 s'
+state_is resting 'until nobody has used it for 20 s'
+"$WBFS" set "$MNT" writeback_idle_s=1
 until_it '.segments.dirty <= 1 and .writeback_state == "idle"'
 
 case_is "nonsense is refused with what there is"

@@ -29,6 +29,16 @@ shows() {
 	fail "no '$missing' on the screen"
 }
 
+# draws PATTERN: within a minute
+draws() {
+	until_it_is_so 60 is_drawn "$1" || { cat "$W/screen"; return 1; }
+}
+
+is_drawn() {
+	screen >"$W/screen"
+	grep -qE -- "$1" "$W/screen"
+}
+
 begin() {	# COLUMNS LINES [TERM]
 	tmux new-session -d -s top -x "$1" -y "$2" "env TERM=${3:-screen} '$WBFS' top '$MNT'; echo ended with \$?; cat"
 }
@@ -45,8 +55,8 @@ shows "wbfs top  $MNT" running read write 'to SSD' 'to HDD' hits dirty writeback
 case_is "what is written is seen: dirty data, the ring, latencies"
 dd if=/dev/urandom of="$DISK" bs=1M count=8 oflag=direct conv=notrunc,fsync status=none
 shows '8 MiB'
-grep -q ' d*H' "$W/screen" || { cat "$W/screen"; fail "no head in the map of the ring"; }
-grep -E '^sync +[0-9]' "$W/screen" >/dev/null || { cat "$W/screen"; fail "no latency of the sync"; }
+draws ' d*H' || fail "no head in the map of the ring"
+draws '^sync +[0-9]' || fail "no latency of the sync"
 
 case_is "the mode, when it is switched"
 shows "wbfs top  $MNT  writeback"
@@ -68,7 +78,7 @@ case_is "the time until all is clean stands alone, however narrow it is"
 dd if=/dev/urandom of="$DISK" bs=1M count=8 oflag=direct conv=notrunc,fsync status=none
 tmux resize-window -t top -x 58 -y 24
 shows 'clean in'
-grep -qE ' clean in [0-9]+:[0-9]+ *$' "$W/screen" || { cat "$W/screen"; fail "something is in its way"; }
+draws ' clean in [0-9]+:[0-9]+ *$' || fail "something is in its way"
 
 case_is "q ends it, with the terminal as it was"
 tmux send-keys -t top q
