@@ -90,22 +90,26 @@ needs() {
 	done
 }
 
+# For a shell in a mount namespace of its own: what other tests have mounted is let go of
+# there, because a copy would keep their daemons and loop devices.
+# shellcheck disable=SC2016
+let_go_of_mounts='
+	awk "\$3 ~ /^fuse/ || \$1 ~ /^\/dev\/loop/ { print \$2 }" /proc/self/mounts | tac |
+		while read -r directory; do
+			umount -l "$(printf %b "$directory")" 2>/dev/null
+		done
+	exec "$@"'
+
 # The rest of the test runs in a mount namespace of its own, so that nothing it
-# mounts or unmounts is seen outside. To be called before `start`, as root. What
-# other tests have mounted is let go of there at once: a copy would keep their
-# daemons and loop devices.
+# mounts or unmounts is seen outside. To be called before `start`, as root.
 private_mounts() {
 	[ -z "${WBFS_PRIVATE_MOUNTS:-}" ] || return 0
 	needs root unshare
 	unshare --mount true 2>/dev/null || skip_all "no mount namespaces here"
 	export WBFS_PRIVATE_MOUNTS=yes
 	exec 1>&3 3>&-
-	exec unshare --mount --propagation private "$BASH" -c '
-		awk "\$3 ~ /^fuse/ || \$1 ~ /^\/dev\/loop/ { print \$2 }" /proc/self/mounts | tac |
-			while read -r directory; do
-				umount -l "$(printf %b "$directory")" 2>/dev/null
-			done
-		exec "$@"' private "$BASH" "$0" "$@"
+	exec unshare --mount --propagation private "$BASH" -c "$let_go_of_mounts" private \
+		"$BASH" "$0" "$@"
 }
 
 find_wbfs() {

@@ -158,7 +158,8 @@ if [ "$(id -u)" -eq 0 ] && unshare --pid --fork --mount-proc true; then
 	flock -x 8
 	says 1 'is still locked after 10 s, by no process that could be found' \
 		'the lock is that of another machine or container' -- \
-		unshare --pid --fork --mount-proc "$WBFS" check "$W/c" 8>&-
+		unshare --pid --fork --mount-proc "$BASH" -c "$let_go_of_mounts" private \
+		"$WBFS" check "$W/c" 8>&-
 	exec 8>&-
 fi
 finish
