@@ -202,6 +202,7 @@ grep -q 'scrape_interval: 1s' "$W/prometheus.yml"
 "$prometheus" --config.file="$W/prometheus.yml" --storage.tsdb.path="$W/tsdb" \
 	--web.listen-address="127.0.0.1:$port" 2>"$W/prometheus.log" &
 own_jobs+=($!)
+scraper=$!
 # (of this test: those of others beside it come and go)
 enough() { query "min(count_over_time(wbfs_volume_up{mount_point=~\"$W/.*\"}[1m])) >= 4" | jq -e '.data.result != []'; }
 within_a_minute enough
@@ -220,7 +221,12 @@ within_a_minute gives "wbfs_written_bytes_total{mount_point=\"$MNT\"}" \
 ask $port /api/v1/rules >"$W/answer"
 jq -e '[.data.groups[].rules[] | select(.health != "ok")] == []' "$W/answer"
 
-volume_umount
+# Who answers the last scrape may read there for a moment more.
+kill "$scraper"
+wait "$scraper" || :
+until_it_is_so 60 "$WBFS" umount "$MNT"
+volume_is_stopped
 MNT=$first WORKER=$first_worker CACHE=$W/cache BACKING=$W/backing
-volume_umount
+until_it_is_so 60 "$WBFS" umount "$MNT"
+volume_is_stopped
 finish
