@@ -9,7 +9,8 @@
  *  - only such as lie before a tail that is on the SSD: recovery never asks for
  *    those, whatever happens;
  *  - in the nearest sixteenth of the ring all of them. Clean blocks there are
- *    forgotten, a little before the log would have forgotten them;
+ *    forgotten, a little before the log would have forgotten them; what has
+ *    deserved to stay is appended again first, as it would be then;
  *  - beyond it only such as the map names nothing in. A clean block that can be
  *    read from the SSD is worth more than a free place: that is what the cache is
  *    for. After a drain all of it may be clean, and stays.

@@ -370,17 +370,6 @@ static bool is_named(struct wb_reclaim *reclaim, uint64_t place)
 	return false;
 }
 
-bool wb_reclaim_empty_place(struct wb_reclaim *reclaim, uint64_t id, enum wb_emptying how)
-{
-	g_assert(id > wb_log_limit(reclaim->deps.log));
-	if (how == WB_EMPTY_UNNAMED &&
-	    is_named(reclaim, wb_geometry_place(reclaim->deps.geometry, id)))
-		return false;
-	return make_empty(reclaim, id, WB_MUTANT(discarded_before_tail_durable) ?
-			  wb_tail_current(reclaim->deps.tail) :
-			  wb_tail_durable(reclaim->deps.tail));
-}
-
 /* What is worth it leaves the place first, when there is time for that: also while
  * somebody waits, for those places that he does not wait for. */
 static bool may_be_emptied(struct wb_reclaim *reclaim, uint64_t id, enum wb_urgency urgency)
@@ -396,6 +385,19 @@ static bool may_be_emptied(struct wb_reclaim *reclaim, uint64_t id, enum wb_urge
 		return true;
 	}
 	return wb_second_chance_is_over(reclaim->deps.second_chance, place);
+}
+
+bool wb_reclaim_empty_place(struct wb_reclaim *reclaim, uint64_t id, enum wb_emptying how)
+{
+	g_assert(id > wb_log_limit(reclaim->deps.log));
+	if (how == WB_EMPTY_UNNAMED &&
+	    is_named(reclaim, wb_geometry_place(reclaim->deps.geometry, id)))
+		return false;
+	if (how == WB_EMPTY_CLEAN && !may_be_emptied(reclaim, id, WB_CALM))
+		return false;
+	return make_empty(reclaim, id, WB_MUTANT(discarded_before_tail_durable) ?
+			  wb_tail_current(reclaim->deps.tail) :
+			  wb_tail_durable(reclaim->deps.tail));
 }
 
 static bool make_places_ready(struct wb_reclaim *reclaim, enum wb_urgency urgency)

@@ -53,12 +53,12 @@ bool wb_reclaim_step(struct wb_reclaim *reclaim, enum wb_urgency urgency);
 /*
  * For who discards places before they are ready. Empties the place of the future
  * segment `id`, which is beyond the log's limit: FALSE when somebody still needs
- * what lies there. Whoever pins the segment then, before the step ends, keeps the
+ * what lies there, or some of it is being saved. Whoever pins the segment then, before the step ends, keeps the
  * log from going there. Stepping thread.
  */
 enum wb_emptying {
 	WB_EMPTY_UNNAMED,	/* only if the map names nothing there */
-	WB_EMPTY_CLEAN,		/* clean blocks are forgotten */
+	WB_EMPTY_CLEAN,		/* clean blocks are forgotten, after their second chance */
 };
 bool wb_reclaim_empty_place(struct wb_reclaim *reclaim, uint64_t id, enum wb_emptying how);
 /*

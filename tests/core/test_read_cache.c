@@ -412,6 +412,22 @@ Test(read_cache, a_pinned_block_stays_without_being_read)
 	cr_expect_eq(misses(8, 4, OLD), 4);
 }
 
+/* Places are emptied for it a little before the log needs them. */
+Test(read_cache, nor_does_a_discard_of_its_place_take_it_away)
+{
+	sim.discards_cache = true;
+	cr_assert_eq(wb_sim_close(&sim), 0);
+	cr_assert(wb_sim_open(&sim, NULL));
+	set("pin", "0-16K");
+	misses(0, SEGMENT_BLOCKS, OLD);
+	for (unsigned i = 0; i < 8; i++) {
+		cr_expect_eq(misses(0, 4, OLD), 0, "round %u", i);
+		push(ROUND_SEGMENTS / 2);
+	}
+	cr_expect_eq(misses(0, 4, OLD), 0);
+	cr_expect_gt(count(WB_STAT_CACHE_DISCARDS), 0);
+}
+
 Test(read_cache, a_rotten_block_gets_no_second_chance)
 {
 	misses(0, SEGMENT_BLOCKS, OLD);
