@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/lock.h"
+#include "base/memory.h"
 #include "frontend/fuse_legacy.h"
 #include "frontend/fuse_rings.h"
 #include "io/buffer_pool.h"
@@ -21,6 +22,11 @@
 		{ (1u << 20) + (8u << 10), 6 },        \
 	}
 
+/* So long a read waits for the buffer of another one; so often this thread's own are
+ * looked after meanwhile. */
+#define READ_BUFFER_WAIT_US 20000
+#define READ_BUFFER_LOOK_US 50
+
 /* One request under way. */
 struct operation {
 	struct operation *next;		/* free list */
@@ -30,7 +36,8 @@ struct operation {
 	uint64_t offset_bytes;
 	size_t size_bytes;		/* of the answer */
 	void *data;			/* READ: where it is put */
-	void *read_buffer;		/* the same, when it is of the pool */
+	void *read_buffer;		/* the same, when it is of the pool, or borrowed */
+	size_t borrowed_bytes;		/* of read_buffer; 0: it is of the pool */
 	struct wb_receive_buffer *received;	/* WRITE that waits: its data */
 };
 
@@ -42,6 +49,9 @@ struct wb_fuse_disk {
 	struct operation *operations;
 	unsigned operation_count;
 	_Atomic uint32_t *has_answered;	/* or NULL */
+
+	/* atomic: nothing came back of read_pool for a while */
+	atomic_bool reads_are_stuck;
 
 	/* under lock */
 	struct wb_lock lock;
@@ -157,9 +167,12 @@ static void operation_put(struct operation *operation)
 	if (operation->received)
 		wb_receive_pool_put(disk->receive_pool, operation->received);
 	operation->received = NULL;
-	if (operation->read_buffer)
+	if (operation->read_buffer && operation->borrowed_bytes)
+		wb_memory_unmap(operation->read_buffer, operation->borrowed_bytes);
+	else if (operation->read_buffer)
 		wb_buffer_put(disk->read_pool, operation->read_buffer);
 	operation->read_buffer = NULL;
+	operation->borrowed_bytes = 0;
 
 	wb_lock_acquire(&disk->lock);
 	operation->next = disk->free;
@@ -252,14 +265,45 @@ static uint64_t cut_to_image(const struct wb_fuse_disk *disk, uint64_t offset, u
 
 /* --- requests ------------------------------------------------------------------- */
 
-static void *read_buffer_get(struct wb_fuse_disk *disk, size_t bytes)
+/* Until then, and of those that this thread's own reads have too. */
+static void *read_buffer_wait(struct wb_fuse_disk *disk, size_t bytes, int64_t deadline_us)
 {
-	void *buffer = wb_buffer_get(disk->read_pool, bytes);
+	void *buffer;
 
-	if (buffer)
-		return buffer;
+	while (!(buffer = wb_buffer_get(disk->read_pool, bytes)) &&
+	       g_get_monotonic_time() < deadline_us) {
+		if (!wb_thread_ring_in_flight())
+			return wb_buffer_get_until(disk->read_pool, bytes, deadline_us);
+		wb_thread_ring_run(WB_RING_NO_WAIT, -1);
+		g_usleep(READ_BUFFER_LOOK_US);
+	}
+	return buffer;
+}
+
+/* A backing that cannot be reached keeps the reads that wait for it, and with them their
+ * buffers. What this thread would take next may need no backing, and is not to wait as
+ * long: the read goes on in memory that the machine has to spare. */
+static void read_buffer_get(struct operation *operation, size_t bytes)
+{
+	struct wb_fuse_disk *disk = operation->disk;
+	bool were_stuck = atomic_load_explicit(&disk->reads_are_stuck, memory_order_relaxed);
+	int64_t wait_us = were_stuck ? 0 : READ_BUFFER_WAIT_US;
+
+	operation->read_buffer = wb_buffer_get(disk->read_pool, bytes);
+	if (!operation->read_buffer)
+		operation->read_buffer =
+			read_buffer_wait(disk, bytes, g_get_monotonic_time() + wait_us);
+	if (were_stuck == !!operation->read_buffer)
+		atomic_store(&disk->reads_are_stuck, !were_stuck);
+	if (operation->read_buffer)
+		return;
+	operation->read_buffer = wb_memory_borrow(bytes);
+	if (operation->read_buffer) {
+		operation->borrowed_bytes = bytes;
+		return;
+	}
 	wb_thread_ring_drain();
-	return wb_buffer_get_wait(disk->read_pool, bytes);
+	operation->read_buffer = wb_buffer_get_wait(disk->read_pool, bytes);
 }
 
 void wb_fuse_disk_read(struct wb_fuse_disk *disk, struct wb_fuse_caller caller, size_t size, off_t offset)
@@ -277,8 +321,7 @@ void wb_fuse_disk_read(struct wb_fuse_disk *disk, struct wb_fuse_caller caller, 
 		return;
 	public = prepare(operation, WB_READ, (uint64_t)offset, size);
 	if (!caller.entry)
-		operation->read_buffer =
-			read_buffer_get(disk, wb_request_span_bytes((uint64_t)offset, size));
+		read_buffer_get(operation, wb_request_span_bytes((uint64_t)offset, size));
 	operation->data = caller.entry ? wb_ring_entry_payload(caller.entry) :
 					 operation->read_buffer;
 	public->buffer = operation->data;

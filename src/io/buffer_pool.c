@@ -59,18 +59,34 @@ void *wb_buffer_get(struct wb_buffer_pool *pool, size_t bytes)
 	return buffer;
 }
 
-void *wb_buffer_get_wait(struct wb_buffer_pool *pool, size_t bytes)
+/* NULL: for ever. */
+static void *get(struct wb_buffer_pool *pool, size_t bytes, const int64_t *deadline_us)
 {
+	bool is_late = false;
 	void *buffer;
 
 	g_assert(bytes <= pool->classes[pool->class_count - 1].buffer_bytes);
 	wb_lock_acquire(&pool->lock);
 	pool->waiter_count++;
-	while (!(buffer = take_locked(pool, bytes)))
-		wb_cond_wait(&pool->is_put, &pool->lock);
+	while (!(buffer = take_locked(pool, bytes)) && !is_late) {
+		if (deadline_us)
+			is_late = !wb_cond_wait_until(&pool->is_put, &pool->lock, *deadline_us);
+		else
+			wb_cond_wait(&pool->is_put, &pool->lock);
+	}
 	pool->waiter_count--;
 	wb_lock_release(&pool->lock);
 	return buffer;
+}
+
+void *wb_buffer_get_wait(struct wb_buffer_pool *pool, size_t bytes)
+{
+	return get(pool, bytes, NULL);
+}
+
+void *wb_buffer_get_until(struct wb_buffer_pool *pool, size_t bytes, int64_t deadline_us)
+{
+	return get(pool, bytes, &deadline_us);
 }
 
 static const struct pool_class *class_of(const struct wb_buffer_pool *pool,

@@ -14,6 +14,7 @@
 
 #include <glib.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #define WB_BUFFER_ALIGNMENT 4096u
 #define WB_BUFFER_CLASSES_MAX 8u
@@ -47,6 +48,8 @@ void wb_buffer_pool_free(struct wb_buffer_pool *pool);
 void *wb_buffer_get(struct wb_buffer_pool *pool, size_t bytes);
 /* The same, but waits for a put(); `bytes` must fit the largest class. */
 void *wb_buffer_get_wait(struct wb_buffer_pool *pool, size_t bytes);
+/* Likewise, but NULL when there is none by g_get_monotonic_time() == deadline_us. */
+void *wb_buffer_get_until(struct wb_buffer_pool *pool, size_t bytes, int64_t deadline_us);
 /* `buffer` must be what a get returned; NULL is fine. */
 void wb_buffer_put(struct wb_buffer_pool *pool, void *buffer);
 

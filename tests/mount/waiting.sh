@@ -216,6 +216,25 @@ is_there_again() {
 
 if is_mounted "$W/connections" && command -v nbdkit; then
 	truncate -s 64M "$W/image"
+	for readers in "16 of 1m" "200 of 4k"; do
+		case_is "$readers that wait for a server that is away keep nobody else waiting"
+		away -o backing_timeout_s=60
+		writers_start --rw=randread --offset=8m --size=48m --bs="${readers#* of }" \
+			--iodepth="${readers% of *}"
+		kernel_waits "${readers% of *}"
+		begun=$SECONDS
+		control_file stats >/dev/null
+		timeout 60 dd if="$DISK" bs=64k count=8 iflag=direct status=none |
+			cmp - <(head -c 512k "$W/early")
+		timeout 60 dd if="$W/early" of="$DISK" bs=4k count=1 oflag=direct conv=notrunc \
+			status=none
+		kernel_waits "${readers% of *}"
+		echo "all that after $((SECONDS - begun)) s, while the readers wait"
+		nbd_start server "$W/image"
+		wait "$WRITERS" || { cat "$W/fio.log"; fail "the readers"; }
+		volume_umount
+	done
+
 	case_is "umount -f while a write waits and the server is away: the daemon ends"
 	away
 	writers_start --bs=64k --iodepth=1

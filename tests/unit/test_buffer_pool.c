@@ -124,3 +124,21 @@ Test(buffer_pool, waiting_threads_all_get_their_turn_and_share_nothing)
 		cr_assert_null(g_thread_join(threads[i]));
 	wb_buffer_pool_free(pool);
 }
+
+Test(buffer_pool, who_waits_until_a_time_gets_none_or_what_comes_back)
+{
+	struct wb_buffer_pool *pool = small_pool();
+	void *all[64], *late;
+	unsigned count = 0;
+
+	while ((all[count] = wb_buffer_get(pool, 16384)) != NULL)
+		count++;
+	cr_assert_null(wb_buffer_get_until(pool, 16384, g_get_monotonic_time() + 2000));
+	wb_buffer_put(pool, all[--count]);
+	late = wb_buffer_get_until(pool, 16384, g_get_monotonic_time() + 2000);
+	cr_assert_eq(late, all[count]);
+	wb_buffer_put(pool, late);
+	while (count > 0)
+		wb_buffer_put(pool, all[--count]);
+	wb_buffer_pool_free(pool);
+}
