@@ -132,15 +132,23 @@ static bool leave(struct thread *thread)
 	return thread->has_left;
 }
 
+/* Whoever is to stop has its reads end first, while it may still be called back: a disk
+ * may take its time, and who has left is waited for. */
 static void serve(struct wb_fuse_loop *loop)
 {
 	unsigned taken = 0;
 
-	while (!fuse_session_exited(loop->config.session) && !atomic_load(&loop->is_stopping))
-		if (!receive_one(loop, &taken)) {
+	while (!fuse_session_exited(loop->config.session)) {
+		if (atomic_load(&loop->is_stopping)) {
+			if (!wb_thread_ring_in_flight())
+				break;
+			wb_thread_ring_run(WB_RING_NO_WAIT, -1);
+			g_usleep(STOP_AGAIN_US);
+		} else if (!receive_one(loop, &taken)) {
 			fuse_session_exit(loop->config.session);
 			break;
 		}
+	}
 }
 
 /* The last one to leave because of the end says so, though others were asked to stop. */

@@ -115,6 +115,24 @@ WORKER=$(stat_of worker_pid)
 own_workers+=("$WORKER")
 volume_umount
 
+case_is "an upgrade while reads wait for the backing is given up in time too"
+volume_without_backing -o keeper
+KEEPER=$(stat_of keeper.pid)
+own_workers+=("$KEEPER")
+disks fail backing read none delay held
+writers_start --rw=randread --bs=4k --iodepth=3
+until_it_is_so 60 eval '[ "$(count_of backing held)" -eq 3 ]'
+kill -HUP "$KEEPER"
+for ((i = 0; i < 600; i++)); do
+	[ "$(stat_in_time .keeper.upgrades_failed)" -eq 0 ] || break
+	sleep 0.1
+done
+stat_in_time .keeper.upgrade_problem | grep -F 'did not end in 10 seconds'
+[ "$(count_of backing held)" -eq 3 ]
+others_read
+writers_end
+volume_umount
+
 # --- the end of the connection --------------------------------------------------------
 
 mkdir "$W/connections"
