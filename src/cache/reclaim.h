@@ -53,8 +53,8 @@ bool wb_reclaim_step(struct wb_reclaim *reclaim, enum wb_urgency urgency);
 /*
  * For who discards places before they are ready. Empties the place of the future
  * segment `id`, which is beyond the log's limit: FALSE when somebody still needs
- * what lies there, or some of it is being saved. Whoever pins the segment then, before the step ends, keeps the
- * log from going there. Stepping thread.
+ * what lies there, or some of it is being saved. Whoever pins the segment then, before
+ * the step ends, keeps the log from going there. Stepping thread.
  */
 enum wb_emptying {
 	WB_EMPTY_UNNAMED,	/* only if the map names nothing there */

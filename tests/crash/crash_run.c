@@ -190,8 +190,8 @@ static void make_volume(struct run *run)
 	run->sim.crash_clock.on_crash = on_crash;
 	run->sim.crash_clock.arg = run;
 	wb_prng_init(&run->drain_prng, run->options->seed * 141650939);
-	run->drains = (run->options->bad_places || wb_prng_below(&run->drain_prng, 3) == 0) && !run->options->cache_lies &&
-		      !run->options->backing_lies;
+	run->drains = !run->options->cache_lies && !run->options->backing_lies &&
+		      (wb_prng_below(&run->drain_prng, 3) == 0 || run->options->bad_places);
 	run->faults = (struct crash_faults){ .sim = &run->sim, .prng = &run->prng };
 	run->faults.are_on = !run->options->point && one_in(run, 3);
 	if (run->options->bad_places)
