@@ -1,8 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# Writes that wait, because the cache is full and the backing takes nothing, keep nobody
-# else waiting: neither reads nor control files, neither another program that is to take
-# over nor the end of the daemon when the connection is aborted.
+# Writes that wait, because the cache is full and the backing takes nothing, and reads that
+# wait for the backing keep nobody else waiting: neither reads nor control files, neither
+# another program that is to take over nor the end of the daemon when the connection is
+# aborted.
 . "$(dirname "$0")/lib.sh"
 
 needs fuse root fio jq
