@@ -104,6 +104,8 @@ static enum loss judge(const struct wb_options *options, const GError *error)
 	struct stat st;
 	enum loss loss;
 
+	if (g_error_matches(error, WB_COMMAND_ERROR, WB_COMMAND_ERROR_IN_USE))
+		return LOSS_NONE;
 	if (errnum)
 		return errnum == ENOENT || errnum == ENOTDIR || is_refused_by_disk(errnum) ?
 			       LOSS_WHOLE : LOSS_NONE;

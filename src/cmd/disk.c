@@ -161,11 +161,13 @@ static bool take_flock(struct wb_disk *disk, const char *role, GError **error)
 			return wb_fail_errno(error, "cannot lock %s %s", role, disk->path);
 		if (is_held(disk, &holder))
 			return refuse_held(disk, role, &holder, error);
-		if (!wb_disk_wait_more(&wait, POLL_US, GHOSTS))
-			return wb_fail(error, "%s %s is still locked after 10 s, by no process "
-				       "that could be found: I/O of a killed one may be stuck, "
-				       "or the lock is that of another machine or container",
-				       role, disk->path);
+		if (!wb_disk_wait_more(&wait, POLL_US, GHOSTS)) {
+			g_set_error(error, WB_COMMAND_ERROR, WB_COMMAND_ERROR_IN_USE,
+				    "%s %s is still locked after 10 s, by no process that could "
+				    "be found: I/O of a killed one may be stuck, or the lock is "
+				    "that of another machine or container", role, disk->path);
+			return false;
+		}
 	}
 	wb_disk_wait_end(&wait);
 	return true;

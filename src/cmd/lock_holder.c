@@ -12,7 +12,7 @@
 
 /* "3: FLOCK  ADVISORY  WRITE 1234 fd:01:56789 0 EOF"; lines of waiters have
  * "->" behind the number and do not match. */
-bool wb_lock_holder_parse(const char *line, const struct stat *file, pid_t *pid)
+static bool parse(const char *line, const struct stat *file, pid_t *pid, dev_t *device)
 {
 	unsigned number, device_major, device_minor;
 	char kind[16], mode[16], access[16];
@@ -20,10 +20,20 @@ bool wb_lock_holder_parse(const char *line, const struct stat *file, pid_t *pid)
 	int owner;
 
 	if (sscanf(line, "%u: %15s %15s %15s %d %x:%x:%llu", &number, kind, mode, access,
-		   &owner, &device_major, &device_minor, &inode) != 8)
+		   &owner, &device_major, &device_minor, &inode) != 8 ||
+	    strcmp(kind, "FLOCK") || inode != file->st_ino)
 		return false;
-	if (strcmp(kind, "FLOCK") || inode != file->st_ino ||
-	    device_major != major(file->st_dev) || device_minor != minor(file->st_dev))
+	*pid = owner;
+	*device = makedev(device_major, device_minor);
+	return true;
+}
+
+bool wb_lock_holder_parse(const char *line, const struct stat *file, pid_t *pid)
+{
+	pid_t owner;
+	dev_t device;
+
+	if (!parse(line, file, &owner, &device) || device != file->st_dev)
 		return false;
 	*pid = owner;
 	return true;
@@ -77,18 +87,30 @@ static bool is_living_holder(pid_t pid, const struct stat *file, struct wb_lock_
 	return state && state != 'Z' && state != 'X' && has_open(pid, file) != 0;
 }
 
+/* Filesystems without a device of their own, btrfs, have another number there than
+ * stat(2) tells: whoever has the file open is meant. */
+static bool names_holder(const char *line, const struct stat *file,
+			 struct wb_lock_holder *holder)
+{
+	dev_t device;
+	pid_t pid;
+
+	return parse(line, file, &pid, &device) &&
+	       (device == file->st_dev || (!major(device) && !major(file->st_dev) &&
+					   has_open(pid, file) == 1)) &&
+	       is_living_holder(pid, file, holder);
+}
+
 bool wb_lock_holder_find(const struct stat *file, struct wb_lock_holder *holder)
 {
 	g_autofree char *text = NULL;
 	g_auto(GStrv) lines = NULL;
-	pid_t pid;
 
 	if (!g_file_get_contents("/proc/locks", &text, NULL, NULL))
 		return false;
 	lines = g_strsplit(text, "\n", -1);
 	for (unsigned i = 0; lines[i]; i++)
-		if (wb_lock_holder_parse(lines[i], file, &pid) &&
-		    is_living_holder(pid, file, holder))
+		if (names_holder(lines[i], file, holder))
 			return true;
 	return false;
 }

@@ -160,6 +160,13 @@ if [ "$(id -u)" -eq 0 ] && unshare --pid --fork --mount-proc true; then
 		'the lock is that of another machine or container' -- \
 		unshare --pid --fork --mount-proc "$BASH" -c "$let_go_of_mounts" private \
 		"$WBFS" check "$W/c" 8>&-
+	# nor is it a cache that is lost, and to be given up
+	mkdir -p "$W/m"
+	unshare --pid --fork --mount-proc "$BASH" -c "$let_go_of_mounts" private \
+		"$WBFS" mount --cache "$W/c" --backing "$W/b" "$W/m" 8>&- 2>"$W/err" &&
+		fail "a locked cache was mounted"
+	grep -q 'still locked' "$W/err"
+	! grep -q 'without-cache' "$W/err" || fail "a locked cache is called lost"
 	exec 8>&-
 fi
 finish
