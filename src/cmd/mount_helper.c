@@ -105,13 +105,26 @@ static void take_source(struct wb_options *options, const char *source)
 		options->cache_path = g_strdup(source);
 }
 
+/* mount(8) says "rw" whenever nobody said "ro", and would take back that of the
+ * configuration: it counts against a "ro" of this line only. */
+static void append_options(struct wb_options *options, const char *text)
+{
+	g_auto(GStrv) all = g_strsplit(text, ",", -1);
+
+	for (unsigned i = 0; all[i]; i++)
+		if (*all[i] && strcmp(all[i], "rw") && strcmp(all[i], "ro"))
+			g_string_append_printf(options->mount_options, ",%s", all[i]);
+	if (options->read_only)
+		g_string_append(options->mount_options, ",ro");
+}
+
 static bool set_options(struct wb_options *options, struct words *words, GError **error)
 {
 	if (words->is_sloppy)
 		drop_unknown(words->options);
-	g_string_append(options->mount_options, words->options->str);
 	if (!wb_mount_options_parse(options, words->options->str, error))
 		return false;
+	append_options(options, words->options->str);
 	take_source(options, words->arguments->pdata[0]);
 	options->argument = g_strdup(words->arguments->pdata[1]);
 	return true;

@@ -2,7 +2,9 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
+#include "cmd/configuration.h"
 #include "cmd/mount_helper.h"
+#include "cmd/mount_request.h"
 
 static struct wb_options options;
 static bool is_fake;
@@ -76,6 +78,39 @@ Test(mount_helper, letters_may_stand_together_and_behind_the_arguments)
 	tear_down();
 	take(ARGS("b", "m", "-rw"));
 	cr_assert_not(options.read_only);
+}
+
+static bool is_read_only_with(const char *entry)
+{
+	struct wb_configuration *configuration =
+		wb_configuration_parse("conf", entry, strlen(entry), &error);
+	struct wb_options request;
+	bool is_read_only;
+
+	cr_assert(configuration && wb_mount_request_make(&request, &options, configuration, "/m",
+							 &error), "%s", error ? error->message : "");
+	is_read_only = request.read_only;
+	wb_options_clear(&request);
+	wb_configuration_free(configuration);
+	tear_down();
+	return is_read_only;
+}
+
+Test(mount_helper, the_rw_that_mount_always_says_leaves_the_ro_of_the_configuration)
+{
+	static const char plain[] = "[/m]\ncache=/c\nbacking=/b\n";
+	static const char ro[] = "[/m]\ncache=/c\nbacking=/b\nro=on\n";
+
+	take(ARGS("none", "/m", "-o", "rw"));
+	cr_assert(is_read_only_with(ro));
+	take(ARGS("none", "/m", "-o", "rw,noatime"));
+	cr_assert_not(is_read_only_with(plain));
+	take(ARGS("none", "/m", "-o", "rw,ro"));
+	cr_assert(is_read_only_with(plain));
+	take(ARGS("none", "/m", "-o", "ro,rw"));
+	cr_assert_not(is_read_only_with(plain));
+	take(ARGS("none", "/m", "-o", "rw,ro=off"));
+	cr_assert_not(is_read_only_with(ro));
 }
 
 Test(mount_helper, a_sloppy_mount_drops_what_it_does_not_know)
