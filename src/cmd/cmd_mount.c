@@ -11,6 +11,8 @@
 #include "cmd/mount_request.h"
 #include "cmd/mount_table.h"
 #include "cmd/report.h"
+#include "cmd/unmount.h"
+#include "io/nbd_uri.h"
 
 /* --- the mount point --------------------------------------------------------------- */
 
@@ -49,6 +51,26 @@ static char *check_mount_point(const char *path, GError **error)
 	return NULL;
 }
 
+/* What the mount hides cannot be opened by another worker, who would ask the mount for
+ * it, and wait for itself. */
+static bool check_visible(const struct wb_options *request, const char *role, const char *path,
+			  GError **error)
+{
+	g_autofree char *resolved = path && !wb_nbd_uri_is(path) ? realpath(path, NULL) : NULL;
+
+	return !resolved || !wb_unmount_is_below(resolved, request->argument) ||
+	       wb_fail(error, "%s %s lies below the mount point %s, which would hide it: mount "
+		       "elsewhere", role, resolved, request->argument);
+}
+
+static bool launch(const struct wb_options *request, GError **error)
+{
+	return check_visible(request, "cache", request->cache_path, error) &&
+	       check_visible(request, "backing", request->backing_path, error) &&
+	       (request->foreground ? wb_launch_in_foreground(request, error) :
+				      wb_launch_in_background(request, error));
+}
+
 /* --- one --------------------------------------------------------------------------------- */
 
 static bool mount_one(const struct wb_options *options, const char *mount_point,
@@ -62,8 +84,7 @@ static bool mount_one(const struct wb_options *options, const char *mount_point,
 	if (!configuration)
 		return false;
 	ok = wb_mount_request_make(&request, options, configuration, mount_point, error) &&
-	     (options->foreground ? wb_launch_in_foreground(&request, error) :
-				    wb_launch_in_background(&request, error));
+	     launch(&request, error);
 	wb_options_clear(&request);
 	wb_configuration_free(configuration);
 	return ok;
@@ -105,7 +126,7 @@ static enum outcome mount_entry(const struct wb_options *options,
 	else if ((mount_point = check_mount_point(plain, error)) != NULL) {
 		g_free(request.argument);
 		request.argument = g_steal_pointer(&mount_point);
-		if (wb_launch_in_background(&request, error))
+		if (launch(&request, error))
 			outcome = MOUNTED;
 	}
 	wb_options_clear(&request);

@@ -36,6 +36,7 @@ says 1 "$W/none" 'No such file' -- "$WBFS" mount --cache "$W/none" --backing "$B
 says 1 "$W/none" 'No such file' -- "$WBFS" mount --cache "$CACHE" --backing "$W/none" "$MNT"
 says 1 'same' -- "$WBFS" mount --cache "$CACHE" --backing "$CACHE" "$MNT"
 says 1 'regular file' -- "$WBFS" mount --cache "$CACHE" --backing /dev/null "$MNT"
+says 1 'below the mount point' -- "${mount_it[@]}" "$W"
 
 case_is "too small a RAM buffer is refused with the least that will do"
 says 1 'ram_buffer' 'at least' -- "${mount_it[@]}" -o ram_buffer=512 "$MNT"

@@ -160,8 +160,9 @@ kill -STOP "$KEEPER"
 kill -9 "$WORKER"
 gone_within 60 "$WORKER"
 says 1 'in use by wbfs' "pid $KEEPER" -- "$WBFS" check "$CACHE"
+mkdir "$W/elsewhere"
 says 1 'in use by wbfs' "pid $KEEPER" -- "$WBFS" mount --cache "$CACHE" --backing "$BACKING" \
-	"$W"
+	"$W/elsewhere"
 kill -CONT "$KEEPER"
 worker_is_another
 volume_umount
