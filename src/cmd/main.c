@@ -61,5 +61,10 @@ int main(int argc, char **argv)
 		perror("wbfs: standard output");
 		status = WB_EXIT_FAILED;
 	}
+	/* Of a long text nothing is left to flush when it could not be written. */
+	if (ferror(stdout) && status == WB_EXIT_DONE) {
+		fputs("wbfs: standard output: not all of it could be written\n", stderr);
+		status = WB_EXIT_FAILED;
+	}
 	return status == WB_EXIT_INTERRUPTED ? wb_interrupt_end() : status;
 }

@@ -76,5 +76,9 @@ case_is "output that cannot be written is not taken for success"
 status=0
 "$WBFS" help >/dev/full || status=$?
 [ $status -eq 1 ] || fail "exit status $status"
+# longer than a buffer: nothing is left to flush at the end
+status=0
+"$WBFS" help mount >/dev/full || status=$?
+[ $status -eq 1 ] || fail "exit status $status after a long text"
 
 finish
