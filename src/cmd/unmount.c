@@ -29,9 +29,10 @@ static int by_fusermount(const char *how, const char *mount_point, char **reason
 	}
 	if (g_spawn_check_wait_status(status, NULL))
 		return 0;
-	if (strstr(errors, "busy"))
-		return -EBUSY;
 	*reason = g_strdup(g_strstrip(errors));
+	/* (its end: a mount point may have that word in its name) */
+	if (g_str_has_suffix(*reason, "busy"))
+		return -EBUSY;
 	return -EPERM;
 }
 
