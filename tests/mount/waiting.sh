@@ -86,18 +86,22 @@ hold_up_others_not "25 processes with a write of 1 MiB each" 22 --ioengine=psync
 
 # --- another program ------------------------------------------------------------------
 
+an_upgrade_is_given_up() {
+	kill -HUP "$KEEPER"
+	for ((i = 0; i < 600; i++)); do
+		[ "$(stat_in_time .keeper.upgrades_failed)" -eq 0 ] || break
+		sleep 0.1
+	done
+	stat_in_time .keeper.upgrade_problem | grep -F 'did not end in 10 seconds'
+}
+
 case_is "an upgrade while writes wait is given up in time, and users get through as before"
 volume_without_backing -o keeper
 KEEPER=$(stat_of keeper.pid)
 own_workers+=("$KEEPER")
 writers_start --bs=1m --iodepth=60
 writers_wait 40
-kill -HUP "$KEEPER"
-for ((i = 0; i < 600; i++)); do
-	[ "$(stat_in_time .keeper.upgrades_failed)" -eq 0 ] || break
-	sleep 0.1
-done
-stat_in_time .keeper.upgrade_problem | grep -F 'did not end in 10 seconds'
+an_upgrade_is_given_up
 [ "$(stat_in_time .worker_pid)" -eq "$WORKER" ]
 others_get_through
 
@@ -123,12 +127,7 @@ own_workers+=("$KEEPER")
 disks fail backing read none delay held
 writers_start --rw=randread --bs=4k --iodepth=3
 until_it_is_so 60 eval '[ "$(count_of backing held)" -eq 3 ]'
-kill -HUP "$KEEPER"
-for ((i = 0; i < 600; i++)); do
-	[ "$(stat_in_time .keeper.upgrades_failed)" -eq 0 ] || break
-	sleep 0.1
-done
-stat_in_time .keeper.upgrade_problem | grep -F 'did not end in 10 seconds'
+an_upgrade_is_given_up
 [ "$(count_of backing held)" -eq 3 ]
 others_read
 writers_end
