@@ -1,36 +1,51 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "frontend/fuse_caller.h"
 
+#include <errno.h>
+#include <glib.h>
 #include <linux/fuse.h>
 #include <string.h>
+#include <sys/uio.h>
+#include <unistd.h>
 
-#include "frontend/fuse_channel.h"
 #include "frontend/fuse_rings.h"
 
-/* The thread may have received another request, which libfuse is going to answer: that
- * answer goes where that one came from. */
-static void answered(void)
+/* An answer is written whole, or not at all. */
+static void check(ssize_t result)
 {
-	wb_fuse_channel_answer_on(wb_fuse_channel_here());
+	/* Nobody waits for it any more; the session is over. */
+	if (result < 0 && errno != ENOENT && errno != ENODEV)
+		g_warning("FUSE took no answer: %s", g_strerror(errno));
+}
+
+static struct fuse_out_header header_of(struct wb_fuse_caller caller, int error, size_t bytes)
+{
+	return (struct fuse_out_header){
+		.len = (uint32_t)(sizeof(struct fuse_out_header) + bytes),
+		.error = -error,
+		.unique = caller.unique,
+	};
 }
 
 void wb_fuse_caller_end(struct wb_fuse_caller caller, int error)
 {
-	if (caller.entry) {
+	struct fuse_out_header header = header_of(caller, error, 0);
+
+	if (caller.entry)
 		wb_ring_entry_answer(caller.entry, -error, 0);
-		return;
-	}
-	wb_fuse_channel_answer_on(caller.fd);
-	fuse_reply_err(caller.req, error);
-	answered();
+	else
+		check(write(caller.fd, &header, sizeof header));
 }
 
 void wb_fuse_caller_give(struct wb_fuse_caller caller, const void *data, size_t bytes)
 {
+	struct fuse_out_header header = header_of(caller, 0, bytes);
+	const struct iovec pieces[] = {
+		{ &header, sizeof header }, { (void *)data, bytes },
+	};
+
 	if (!caller.entry) {
-		wb_fuse_channel_answer_on(caller.fd);
-		fuse_reply_buf(caller.req, data, bytes);
-		answered();
+		check(writev(caller.fd, pieces, G_N_ELEMENTS(pieces)));
 		return;
 	}
 	if (bytes && data != wb_ring_entry_payload(caller.entry))
@@ -38,15 +53,18 @@ void wb_fuse_caller_give(struct wb_fuse_caller caller, const void *data, size_t 
 	wb_ring_entry_answer(caller.entry, 0, bytes);
 }
 
+/* In one piece: the kernel looks up the memory of each. */
 void wb_fuse_caller_wrote(struct wb_fuse_caller caller, size_t bytes)
 {
-	struct fuse_write_out out = { .size = (uint32_t)bytes };
+	struct {
+		struct fuse_out_header header;
+		struct fuse_write_out out;
+	} answer = {
+		header_of(caller, 0, sizeof answer.out), { .size = (uint32_t)bytes },
+	};
 
-	if (caller.entry) {
-		wb_fuse_caller_give(caller, &out, sizeof out);
-		return;
-	}
-	wb_fuse_channel_answer_on(caller.fd);
-	fuse_reply_write(caller.req, bytes);
-	answered();
+	if (caller.entry)
+		wb_fuse_caller_give(caller, &answer.out, sizeof answer.out);
+	else
+		check(write(caller.fd, &answer, sizeof answer));
 }

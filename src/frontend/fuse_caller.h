@@ -1,23 +1,21 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Who asked, and so where the answer goes: a request of libfuse, or one that came in
- * an entry of a ring. One answer to each, from any thread.
+ * Who asked for data, and so where the answer goes: into the entry of a ring that the
+ * request came in, or to the descriptor that it was read from. One answer to each, from
+ * any thread.
  */
 #ifndef WB_FRONTEND_FUSE_CALLER_H
 #define WB_FRONTEND_FUSE_CALLER_H
 
-#define FUSE_USE_VERSION 314
-#include <fuse3/fuse_lowlevel.h>
+#include <stddef.h>
+#include <stdint.h>
 
 struct wb_ring_entry;
 
 struct wb_fuse_caller {
-	/* one of them */
-	fuse_req_t req;
-	struct wb_ring_entry *entry;
-
-	int fd;				/* of the session, where the answer to req goes */
-	uint64_t unique;		/* the kernel's number of req; 0: it is not needed */
+	struct wb_ring_entry *entry;	/* or NULL: */
+	int fd;				/* of the session, or its clone */
+	uint64_t unique;		/* the kernel's number of what was read there */
 };
 
 /* 0 = done, or an errno. */

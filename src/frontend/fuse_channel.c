@@ -22,11 +22,11 @@ struct wb_fuse_channel {
 };
 
 /* Of this thread; NOWHERE: libfuse's own choice. */
-static __thread int receive_fd = NOWHERE, answer_fd = NOWHERE;
+static __thread int this_fd = NOWHERE;
 
 static ssize_t read_request(int fd, void *buffer, size_t bytes, void *userdata)
 {
-	ssize_t n = read(receive_fd == NOWHERE ? fd : receive_fd, buffer, bytes);
+	ssize_t n = read(this_fd == NOWHERE ? fd : this_fd, buffer, bytes);
 
 	wb_fuse_legacy_received(wb_fuse_heritage_of(userdata), buffer, n);
 	return n;
@@ -36,8 +36,7 @@ static ssize_t write_answer(int fd, struct iovec *pieces, int count, void *userd
 {
 	ssize_t swallowed = wb_fuse_legacy_answers(wb_fuse_heritage_of(userdata), pieces, count);
 
-	return swallowed ? swallowed : writev(answer_fd == NOWHERE ? fd : answer_fd, pieces,
-					      count);
+	return swallowed ? swallowed : writev(this_fd == NOWHERE ? fd : this_fd, pieces, count);
 }
 
 static int clone_of(int fd)
@@ -90,16 +89,11 @@ int wb_fuse_channel_clone_fd(const struct wb_fuse_channel *channel)
 int wb_fuse_channel_receive(struct wb_fuse_channel *channel, struct fuse_buf *buffer,
 			    enum wb_fuse_channel_wait wait)
 {
-	receive_fd = answer_fd = wait == WB_CHANNEL_LOOK ? channel->clone_fd : channel->fd;
+	this_fd = wait == WB_CHANNEL_LOOK ? channel->clone_fd : channel->fd;
 	return fuse_session_receive_buf(channel->session, buffer);
 }
 
 int wb_fuse_channel_here(void)
 {
-	return receive_fd;
-}
-
-void wb_fuse_channel_answer_on(int fd)
-{
-	answer_fd = fd;
+	return this_fd;
 }

@@ -41,9 +41,7 @@ enum wb_fuse_channel_wait { WB_CHANNEL_WAIT, WB_CHANNEL_LOOK };
 int wb_fuse_channel_receive(struct wb_fuse_channel *channel, struct fuse_buf *buffer,
 			    enum wb_fuse_channel_wait wait);
 
-/* Where the request came from that this thread has received, and where its next answer
- * goes. */
+/* Where the request came from that this thread has received last. */
 int wb_fuse_channel_here(void);
-void wb_fuse_channel_answer_on(int fd);
 
 #endif

@@ -4,8 +4,8 @@
 #include <string.h>
 
 #include "base/lock.h"
+#include "frontend/fuse_data.h"
 #include "frontend/fuse_loop.h"
-#include "frontend/fuse_operations.h"
 #include "frontend/fuse_uring.h"
 
 #define THREADS_MIN 2u		/* one may be waiting for a sync */
@@ -208,11 +208,16 @@ static struct wb_fuse *fuse_new(const struct wb_fuse_config *config)
 	return fuse;
 }
 
-static void take(void *arg, struct fuse_buf *request)
+static void take(void *arg, const struct fuse_buf *request, struct wb_receive_buffer **received)
 {
 	struct wb_fuse *fuse = arg;
+	const struct fuse_in_header *header = request->mem;
 
-	wb_fuse_uring_take(fuse->uring, fuse->session, request);
+	if (fuse->uring)
+		wb_fuse_uring_take(fuse->uring, fuse->session, request);
+	else if (!wb_fuse_data_take(&fuse->service, wb_fuse_channel_here(), request, received) &&
+		 header->opcode != FUSE_INTERRUPT)	/* nothing of ours is interrupted */
+		fuse_session_process_buf(fuse->session, request);
 }
 
 static struct wb_fuse_loop *start_loop(struct wb_fuse *fuse)
@@ -222,7 +227,7 @@ static struct wb_fuse_loop *start_loop(struct wb_fuse *fuse)
 		.pool = fuse->receive_pool,
 		.channel = fuse->channel,
 		.thread_count = thread_count(fuse),
-		.take = fuse->uring ? take : NULL,
+		.take = take,
 		.ended = session_ended,
 		.arg = fuse,
 	};

@@ -42,19 +42,6 @@ struct wb_fuse_loop {
 
 static __thread struct wb_receive_buffer *received;
 
-struct wb_receive_buffer **wb_fuse_loop_received(void)
-{
-	g_assert(received);
-	return &received;
-}
-
-uint64_t wb_fuse_loop_unique(void)
-{
-	return !received ? 0 :
-		((const struct fuse_in_header *)((const char *)received->memory +
-						 WB_RECEIVE_START))->unique;
-}
-
 /* NULL: nobody is to wait for one now. */
 static struct wb_receive_buffer *buffer_take(struct wb_fuse_loop *loop)
 {
@@ -100,10 +87,7 @@ static bool receive_one(struct wb_fuse_loop *loop, unsigned *taken)
 	/* libfuse reads into what it is given; memory of its own would be
 	 * unlocked and would leak. */
 	g_assert(buffer.mem == start);
-	if (loop->config.take)
-		loop->config.take(loop->config.arg, &buffer);
-	else
-		fuse_session_process_buf(loop->config.session, &buffer);
+	loop->config.take(loop->config.arg, &buffer, &received);
 	if (++*taken >= BATCH_COUNT && wb_thread_ring_in_flight()) {
 		*taken = 0;
 		wb_thread_ring_run(WB_RING_NO_WAIT, -1);

@@ -21,8 +21,10 @@ struct wb_fuse_loop_config {
 	struct wb_receive_pool *pool;
 	struct wb_fuse_channel *channel;
 	unsigned thread_count;
-	/* NULL, or what has each request instead of libfuse. */
-	void (*take)(void *arg, struct fuse_buf *request);
+	/* Has each request. *received is the buffer that holds it; setting that to NULL, or
+	 * to another one, takes the buffer over. */
+	void (*take)(void *arg, const struct fuse_buf *request,
+		     struct wb_receive_buffer **received);
 	/* Runs on the last thread that leaves, when the session is over (unmounted, or the
 	 * connection was aborted); once, or again after a stop that was called off. */
 	void (*ended)(void *arg);
@@ -40,11 +42,5 @@ void wb_fuse_loop_join(struct wb_fuse_loop *loop);
  */
 bool wb_fuse_loop_stop(struct wb_fuse_loop *loop, int64_t deadline_us,
 		       void (*meanwhile)(void *arg), void *arg);
-
-/* From inside an operation: where this thread keeps the buffer that holds the
- * request. Setting it to NULL takes the buffer over. */
-struct wb_receive_buffer **wb_fuse_loop_received(void);
-/* Likewise: the kernel's number of the request; 0 for one that came otherwise. */
-uint64_t wb_fuse_loop_unique(void);
 
 #endif

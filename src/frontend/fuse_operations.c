@@ -6,23 +6,11 @@
 #include <linux/fuse.h>
 #include <string.h>
 
-#include "frontend/fuse_channel.h"
-#include "frontend/fuse_loop.h"
-
 #define ATTRIBUTE_SECONDS 3600.0	/* the kernel is told of what changes: the size */
 
 static struct wb_fuse_service *service_of(fuse_req_t req)
 {
 	return fuse_req_userdata(req);
-}
-
-static struct wb_fuse_caller caller_of(fuse_req_t req)
-{
-	return (struct wb_fuse_caller){
-		.req = req,
-		.fd = wb_fuse_channel_here(),
-		.unique = wb_fuse_loop_unique(),
-	};
 }
 
 struct wb_fuse_heritage *wb_fuse_heritage_of(void *userdata)
@@ -224,7 +212,7 @@ static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 	fuse_reply_err(req, 0);
 }
 
-/* --- data ------------------------------------------------------------------------------------- */
+/* --- data of control files; fuse_data has the disk's ------------------------------------------- */
 
 /* A file that was opened under an earlier worker is read anew from its beginning; the
  * rest of a text that is gone cannot be had. */
@@ -243,8 +231,8 @@ static GBytes *find_snapshot(struct wb_fuse_service *service, fuse_ino_t ino, of
 
 /* Referenced while it is sent: the reader may have its answer, and release may
  * run on another thread, before the reply function returns here. */
-static void read_control(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
-			 struct fuse_file_info *fi)
+static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
+		    struct fuse_file_info *fi)
 {
 	GBytes *snapshot = find_snapshot(service_of(req), ino, offset, fi);
 	const char *text;
@@ -267,20 +255,14 @@ static void read_control(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offs
 	g_bytes_unref(snapshot);
 }
 
-static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
-		    struct fuse_file_info *fi)
-{
-	if (ino == WB_INO_DISK)
-		wb_fuse_disk_read(service_of(req)->disk, caller_of(req), size, offset);
-	else
-		read_control(req, ino, size, offset, fi);
-}
-
-static void write_control(fuse_req_t req, fuse_ino_t ino, const char *text, size_t size)
+static void op_write(fuse_req_t req, fuse_ino_t ino, const char *text, size_t size,
+		     off_t offset, struct fuse_file_info *fi)
 {
 	struct wb_control_node node;
 	int error = -EPERM;
 
+	(void)offset;
+	(void)fi;
 	if (wb_fuse_tree_control(ino, &node))
 		error = wb_control_node_store(&node, &service_of(req)->control, text, size);
 	if (error)
@@ -289,25 +271,13 @@ static void write_control(fuse_req_t req, fuse_ino_t ino, const char *text, size
 		fuse_reply_write(req, size);
 }
 
-static void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size,
-		     off_t offset, struct fuse_file_info *fi)
-{
-	if (ino == WB_INO_DISK)
-		wb_fuse_disk_write(service_of(req)->disk, caller_of(req), data, size, offset,
-				   fi->flags, wb_fuse_loop_received());
-	else
-		write_control(req, ino, data, size);
-}
-
 /* Never ENOSYS: the kernel would then report success for ever. */
 static void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
 {
+	(void)ino;
 	(void)datasync;
 	(void)fi;
-	if (ino == WB_INO_DISK)
-		wb_fuse_disk_sync(service_of(req)->disk, caller_of(req));
-	else
-		fuse_reply_err(req, 0);
+	fuse_reply_err(req, 0);
 }
 
 static void op_fsyncdir(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
@@ -321,11 +291,12 @@ static void op_fsyncdir(fuse_req_t req, fuse_ino_t ino, int datasync, struct fus
 static void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t length,
 			 struct fuse_file_info *fi)
 {
+	(void)ino;
+	(void)mode;
+	(void)offset;
+	(void)length;
 	(void)fi;
-	if (ino == WB_INO_DISK)
-		wb_fuse_disk_fallocate(service_of(req)->disk, caller_of(req), mode, offset, length);
-	else
-		fuse_reply_err(req, EOPNOTSUPP);
+	fuse_reply_err(req, EOPNOTSUPP);
 }
 
 static void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence,

@@ -7,6 +7,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "frontend/fuse_data.h"
 #include "frontend/fuse_parser.h"
 #include "frontend/fuse_rings.h"
 #include "frontend/uring_abi.h"
@@ -42,63 +43,24 @@ static void answer_by_parser(struct wb_fuse_uring *uring, struct wb_ring_entry *
 	wb_ring_entry_answer(entry, out.len ? out.error : -EIO, bytes);
 }
 
-static void serve_write(struct wb_fuse_disk *disk, struct wb_fuse_caller caller,
-			const struct wb_ring_request *request)
-{
-	const struct fuse_write_in *in = request->fixed;
-
-	if (in->size > request->payload_bytes)
-		wb_fuse_caller_end(caller, EINVAL);
-	else
-		wb_fuse_disk_write(disk, caller, wb_ring_entry_payload(caller.entry), in->size,
-				   (off_t)in->offset, (int)in->flags, NULL);
-}
-
-static void serve_read(struct wb_fuse_uring *uring, struct wb_fuse_caller caller,
-		       const struct wb_ring_request *request)
-{
-	const struct fuse_read_in *in = request->fixed;
-
-	wb_fuse_disk_read(uring->service->disk, caller,
-			  MIN(in->size, uring->service->request_bytes), (off_t)in->offset);
-}
-
-static void serve_fallocate(struct wb_fuse_disk *disk, struct wb_fuse_caller caller,
-			    const struct wb_ring_request *request)
-{
-	const struct fuse_fallocate_in *in = request->fixed;
-
-	wb_fuse_disk_fallocate(disk, caller, (int)in->mode, (off_t)in->offset,
-			       (off_t)in->length);
-}
-
-/* What waits inside the cache must not go through the parser, which has its answer
- * when it returns. */
-static bool is_for_disk(const struct fuse_in_header *header)
-{
-	return header->nodeid == WB_INO_DISK &&
-	       (header->opcode == FUSE_READ || header->opcode == FUSE_WRITE ||
-		header->opcode == FUSE_FSYNC || header->opcode == FUSE_FALLOCATE);
-}
-
 static void serve(void *arg, struct wb_ring_entry *entry)
 {
 	struct wb_fuse_uring *uring = arg;
-	struct wb_fuse_disk *disk = uring->service->disk;
-	const struct wb_fuse_caller caller = { .entry = entry };
 	struct wb_ring_request request;
 
 	wb_ring_entry_request(entry, &request);
-	if (!is_for_disk(&request.header))
+	if (!wb_fuse_data_is(&request.header)) {
 		answer_by_parser(uring, entry, &request);
-	else if (request.header.opcode == FUSE_WRITE)
-		serve_write(disk, caller, &request);
-	else if (request.header.opcode == FUSE_READ)
-		serve_read(uring, caller, &request);
-	else if (request.header.opcode == FUSE_FSYNC)
-		wb_fuse_disk_sync(disk, caller);
-	else
-		serve_fallocate(disk, caller, &request);
+		return;
+	}
+	wb_fuse_data_serve(uring->service, (struct wb_fuse_caller){ .entry = entry },
+			   &(struct wb_fuse_data_request){
+		.header = &request.header,
+		.fixed = request.fixed,
+		.fixed_bytes = request.fixed_bytes,
+		.payload = wb_ring_entry_payload(entry),
+		.payload_bytes = request.payload_bytes,
+	}, NULL);
 }
 
 static void answered(void *arg)
@@ -111,14 +73,16 @@ static void answered(void *arg)
 /* --- requests of /dev/fuse ----------------------------------------------------------- */
 
 static void send_answer(struct fuse_session *session, const struct fuse_out_header *out,
-			void *data, size_t bytes)
+			const void *data, size_t bytes)
 {
-	struct iovec pieces[] = { { (void *)out, sizeof *out }, { data, bytes } };
-	ssize_t written = writev(fuse_session_fd(session), pieces, G_N_ELEMENTS(pieces));
+	const struct wb_fuse_caller caller = {
+		.fd = fuse_session_fd(session), .unique = out->unique,
+	};
 
-	/* ENOENT: nobody waits for it any more. */
-	if (written < 0 && errno != ENOENT && errno != ENODEV)
-		g_warning("FUSE took no answer: %s", g_strerror(errno));
+	if (out->error)
+		wb_fuse_caller_end(caller, -out->error);
+	else
+		wb_fuse_caller_give(caller, data, bytes);
 }
 
 static bool is_offered(const struct fuse_in_header *header, const struct fuse_buf *request)
@@ -156,7 +120,7 @@ static void answer(struct wb_fuse_uring *uring, struct fuse_session *session,
 
 	if (is_init && !offered)
 		g_warning("the kernel does not offer FUSE over io_uring after all; mount again");
-	else if (!is_for_disk(header))
+	else if (!wb_fuse_data_is(header))
 		bytes = wb_fuse_parser_run(uring->parser, &whole, 1, &out, &room);
 	if (is_init && !out.error && bytes == sizeof(struct fuse_init_out))
 		accept_init(uring, session, &out, request->mem);

@@ -156,7 +156,6 @@ not enough memory to look at	no memory
 there is not enough memory	no memory
 the kernel refused an entry of FUSE's queue	nothing is registered that it refuses
 no file can be registered with io_uring	/dev/fuse is open, and a new ring takes one file
-FUSE took no answer	it takes every one that is as long as it says
 there are too many processors for the memory	unit/test_ring_plan.c sees 1000 of them refused
 are no image: a multiple of %u	core/test_bare.c looks for the number in it
 drain now	core/test_scrub.c looks for these last words
