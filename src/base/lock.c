@@ -195,6 +195,7 @@ const char *wb_lock_rank_name(enum wb_lock_rank rank)
 		[WB_RANK_EXECUTOR] = "executor",
 		[WB_RANK_STORE] = "store",
 		[WB_RANK_POOL] = "pool",
+		[WB_RANK_POOL_WAIT] = "pool_wait",
 		[WB_RANK_STREAMS] = "streams",
 		[WB_RANK_MESSAGE] = "message",
 	};

@@ -32,6 +32,7 @@ enum wb_lock_rank {
 	WB_RANK_EXECUTOR,	/* task queue, worker state */
 	WB_RANK_STORE,		/* a store's submission side */
 	WB_RANK_POOL,		/* buffer and request pools */
+	WB_RANK_POOL_WAIT,	/* who waits for something of a pool */
 	WB_RANK_STREAMS,	/* which writes are sequential */
 	WB_RANK_MESSAGE,	/* last error, events */
 	WB_RANK_COUNT

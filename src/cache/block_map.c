@@ -135,6 +135,7 @@ struct wb_stripe *wb_block_map_stripe_at(struct wb_block_map *map, unsigned inde
 
 void wb_block_map_fetch_buckets(struct wb_block_map *map, uint64_t first, uint64_t count)
 {
+	__builtin_prefetch(wb_block_map_stripe(map, first), 1);
 	for (uint64_t i = 0; i < MIN(count, FETCH_MAX); i++)
 		__builtin_prefetch(bucket_of(map, first + i), 1);
 }

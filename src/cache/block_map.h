@@ -80,8 +80,8 @@ struct wb_stripe *wb_block_map_stripe(struct wb_block_map *map, uint64_t address
 struct wb_stripe *wb_block_map_stripe_at(struct wb_block_map *map, unsigned index);
 
 /* Nearly every look-up misses the processor's cache twice, one after the other. Who will
- * look up blocks in a while, in one stripe, says so: first, and without the lock; and
- * again with it, when there is something else to do before. */
+ * look up blocks in a while says so: first, without a lock; and again with that of their
+ * stripe, which is one, when there is something else to do before. */
 void wb_block_map_fetch_buckets(struct wb_block_map *map, uint64_t first, uint64_t count);
 void wb_block_map_fetch_slots_locked(struct wb_block_map *map, uint64_t first, uint64_t count);
 

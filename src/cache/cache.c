@@ -419,6 +419,16 @@ struct wb_request_public *wb_request_public(struct wb_request *request)
 	return &request->pub;
 }
 
+void wb_cache_expect(const struct wb_cache *cache, uint64_t offset_bytes, uint64_t length_bytes)
+{
+	uint64_t first = offset_bytes / WB_BLOCK_BYTES;
+
+	if (cache->path.map)	/* a bare one has none */
+		wb_block_map_fetch_buckets(cache->path.map, first,
+					   (offset_bytes + length_bytes - 1) / WB_BLOCK_BYTES -
+					   first + 1);
+}
+
 enum wb_submit_result wb_cache_submit(struct wb_cache *cache, struct wb_request *request,
 				      int *error)
 {

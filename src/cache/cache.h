@@ -263,6 +263,10 @@ static inline uint64_t wb_request_span_bytes(uint64_t offset_bytes, uint64_t len
 enum wb_submit_result wb_cache_submit(struct wb_cache *cache,
 				      struct wb_request *request, int *error);
 
+/* A READ or WRITE of these bytes will be submitted in a moment: what it has to look up is
+ * fetched into the processor's cache meanwhile. Nothing depends on it. */
+void wb_cache_expect(const struct wb_cache *cache, uint64_t offset_bytes, uint64_t length_bytes);
+
 /* A READ that finished without an error has been answered, and its buffer is unchanged:
  * what it brought from the backing may enter the cache now. Once, and before the request
  * is used again. */

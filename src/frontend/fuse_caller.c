@@ -18,11 +18,14 @@ static void check(ssize_t result)
 		g_warning("FUSE took no answer: %s", g_strerror(errno));
 }
 
+/* The kernel takes no other number, and the request would stay. */
+#define ERROR_MAX 511
+
 static struct fuse_out_header header_of(struct wb_fuse_caller caller, int error, size_t bytes)
 {
 	return (struct fuse_out_header){
 		.len = (uint32_t)(sizeof(struct fuse_out_header) + bytes),
-		.error = -error,
+		.error = error < 0 || error > ERROR_MAX ? -EIO : -error,
 		.unique = caller.unique,
 	};
 }

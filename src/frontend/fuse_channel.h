@@ -36,8 +36,8 @@ bool wb_fuse_channel_is_dead(const struct wb_fuse_channel *channel);
 int wb_fuse_channel_clone_fd(const struct wb_fuse_channel *channel);
 
 enum wb_fuse_channel_wait { WB_CHANNEL_WAIT, WB_CHANNEL_LOOK };
-/* As fuse_session_receive_buf(); -EAGAIN when LOOK found nothing. What this thread
- * answers from now on goes to where the request came from. */
+/* As fuse_session_receive_buf(); -EAGAIN when LOOK found nothing. What libfuse
+ * answers on this thread from now on goes to where the request came from. */
 int wb_fuse_channel_receive(struct wb_fuse_channel *channel, struct fuse_buf *buffer,
 			    enum wb_fuse_channel_wait wait);
 

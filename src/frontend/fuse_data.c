@@ -77,7 +77,11 @@ bool wb_fuse_data_take(struct wb_fuse_service *service, int fd, const struct fus
 	struct wb_fuse_caller caller = { .fd = fd };
 	size_t bytes;
 
-	if (request->size < sizeof *header || !wb_fuse_data_is(header))
+	if (request->size < sizeof *header)
+		return false;
+	if (header->opcode == FUSE_INTERRUPT)
+		return true;
+	if (!wb_fuse_data_is(header))
 		return false;
 	caller.unique = header->unique;
 	bytes = MIN(request->size - sizeof *header, fixed_bytes_of(header->opcode));

@@ -32,7 +32,8 @@ void wb_fuse_data_serve(struct wb_fuse_service *service, struct wb_fuse_caller c
 			struct wb_receive_buffer **received);
 
 /* What was read from `fd` of the session: FALSE when it is not for the data, and nothing
- * was done. */
+ * was done. That somebody who waits was interrupted is heard, and that is all: what was
+ * begun ends soon, and libfuse would look for the request among its own. */
 bool wb_fuse_data_take(struct wb_fuse_service *service, int fd, const struct fuse_buf *request,
 		       struct wb_receive_buffer **received);
 

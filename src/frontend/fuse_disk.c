@@ -6,8 +6,8 @@
 #include <linux/falloc.h>
 #include <string.h>
 
-#include "base/lock.h"
 #include "base/memory.h"
+#include "frontend/affine_pool.h"
 #include "frontend/fuse_legacy.h"
 #include "frontend/fuse_rings.h"
 #include "io/buffer_pool.h"
@@ -29,7 +29,7 @@
 
 /* One request under way. */
 struct operation {
-	struct operation *next;		/* free list */
+	struct wb_affine_item item;	/* of the disk's pool */
 	struct wb_fuse_disk *disk;
 	struct wb_request *request;	/* its own, as long as the cache lives */
 	struct wb_fuse_caller caller;
@@ -47,18 +47,11 @@ struct wb_fuse_disk {
 	struct wb_receive_pool *receive_pool;
 	struct wb_buffer_pool *read_pool;
 	struct operation *operations;
-	unsigned operation_count;
+	struct wb_affine_pool *operation_pool;
 	_Atomic uint32_t *has_answered;	/* or NULL */
 
 	/* atomic: nothing came back of read_pool for a while */
 	atomic_bool reads_are_stuck;
-
-	/* under lock */
-	struct wb_lock lock;
-	struct wb_cond came_back;
-	struct operation *free;
-	unsigned free_count;
-	bool nobody_waits;
 };
 
 /* --- start and end ------------------------------------------------------------ */
@@ -81,17 +74,13 @@ struct wb_fuse_disk *wb_fuse_disk_new(struct wb_cache *cache,
 	disk->cache = cache;
 	disk->receive_pool = receive_pool;
 	disk->operations = g_new0(struct operation, request_count);
-	disk->operation_count = request_count;
-	disk->free_count = request_count;
+	disk->operation_pool = wb_affine_pool_new();
 	for (unsigned i = 0; i < request_count; i++) {
 		disk->operations[i].disk = disk;
 		disk->operations[i].request = wb_request_get(cache);
 		g_assert(disk->operations[i].request);
-		disk->operations[i].next = disk->free;
-		disk->free = &disk->operations[i];
+		wb_affine_pool_add(disk->operation_pool, &disk->operations[i].item);
 	}
-	wb_lock_init(&disk->lock, WB_RANK_POOL);
-	wb_cond_init(&disk->came_back);
 	return disk;
 }
 
@@ -102,31 +91,20 @@ void wb_fuse_disk_note_answers(struct wb_fuse_disk *disk, _Atomic uint32_t *has_
 
 void wb_fuse_disk_end_waits(struct wb_fuse_disk *disk)
 {
-	wb_lock_acquire(&disk->lock);
-	disk->nobody_waits = true;
-	wb_cond_broadcast(&disk->came_back);
-	wb_lock_release(&disk->lock);
+	wb_affine_pool_end_waits(disk->operation_pool);
 }
 
 bool wb_fuse_disk_wait_idle_until(struct wb_fuse_disk *disk, int64_t deadline_us)
 {
-	bool is_idle, is_late = false;
-
-	wb_lock_acquire(&disk->lock);
-	while (!(is_idle = disk->free_count == disk->operation_count) && !is_late)
-		is_late = !wb_cond_wait_until(&disk->came_back, &disk->lock, deadline_us);
-	wb_lock_release(&disk->lock);
-	return is_idle;
+	return wb_affine_pool_wait_whole_until(disk->operation_pool, deadline_us);
 }
 
 void wb_fuse_disk_free(struct wb_fuse_disk *disk)
 {
 	if (!disk)
 		return;
-	g_assert(disk->free_count == disk->operation_count);
+	wb_affine_pool_free(disk->operation_pool);
 	wb_buffer_pool_free(disk->read_pool);
-	wb_cond_clear(&disk->came_back);
-	wb_lock_clear(&disk->lock);
 	g_free(disk->operations);
 	g_free(disk);
 }
@@ -137,26 +115,19 @@ void wb_fuse_disk_free(struct wb_fuse_disk *disk)
 static struct operation *operation_get(struct wb_fuse_disk *disk,
 				       struct wb_fuse_caller caller)
 {
+	struct wb_affine_item *item = wb_affine_pool_try_get(disk->operation_pool);
 	struct operation *operation;
 
-	wb_lock_acquire(&disk->lock);
-	if (!disk->free) {
-		wb_lock_release(&disk->lock);
+	if (!item) {
 		wb_thread_ring_drain();
-		wb_lock_acquire(&disk->lock);
+		item = wb_affine_pool_get(disk->operation_pool);
 	}
-	while (!disk->free && !disk->nobody_waits)
-		wb_cond_wait(&disk->came_back, &disk->lock);
-	operation = disk->free;
-	if (operation) {
-		disk->free = operation->next;
-		disk->free_count--;
-	}
-	wb_lock_release(&disk->lock);
-	if (operation)
-		operation->caller = caller;
-	else
+	if (!item) {
 		wb_fuse_caller_end(caller, EIO);
+		return NULL;
+	}
+	operation = (struct operation *)((char *)item - offsetof(struct operation, item));
+	operation->caller = caller;
 	return operation;
 }
 
@@ -174,13 +145,7 @@ static void operation_put(struct operation *operation)
 	operation->read_buffer = NULL;
 	operation->borrowed_bytes = 0;
 
-	wb_lock_acquire(&disk->lock);
-	operation->next = disk->free;
-	disk->free = operation;
-	disk->free_count++;
-	/* Both a FUSE thread and wait_idle() may be waiting. */
-	wb_cond_broadcast(&disk->came_back);
-	wb_lock_release(&disk->lock);
+	wb_affine_pool_put(disk->operation_pool, &operation->item);
 }
 
 /* The answer is sent before anything is given back: the kernel copies from
@@ -316,6 +281,7 @@ void wb_fuse_disk_read(struct wb_fuse_disk *disk, struct wb_fuse_caller caller, 
 		wb_fuse_caller_give(caller, NULL, 0);
 		return;
 	}
+	wb_cache_expect(disk->cache, (uint64_t)offset, size);
 	operation = operation_get(disk, caller);
 	if (!operation)
 		return;
@@ -385,6 +351,7 @@ void wb_fuse_disk_write(struct wb_fuse_disk *disk, struct wb_fuse_caller caller,
 		wb_fuse_caller_wrote(caller, 0);
 		return;
 	}
+	wb_cache_expect(disk->cache, (uint64_t)offset, size);
 	operation = operation_get(disk, caller);
 	if (!operation)
 		return;

@@ -211,12 +211,10 @@ static struct wb_fuse *fuse_new(const struct wb_fuse_config *config)
 static void take(void *arg, const struct fuse_buf *request, struct wb_receive_buffer **received)
 {
 	struct wb_fuse *fuse = arg;
-	const struct fuse_in_header *header = request->mem;
 
 	if (fuse->uring)
 		wb_fuse_uring_take(fuse->uring, fuse->session, request);
-	else if (!wb_fuse_data_take(&fuse->service, wb_fuse_channel_here(), request, received) &&
-		 header->opcode != FUSE_INTERRUPT)	/* nothing of ours is interrupted */
+	else if (!wb_fuse_data_take(&fuse->service, wb_fuse_channel_here(), request, received))
 		fuse_session_process_buf(fuse->session, request);
 }
 

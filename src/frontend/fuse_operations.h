@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the mount answers to each kind of request, as libfuse calls it: the tree,
- * the control files, and the image, which goes on to fuse_disk. Called on any
- * thread that brings requests; nothing here waits.
+ * What the mount answers to each kind of request, as libfuse calls it: the tree, the
+ * control files, and of the image all but its data (fuse_data). Called on any thread
+ * that brings requests; nothing here waits.
  */
 #ifndef WB_FRONTEND_FUSE_OPERATIONS_H
 #define WB_FRONTEND_FUSE_OPERATIONS_H

@@ -141,6 +141,7 @@ static void request(struct client *client, enum wb_request_op op, unsigned flags
 	struct slot *slot = take_slot(client);
 	int error = 0;
 
+	wb_cache_expect(client->cache, offset, length);
 	*wb_request_public(slot->request) = (struct wb_request_public){
 		.op = op, .flags = flags, .offset_bytes = offset, .length_bytes = length,
 		.buffer = slot->buffer, .done = done, .user = slot,

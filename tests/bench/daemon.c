@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #define THREADS_MIN 2
@@ -102,6 +103,41 @@ void wb_daemon_reply_open(fuse_req_t req)
 	fuse_reply_buf(req, (const char *)&out, sizeof(out));
 }
 
+/* --- answers past libfuse --------------------------------------------------------- */
+
+static void sent(ssize_t result)
+{
+	if (result < 0 && errno != ENOENT && errno != ENODEV)
+		wb_daemon_die("FUSE took no answer: %s", strerror(errno));
+}
+
+void wb_daemon_end(uint64_t unique, int error)
+{
+	struct fuse_out_header out = { .len = sizeof(out), .error = -error, .unique = unique };
+
+	sent(write(fuse_session_fd(session), &out, sizeof(out)));
+}
+
+void wb_daemon_wrote(uint64_t unique, size_t size)
+{
+	struct {
+		struct fuse_out_header header;
+		struct fuse_write_out out;
+	} answer = {
+		{ .len = sizeof(answer), .unique = unique }, { .size = (uint32_t)size },
+	};
+
+	sent(write(fuse_session_fd(session), &answer, sizeof(answer)));
+}
+
+void wb_daemon_give(uint64_t unique, const char *data, size_t size)
+{
+	struct fuse_out_header out = { .len = (uint32_t)(sizeof(out) + size), .unique = unique };
+	const struct iovec pieces[] = { { &out, sizeof(out) }, { (void *)data, size } };
+
+	sent(writev(fuse_session_fd(session), pieces, 2));
+}
+
 /* --- threads -------------------------------------------------------------------- */
 
 static void *run(void *arg)
@@ -124,7 +160,8 @@ static void *run(void *arg)
 			continue;
 		if (result <= 0)
 			break;
-		fuse_session_process_buf(session, &buffer);
+		if (!hooks.take || !hooks.take(buffer.mem, buffer.size))
+			fuse_session_process_buf(session, &buffer);
 		if (hooks.received)
 			hooks.received();
 	}

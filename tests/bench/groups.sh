@@ -20,7 +20,8 @@ random_writes=(--rw=randwrite --bs=4k)
 
 group_rw_qd1() {
 	volumes_mount $quiet
-	twice_as_often alternate write_qd1 null wbfs
+	bare_start
+	twice_as_often alternate write_qd1 null bare wbfs
 }
 write_qd1() {
 	drained "$1"
@@ -29,7 +30,8 @@ write_qd1() {
 
 group_rw_qd32() {
 	volumes_mount $quiet
-	alternate write_qd32 null wbfs
+	bare_start
+	alternate write_qd32 null bare wbfs
 }
 write_qd32() {
 	drained "$1"
@@ -50,7 +52,8 @@ write_keeper() {
 
 group_rw_2x32() {
 	volumes_mount $quiet
-	alternate write_2x32 null wbfs
+	bare_start
+	alternate write_2x32 null bare wbfs
 }
 write_2x32() {
 	drained "$1"
@@ -60,8 +63,9 @@ write_2x32() {
 
 group_rw_loop() {
 	volumes_mount $quiet
-	loops_attach
-	alternate write_loop null wbfs
+	bare_start
+	loops_attach null bare
+	alternate write_loop null bare wbfs
 	loops_detach
 }
 write_loop() {
@@ -100,12 +104,14 @@ write_1m() {
 }
 
 # One writer at a time that waits for each answer, alone, or beside another one that
-# keeps the log streaming at half of what the SSD takes. It writes the same range over
-# and over, so that the log never runs out of places whose data is superseded.
+# keeps the log streaming at half of what the SSD takes, for longer than what is before
+# it can swallow. It writes the same range over and over, so that the log never runs out
+# of places whose data is superseded.
 group_stream() {
 	volumes_mount $quiet
-	pair=1
-	measure raw --rw=write --bs=1m --iodepth=8 --size="${image_mib}m" --io_size="$(amount 1024)"
+	for pair in 1 2 3; do
+		measure raw --rw=write --bs=1m --iodepth=8 --size="${image_mib}m" --io_size="$(amount 2048)"
+	done
 	stream_rate=$(median_of stream raw mb_s | awk -v part=$stream_part '{ print int($1 / part) }')
 	alternate write_stream wbfs:idle wbfs:stream
 }
@@ -150,7 +156,8 @@ group_rr_ram() {
 	volumes_mount $quiet,sync_interval_s=0
 	pair=0
 	put_in_cache 32
-	alternate read_ram null wbfs
+	bare_start
+	alternate read_ram null bare wbfs
 }
 read_ram() {
 	measure "$1" "${random_reads[@]}" --size=32m --iodepth=32 --io_size="$(amount 640)"

@@ -3,7 +3,7 @@
 # What the benchmarks measure on, made from nothing in one work directory, and how
 # one measurement is made. Over tests/mount/lib.sh, which also takes all of it down.
 #
-# A side is what a measurement runs on: `null` (null_fuse), `raw` (a file beside the
+# A side is what a measurement runs on: `null` and `bare` (null_fuse), `raw` (a file beside the
 # caches), `wbfs`, or `base` (another binary, when BASE names one); what follows a
 # colon tells two measurements on the same thing apart.
 
@@ -78,7 +78,7 @@ worlds_make() {	# once: all that most rows need
 		file_fill "$BACKING" "$image_mib"
 		volume_format --cache-size "${cache_mib}M" 2>"$W/said" || { cat "$W/said"; fail "format"; }
 	done
-	null_start "$((image_mib << 20))"
+	null_start null
 }
 
 # Written, and not with zeros: a sparse or unwritten file would be another disk.
@@ -87,22 +87,23 @@ file_fill() {	# file MiB
 		--ioengine=io_uring --direct=1 --fallocate=none --end_fsync=1 >/dev/null
 }
 
-null_start() {	# bytes
-	NULL_MNT=$W/null
-	mkdir -p "$NULL_MNT"
-	own_workers+=("$("$NULL_FUSE" "$1" "$NULL_MNT")")
-	own_mounts+=("$NULL_MNT")
+# A daemon of null_fuse: null_start SIDE [--bare] [FILE OFFSET]
+null_start() {
+	local side=$1 flags=()
+	shift
+	[ "${1:-}" != --bare ] || { flags=(--bare); shift; }
+	mkdir -p "$W/$side"
+	own_workers+=("$("$NULL_FUSE" "${flags[@]}" $((image_mib << 20)) "$W/$side" "$@")")
+	own_mounts+=("$W/$side")
 }
+
+# The side `bare`: as `null`, but past libfuse.
+bare_start() { [ -d "$W/bare" ] || null_start bare --bare; }
 
 # The side `pass`, until pass_end: a daemon that reads what the side `raw` reads, and does
 # nothing else.
-pass_start() {
-	PASS_MNT=$W/pass
-	mkdir -p "$PASS_MNT"
-	own_workers+=("$("$NULL_FUSE" "$((image_mib << 20))" "$PASS_MNT" "$raw_file" "$raw_offset")")
-	own_mounts+=("$PASS_MNT")
-}
-pass_end() { umount "$PASS_MNT"; }
+pass_start() { null_start pass "$raw_file" "$raw_offset"; }
+pass_end() { umount "$W/pass"; }
 
 # All volumes mounted with these options, and only then mounted anew.
 volumes_mount() {	# options
@@ -147,8 +148,7 @@ file_of() {	# side
 	case $through:$1 in
 	loop:*) echo "${loop_of[${1%%:*}]}" ;;
 	*:raw*) echo "$raw_file" ;;
-	*:null*) echo "$NULL_MNT/disk" ;;
-	*:pass*) echo "$PASS_MNT/disk" ;;
+	*:null* | *:bare* | *:pass*) echo "$W/${1%%:*}/disk" ;;
 	*) echo "$(volume_of "$1")/mnt/disk" ;;
 	esac
 }
@@ -169,10 +169,10 @@ ring_offset() {	# cache
 	"$WBFS" dump "$1" | awk '$1 == "ring_offset" { at = $2 } END { print at }'
 }
 
-loops_attach() {
+loops_attach() {	# side...: of these, and of the volumes
 	local side
 	through=file
-	for side in null "${volumes[@]}"; do
+	for side in "$@" "${volumes[@]}"; do
 		loop_attach "$(file_of "$side")"
 		loop_of[$side]=$LOOP
 	done

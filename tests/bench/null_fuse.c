@@ -6,10 +6,14 @@
  * the difference to wbfs is what wbfs does; it shares no code with it, so that a
  * slower front end does not slow the limit down too.
  *
- *	null_fuse BYTES MOUNTPOINT [FILE OFFSET]
+ *	null_fuse [--bare] BYTES MOUNTPOINT [FILE OFFSET]
+ *
+ * --bare: READ and WRITE do not go through libfuse, where all threads share a list, as
+ * they do not in wbfs. That is the limit of what can be written instead of libfuse.
  *
  * With a FILE, READs come from there instead, as fast as they can be handed on
- * (pass_ring.h): the limit of the transport and a disk together.
+ * (pass_ring.h), and never through libfuse: the limit of the transport and a disk
+ * together.
  *
  * Returns when MOUNTPOINT/disk can be used, after printing the id of the process that
  * serves it; that one ends when it is unmounted.
@@ -19,6 +23,7 @@
 
 #include <errno.h>
 #include <linux/falloc.h>
+#include <linux/fuse.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -38,6 +43,8 @@ struct null_disk {
 	char *memory;
 	bool passes;		/* READs go to a file */
 };
+
+static struct null_disk the_disk;
 
 /* READ answers from here, after its one copy. */
 static __thread char *answer_buffer;
@@ -92,7 +99,7 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 		fuse_reply_err(req, ENOENT);
 		return;
 	}
-	describe(fuse_req_userdata(req), INO_DISK, &entry.attr);
+	describe(&the_disk, INO_DISK, &entry.attr);
 	fuse_reply_entry(req, &entry);
 }
 
@@ -101,7 +108,7 @@ static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 	struct stat st;
 
 	(void)fi;
-	if (describe(fuse_req_userdata(req), ino, &st))
+	if (describe(&the_disk, ino, &st))
 		fuse_reply_attr(req, &st, ATTRIBUTE_SECONDS);
 	else
 		fuse_reply_err(req, ENOENT);
@@ -134,36 +141,97 @@ static size_t cut(const struct null_disk *disk, off_t offset, uint64_t length)
 	return length < disk->size_bytes - start ? length : disk->size_bytes - start;
 }
 
-static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
-		    struct fuse_file_info *fi)
-{
-	const struct null_disk *disk = fuse_req_userdata(req);
+/* Who asked: libfuse, or the kernel by that number. */
+struct asker {
+	fuse_req_t req;
+	uint64_t unique;
+};
 
-	(void)ino;
-	(void)fi;
+static void give(struct asker asker, const char *data, size_t size)
+{
+	if (asker.req)
+		fuse_reply_buf(asker.req, data, size);
+	else
+		wb_daemon_give(asker.unique, data, size);
+}
+
+static void wrote(struct asker asker, size_t size)
+{
+	if (asker.req)
+		fuse_reply_write(asker.req, size);
+	else
+		wb_daemon_wrote(asker.unique, size);
+}
+
+static void refuse(struct asker asker, int error)
+{
+	if (asker.req)
+		fuse_reply_err(asker.req, error);
+	else
+		wb_daemon_end(asker.unique, error);
+}
+
+static void serve_read(struct asker asker, size_t size, off_t offset)
+{
+	const struct null_disk *disk = &the_disk;
+
 	size = cut(disk, offset, size < WB_DAEMON_REQUEST_BYTES ? size : WB_DAEMON_REQUEST_BYTES);
 	if (disk->passes && size) {
-		wb_pass_read(req, size, offset);
+		wb_pass_read(asker.unique, size, offset);
 		return;
 	}
 	memcpy(answer_buffer, disk->memory + offset, size);
-	fuse_reply_buf(req, answer_buffer, size);
+	give(asker, answer_buffer, size);
+}
+
+static void serve_write(struct asker asker, const char *data, size_t size, off_t offset)
+{
+	const struct null_disk *disk = &the_disk;
+
+	if (disk->passes || (size && !cut(disk, offset, size))) {
+		refuse(asker, disk->passes ? EROFS : ENOSPC);
+		return;
+	}
+	size = cut(disk, offset, size);
+	memcpy(disk->memory + offset, data, size);
+	wrote(asker, size);
+}
+
+static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
+		    struct fuse_file_info *fi)
+{
+	(void)ino;
+	(void)fi;
+	serve_read((struct asker){ .req = req }, size, offset);
 }
 
 static void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size,
 		     off_t offset, struct fuse_file_info *fi)
 {
-	const struct null_disk *disk = fuse_req_userdata(req);
-
 	(void)ino;
 	(void)fi;
-	if (size && !cut(disk, offset, size)) {
-		fuse_reply_err(req, ENOSPC);
-		return;
+	serve_write((struct asker){ .req = req }, data, size, offset);
+}
+
+static bool take(const void *request, size_t bytes)
+{
+	const struct fuse_in_header *header = request;
+	const struct fuse_read_in *read = (const void *)(header + 1);
+	const struct fuse_write_in *write = (const void *)(header + 1);
+	const struct asker asker = { .unique = header->unique };
+
+	if (header->nodeid != INO_DISK)
+		return false;
+	if (header->opcode == FUSE_READ && bytes >= sizeof(*header) + sizeof(*read)) {
+		serve_read(asker, read->size, (off_t)read->offset);
+		return true;
 	}
-	size = cut(disk, offset, size);
-	memcpy(disk->memory + offset, data, size);
-	fuse_reply_write(req, size);
+	if (header->opcode == FUSE_WRITE && bytes >= sizeof(*header) + sizeof(*write) + write->size) {
+		serve_write(asker, (const char *)(write + 1), write->size,
+			    (off_t)write->offset);
+		return true;
+	}
+	return false;
 }
 
 static void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
@@ -177,11 +245,11 @@ static void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_f
 static void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t length,
 			 struct fuse_file_info *fi)
 {
-	const struct null_disk *disk = fuse_req_userdata(req);
+	const struct null_disk *disk = &the_disk;
 
 	(void)ino;
 	(void)fi;
-	if (!(mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE))) {
+	if (disk->passes || !(mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE))) {
 		fuse_reply_err(req, EOPNOTSUPP);
 		return;
 	}
@@ -189,7 +257,7 @@ static void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset,
 	fuse_reply_err(req, 0);
 }
 
-static struct fuse_lowlevel_ops operations = {
+static const struct fuse_lowlevel_ops operations = {
 	.init = op_init,
 	.lookup = op_lookup,
 	.getattr = op_getattr,
@@ -211,27 +279,31 @@ static void thread_begin(void)
 int main(int argc, char **argv)
 {
 	static const struct wb_daemon_hooks null = { .begin = thread_begin };
-	static const struct wb_daemon_hooks pass = { wb_pass_begin, wb_pass_received, wb_pass_idle };
-	struct null_disk disk = { 0 };
+	static const struct wb_daemon_hooks bare = { .begin = thread_begin, .take = take };
+	static const struct wb_daemon_hooks pass = {
+		wb_pass_begin, take, wb_pass_received, wb_pass_idle,
+	};
+	struct null_disk *disk = &the_disk;
+	bool is_bare = argc > 1 && strcmp(argv[1], "--bare") == 0;
 	char *mount_point, *end;
 
+	argv += is_bare;
+	argc -= is_bare;
 	if (argc != 3 && argc != 5)
-		wb_daemon_die("usage: null_fuse BYTES MOUNTPOINT [FILE OFFSET]");
-	disk.size_bytes = strtoull(argv[1], &end, 10);
-	if (*end || !disk.size_bytes || disk.size_bytes % 4096)
+		wb_daemon_die("usage: null_fuse [--bare] BYTES MOUNTPOINT [FILE OFFSET]");
+	disk->size_bytes = strtoull(argv[1], &end, 10);
+	if (*end || !disk->size_bytes || disk->size_bytes % 4096)
 		wb_daemon_die("%s: a multiple of 4096 bytes is needed", argv[1]);
 	mount_point = realpath(argv[2], NULL);
 	if (!mount_point)
 		wb_daemon_die("%s: %s", argv[2], strerror(errno));
-	disk.passes = argc == 5;
-	if (disk.passes) {
+	disk->passes = argc == 5;
+	if (disk->passes)
 		wb_pass_open(argv[3], strtoull(argv[4], NULL, 10));
-		operations.write = NULL;
-		operations.fallocate = NULL;
-	}
 	wb_daemon_begin();
-	if (!disk.passes)
-		disk.memory = memory_new(disk.size_bytes);
-	wb_daemon_serve("null", mount_point, 0, &operations, &disk, disk.passes ? &pass : &null);
+	if (!disk->passes)
+		disk->memory = memory_new(disk->size_bytes);
+	wb_daemon_serve("null", mount_point, 0, &operations, NULL,
+			disk->passes ? &pass : is_bare ? &bare : &null);
 	return 0;
 }

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define FUSE_USE_VERSION 314
 #include "bench/daemon.h"
 
 /* As src/frontend does it: more batches than that make the disk wait. */
@@ -19,7 +20,7 @@
 
 struct slot {
 	struct slot *next;
-	fuse_req_t req;
+	uint64_t unique;
 	char *memory;
 	size_t size;
 };
@@ -60,17 +61,17 @@ void wb_pass_begin(void)
 	}
 }
 
-void wb_pass_read(fuse_req_t req, size_t size, off_t offset)
+void wb_pass_read(uint64_t unique, size_t size, off_t offset)
 {
 	struct slot *slot = own.free;
 	struct io_uring_sqe *sqe;
 
 	if (!slot || size > SLOT_BYTES || size % 512 || offset % 512) {
-		fuse_reply_err(req, EINVAL);	/* no measurement asks for it */
+		wb_daemon_end(unique, EINVAL);	/* no measurement asks for it */
 		return;
 	}
 	own.free = slot->next;
-	slot->req = req;
+	slot->unique = unique;
 	slot->size = size;
 	sqe = io_uring_get_sqe(&own.ring);
 	io_uring_prep_read(sqe, file, slot->memory, (unsigned)size, file_offset + (uint64_t)offset);
@@ -82,9 +83,9 @@ void wb_pass_read(fuse_req_t req, size_t size, off_t offset)
 static void finish(struct slot *slot, int result)
 {
 	if (result == (int)slot->size)
-		fuse_reply_buf(slot->req, slot->memory, slot->size);
+		wb_daemon_give(slot->unique, slot->memory, slot->size);
 	else
-		fuse_reply_err(slot->req, EIO);
+		wb_daemon_end(slot->unique, EIO);
 	slot->next = own.free;
 	own.free = slot;
 	own.in_flight--;

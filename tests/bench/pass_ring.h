@@ -7,16 +7,15 @@
 #ifndef WB_BENCH_PASS_RING_H
 #define WB_BENCH_PASS_RING_H
 
-#define FUSE_USE_VERSION 314
-#include <fuse3/fuse_lowlevel.h>
-
+#include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 /* The file behind all rings; byte 0 of the disk is byte `offset` of it. */
 void wb_pass_open(const char *path, uint64_t offset);
 
-/* On the thread that received it. */
-void wb_pass_read(fuse_req_t req, size_t size, off_t offset);
+/* On the thread that received it, with the kernel's number of it. */
+void wb_pass_read(uint64_t unique, size_t size, off_t offset);
 
 /* Hooks of daemon.h. */
 void wb_pass_begin(void);

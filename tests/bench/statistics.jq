@@ -59,6 +59,10 @@ def pass_ratios($row; $own; $limit; $samples):
     | if $ratio then {pass_ratio: $ratio, against_pass: (ratios($own; $pass) | median)} else {} end
   end;
 
+# A daemon that does nothing, past libfuse: what the row's side reaches against it.
+def bare_ratio($row; $own; $samples):
+  if $row.bare == null then null else ratios($own; $samples | values($row.bare; $row.metric)) | median end;
+
 # A row that is judged by its interval has all of that beyond the target.
 def judged($row):
   if $row.judged_by != "interval" then median
@@ -96,6 +100,8 @@ def result($row; $samples):
   + (serial_ratio($row; $limit; $samples) as $ratio
      | if $ratio then {serial_ratio: $ratio} else {} end)
   + pass_ratios($row; $own; $limit; $samples)
+  + (bare_ratio($row; $own; $samples) as $ratio
+     | if $ratio then {against_bare: $ratio} else {} end)
   + ([$samples[] | select(.side == $row.side) | .note // empty] | if length > 0 then {note: last} else {} end);
 
 def all_results($rows):

@@ -127,28 +127,30 @@ case_is "every row of a remote backing has its group"
 each_row_has_its_group nbd
 jq -e 'length > 0 and all(.[]; .side == "wbfs" and .limits == ["local"] and .at_least == 0.95)' <"$W/rows"
 
-case_is "the null daemon keeps what is written, through a loop device too"
-mkdir "$W/null"
-null_pid=$("$null_fuse" $((16 << 20)) "$W/null")
-own_mounts+=("$W/null")
-own_workers+=("$null_pid")
 random_file "$W/data" $((16 << 20))
-dd if="$W/data" of="$W/null/disk" bs=1M oflag=direct conv=notrunc,fsync status=none
-same_bytes "$W/data" "$W/null/disk"
-fio --name=verify --filename="$W/null/disk" --direct=1 --ioengine=io_uring --iodepth=16 --rw=randwrite \
-	--bsrange=512-64k --bs_unaligned=0 --size=8m --verify=crc32c --do_verify=1 --output=/dev/null
-fallocate --punch-hole --offset 4096 --length 8192 "$W/null/disk"
-dd if="$W/null/disk" bs=4096 skip=1 count=2 status=none | cmp -n 8192 - /dev/zero
-says 1 "No space left" -- dd if=/dev/zero of="$W/null/disk" bs=4096 seek=4096 count=1 conv=notrunc
-loop_attach "$W/null/disk"
-dd if="$W/data" of="$LOOP" bs=1M oflag=direct conv=fsync status=none
-same_bytes "$W/data" "$LOOP"
-loop_detach
+mkdir "$W/null"
+for bare in '' --bare; do
+	case_is "the null daemon${bare:+, past libfuse,} keeps what is written, through a loop device too"
+	null_pid=$("$null_fuse" $bare $((16 << 20)) "$W/null")
+	own_mounts+=("$W/null")
+	own_workers+=("$null_pid")
+	dd if="$W/data" of="$W/null/disk" bs=1M oflag=direct conv=notrunc,fsync status=none
+	same_bytes "$W/data" "$W/null/disk"
+	fio --name=verify --filename="$W/null/disk" --direct=1 --ioengine=io_uring --iodepth=16 --rw=randwrite \
+		--bsrange=512-64k --bs_unaligned=0 --size=8m --verify=crc32c --do_verify=1 --output=/dev/null
+	fallocate --punch-hole --offset 4096 --length 8192 "$W/null/disk"
+	dd if="$W/null/disk" bs=4096 skip=1 count=2 status=none | cmp -n 8192 - /dev/zero
+	says 1 "No space left" -- dd if=/dev/zero of="$W/null/disk" bs=4096 seek=4096 count=1 conv=notrunc
+	loop_attach "$W/null/disk"
+	dd if="$W/data" of="$LOOP" bs=1M oflag=direct conv=fsync status=none
+	same_bytes "$W/data" "$LOOP"
+	loop_detach
+	umount "$W/null"
+	gone_within 60 "$null_pid" || fail "it does not end"
+done
 
-case_is "it ends when it is unmounted; wrong arguments are refused"
-umount "$W/null"
-gone_within 60 "$null_pid" || fail "it does not end"
-says 1 "usage: null_fuse BYTES MOUNTPOINT" -- "$null_fuse"
+case_is "wrong arguments are refused"
+says 1 "usage: null_fuse [--bare] BYTES MOUNTPOINT" -- "$null_fuse"
 says 1 "a multiple of 4096" -- "$null_fuse" 5000 "$W/null"
 says 1 "$W/none: No such file" -- "$null_fuse" 4096 "$W/none"
 
@@ -158,7 +160,7 @@ own_workers+=("$null_pid")
 fio --name=read --filename="$W/null/disk" --direct=1 --ioengine=io_uring --iodepth=64 --rw=randread \
 	--bs=4k --size=8m --numjobs=2 --output=/dev/null
 dd if="$W/null/disk" bs=8k iflag=direct status=none | cmp -n $((8 << 20)) -i 0:4096 - "$W/data"
-says 1 "Function not implemented" -- dd if=/dev/zero of="$W/null/disk" bs=4096 count=1 oflag=direct conv=notrunc
+says 1 "Read-only file system" -- dd if=/dev/zero of="$W/null/disk" bs=4096 count=1 oflag=direct conv=notrunc
 umount "$W/null"
 gone_within 60 "$null_pid" || fail "it does not end"
 says 1 "$W/none: No such file" -- "$null_fuse" 4096 "$W/null" "$W/none" 0

@@ -53,6 +53,8 @@ Test(fuse_data, answers_are_the_kernels_structs)
 	expect_answer(EIO, "", 0);
 	wb_fuse_caller_end(caller(), 0);
 	expect_answer(0, "", 0);
+	wb_fuse_caller_end(caller(), 524);	/* a number that the kernel refuses */
+	expect_answer(EIO, "", 0);
 	wb_fuse_caller_wrote(caller(), 4096);
 	expect_answer(0, &out, sizeof out);
 	wb_fuse_caller_give(caller(), "some data", 9);
@@ -97,6 +99,18 @@ Test(fuse_data, takes_what_is_for_the_data_of_the_disk_and_nothing_else)
 		header.opcode = left[i];
 		cr_expect_not(wb_fuse_data_is(&header), "opcode %u", left[i]);
 	}
+}
+
+Test(fuse_data, an_interrupt_is_taken_and_not_answered)
+{
+	struct wb_fuse_service service = { .request_bytes = 1 << 20 };
+	struct fuse_in_header header = { .opcode = FUSE_INTERRUPT, .unique = UNIQUE };
+	struct fuse_buf buffer = { .mem = &header, .size = sizeof header };
+	struct wb_receive_buffer *received = NULL;
+	char byte;
+
+	cr_expect(wb_fuse_data_take(&service, ends[1], &buffer, &received));
+	cr_expect_lt(read(ends[0], &byte, 1), 0);
 }
 
 /* Nothing of a cut request reaches the disk: there is none here. */
