@@ -184,7 +184,9 @@ read_from_ssd() {	# side fio_option...
 
 group_rr_ssd_qd1() {
 	ssd_reads_prepare $((image_mib / 2))
-	alternate read_ssd_qd1 null raw wbfs
+	pass_start
+	alternate read_ssd_qd1 null raw pass wbfs
+	pass_end
 	raw_reads_end
 }
 read_ssd_qd1() {
