@@ -128,12 +128,11 @@ static uint64_t read_came_back(struct wb_affine_pool *pool)
 	return came_back;
 }
 
-/* Who counts itself before it looks at the lists is seen by whoever puts something
- * there behind its look; both have a fence between the two. */
+/* Who counts itself before it looks at a list is seen by whoever puts something there
+ * behind its look: the lock of the list is between the two. */
 static void begin_wait(struct wb_affine_pool *pool)
 {
 	atomic_fetch_add(&pool->waiter_count, 1);
-	atomic_thread_fence(memory_order_seq_cst);
 }
 
 static void end_wait(struct wb_affine_pool *pool)
@@ -173,15 +172,14 @@ static void tell(struct wb_affine_pool *pool)
 	wb_lock_release(&pool->lock);
 }
 
-/* All of it under the lock of the list: who sees there that the last one is back may free
- * the pool. */
+/* All of it under the lock of the list: it orders the look at waiter_count, and who sees
+ * there that the last one is back may free the pool. */
 void wb_affine_pool_put(struct wb_affine_pool *pool, struct wb_affine_item *item)
 {
 	struct list *list = &pool->lists[item->list];
 
 	wb_lock_acquire(&list->lock);
 	put_back_locked(list, item);
-	atomic_thread_fence(memory_order_seq_cst);
 	if (atomic_load_explicit(&pool->waiter_count, memory_order_relaxed))
 		tell(pool);
 	wb_lock_release(&list->lock);

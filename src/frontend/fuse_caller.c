@@ -35,7 +35,7 @@ void wb_fuse_caller_end(struct wb_fuse_caller caller, int error)
 	struct fuse_out_header header = header_of(caller, error, 0);
 
 	if (caller.entry)
-		wb_ring_entry_answer(caller.entry, -error, 0);
+		wb_ring_entry_answer(caller.entry, header.error, 0);
 	else
 		check(write(caller.fd, &header, sizeof header));
 }

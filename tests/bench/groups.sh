@@ -21,7 +21,7 @@ random_writes=(--rw=randwrite --bs=4k)
 group_rw_qd1() {
 	volumes_mount $quiet
 	bare_start
-	twice_as_often alternate write_qd1 null bare wbfs
+	often 2 alternate write_qd1 null bare wbfs
 }
 write_qd1() {
 	drained "$1"
@@ -31,11 +31,11 @@ write_qd1() {
 group_rw_qd32() {
 	volumes_mount $quiet
 	bare_start
-	alternate write_qd32 null bare wbfs
+	often 3 alternate write_qd32 null bare wbfs
 }
 write_qd32() {
 	drained "$1"
-	measure "$1" "${random_writes[@]}" "${whole[@]}" --iodepth=32 --io_size="$(amount 640)"
+	measure "$1" "${random_writes[@]}" "${whole[@]}" --iodepth=32 --io_size="$(amount 320)"
 }
 
 # The same volume mounted in turn with the one and the other.
@@ -53,24 +53,24 @@ write_keeper() {
 group_rw_2x32() {
 	volumes_mount $quiet
 	bare_start
-	alternate write_2x32 null bare wbfs
+	often 3 alternate write_2x32 null bare wbfs
 }
 write_2x32() {
 	drained "$1"
 	measure "$1" "${random_writes[@]}" "${whole[@]}" --iodepth=32 --numjobs=2 \
-		--io_size="$(amount 320)"
+		--io_size="$(amount 160)"
 }
 
 group_rw_loop() {
 	volumes_mount $quiet
 	bare_start
 	loops_attach null bare
-	alternate write_loop null bare wbfs
+	often 3 alternate write_loop null bare wbfs
 	loops_detach
 }
 write_loop() {
 	drained "$1"
-	measure "$1" "${random_writes[@]}" "${whole[@]}" --iodepth=32 --io_size="$(amount 384)"
+	measure "$1" "${random_writes[@]}" "${whole[@]}" --iodepth=32 --io_size="$(amount 192)"
 }
 
 group_sync() {
@@ -108,9 +108,11 @@ write_1m() {
 # it can swallow. It writes the same range over and over, so that the log never runs out
 # of places whose data is superseded.
 group_stream() {
+	local raw_amount=2048m	# also in `quick`: less is swallowed
+	[ "$PROFILE" != tiny ] || raw_amount=$(amount 2048)
 	volumes_mount $quiet
 	for pair in 1 2 3; do
-		measure raw --rw=write --bs=1m --iodepth=8 --size="${image_mib}m" --io_size="$(amount 2048)"
+		measure raw --rw=write --bs=1m --iodepth=8 --size="${image_mib}m" --io_size="$raw_amount"
 	done
 	stream_rate=$(median_of stream raw mb_s | awk -v part=$stream_part '{ print int($1 / part) }')
 	alternate write_stream wbfs:idle wbfs:stream
@@ -157,10 +159,10 @@ group_rr_ram() {
 	pair=0
 	put_in_cache 32
 	bare_start
-	alternate read_ram null bare wbfs
+	often 3 alternate read_ram null bare wbfs
 }
 read_ram() {
-	measure "$1" "${random_reads[@]}" --size=32m --iodepth=32 --io_size="$(amount 640)"
+	measure "$1" "${random_reads[@]}" --size=32m --iodepth=32 --io_size="$(amount 320)"
 }
 
 # The log begins at the start of the ring: there lies what is read. Mounted anew,

@@ -50,7 +50,7 @@ is_volume() { [[ $1 == wbfs* || $1 == local* ]]; }
 
 group_rw_qd1() {
 	volumes_mount $quiet
-	twice_as_often alternate write_qd1 wbfs local
+	often 2 alternate write_qd1 wbfs local
 }
 
 group_rw_qd32() {
@@ -60,7 +60,7 @@ group_rw_qd32() {
 
 group_sync() {
 	volumes_mount $quiet
-	twice_as_often alternate write_sync wbfs local
+	often 2 alternate write_sync wbfs local
 }
 
 group_rr_ssd() {
@@ -78,5 +78,5 @@ group_rw_qd32_on() {
 
 group_sync_on() {
 	volumes_mount $writes_back
-	twice_as_often alternate write_sync wbfs local
+	often 2 alternate write_sync wbfs local
 }

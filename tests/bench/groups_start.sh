@@ -114,8 +114,8 @@ group_memory() {
 
 # --- without FUSE ------------------------------------------------------------------
 
-group_core_write() { twice_as_often core write; }
-group_core_read() { twice_as_often core read_ram; }
+group_core_write() { often 2 core write; }
+group_core_read() { often 2 core read_ram; }
 
 core() {	# case of bench_core
 	[ -x "${BENCH_CORE:-}" ] || fail "BENCH_CORE does not name bench_core; make bench builds it"

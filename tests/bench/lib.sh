@@ -290,12 +290,12 @@ sample() {	# side JSON
 		| join(" "))"' <"$W/sample" >&2
 }
 
-# Where single runs differ most (who wakes on which processor), many short ones say more
-# than few long ones.
-twice_as_often() {
+# So many times as many pairs in a full run. Where single runs differ most (who wakes on
+# which processor), many short ones say more than few long ones.
+often() {	# factor COMMAND...
 	local pairs=$PAIRS
-	[ "$PROFILE" != full ] || PAIRS=$((pairs * 2))
-	"$@"
+	[ "$PROFILE" != full ] || PAIRS=$((pairs * $1))
+	"${@:2}"
 	PAIRS=$pairs
 }
 

@@ -3,6 +3,8 @@
 #include <glib.h>
 #include <sched.h>
 #include <stdatomic.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "frontend/affine_pool.h"
 
@@ -62,13 +64,22 @@ Test(affine_pool, gives_every_item_to_one_thread_and_then_none)
 	wb_affine_pool_free(pool);
 }
 
+static gpointer take_one(gpointer arg)
+{
+	(void)arg;
+	return take(wb_affine_pool_try_get(pool));
+}
+
+/* Though another one has come back since, which another thread had. */
 Test(affine_pool, a_thread_gets_back_what_it_had_last)
 {
-	struct thing *first;
+	struct thing *first, *others;
 
 	make(ITEMS);
 	first = take(wb_affine_pool_try_get(pool));
+	others = g_thread_join(g_thread_new("other", take_one, NULL));
 	give(first);
+	give(others);
 	cr_expect_eq(take(wb_affine_pool_try_get(pool)), first);
 	give(first);
 	wb_affine_pool_free(pool);
@@ -110,6 +121,70 @@ Test(affine_pool, who_waits_is_woken, .timeout = 120)
 	for (unsigned i = 0; i < THREADS; i++)
 		g_thread_join(threads[i]);
 	cr_expect(is_whole());
+	wb_affine_pool_free(pool);
+}
+
+static atomic_uint turn_of;
+
+static gpointer take_over(gpointer arg)
+{
+	for (unsigned i = GPOINTER_TO_UINT(arg); i < TURNS; i += 2) {
+		struct thing *thing;
+
+		while (atomic_load(&turn_of) != i)
+			sched_yield();
+		thing = take(wb_affine_pool_get(pool));
+		atomic_store(&turn_of, i + 1);	/* the other one begins to wait */
+		give(thing);
+	}
+	return NULL;
+}
+
+/* Each put is the only one that can wake the other: none makes good for one before. */
+Test(affine_pool, no_put_is_missed, .timeout = 120)
+{
+	GThread *threads[2];
+
+	make(1);
+	for (unsigned i = 0; i < 2; i++)
+		threads[i] = g_thread_new("over", take_over, GUINT_TO_POINTER(i));
+	for (unsigned i = 0; i < 2; i++)
+		g_thread_join(threads[i]);
+	cr_expect(is_whole());
+	wb_affine_pool_free(pool);
+}
+
+static atomic_int getter;	/* the thread that is about to wait */
+
+static gpointer get_nothing(gpointer arg)
+{
+	(void)arg;
+	atomic_store(&getter, gettid());
+	return wb_affine_pool_get(pool);
+}
+
+static bool sleeps(int thread)
+{
+	g_autofree char *path = g_strdup_printf("/proc/self/task/%d/stat", thread);
+	g_autofree char *text = NULL;
+
+	cr_assert(g_file_get_contents(path, &text, NULL, NULL));
+	return strstr(text, ") S ");
+}
+
+Test(affine_pool, a_wait_that_has_begun_ends_too, .timeout = 120)
+{
+	struct thing *thing;
+	GThread *other;
+
+	make(1);
+	thing = take(wb_affine_pool_get(pool));
+	other = g_thread_new("get", get_nothing, NULL);
+	while (!atomic_load(&getter) || !sleeps(atomic_load(&getter)))
+		sched_yield();
+	wb_affine_pool_end_waits(pool);
+	cr_expect_null(g_thread_join(other));
+	give(thing);
 	wb_affine_pool_free(pool);
 }
 
