@@ -34,6 +34,8 @@ esac
 suite_needs
 [ -z "${BASE:-}" ] || [ -x "$BASE" ] || fail "BASE: $BASE is no program"
 RESULTS=${RESULTS:-$PWD}
+# Before the results are written, which may lie in the tree.
+revision=$(git -C "$bench_dir" describe --always --dirty 2>/dev/null || "$WBFS" --version)
 
 # --- which rows -------------------------------------------------------------------
 
@@ -78,10 +80,9 @@ doubts_print() {
 # --- results -----------------------------------------------------------------------
 
 results_write() {	# rows as JSON
-	local old='{}' revision
+	local old='{}'
 	mkdir -p "$RESULTS"
 	[ ! -s "$RESULTS/$SUITE.json" ] || old=$(<"$RESULTS/$SUITE.json")
-	revision=$(git -C "$bench_dir" describe --always --dirty 2>/dev/null || "$WBFS" --version)
 	jq -s -L "$bench_dir" --argjson rows "$1" --argjson old "$old" --argjson machine "$(machine)" \
 		--argjson all "$all_rows" --arg profile "$PROFILE" --arg revision "$revision" \
 		--arg date "$(date -u +%Y-%m-%d)" --arg title "$suite_title" 'include "statistics";
