@@ -75,7 +75,7 @@ write_loop() {
 
 group_sync() {
 	volumes_mount $quiet
-	alternate write_sync null raw wbfs
+	often 3 alternate write_sync null raw wbfs
 }
 write_sync() {
 	drained "$1"
@@ -115,19 +115,19 @@ group_stream() {
 		measure raw --rw=write --bs=1m --iodepth=8 --size="${image_mib}m" --io_size="$raw_amount"
 	done
 	stream_rate=$(median_of stream raw mb_s | awk -v part=$stream_part '{ print int($1 / part) }')
-	alternate write_stream wbfs:idle wbfs:stream
+	alternate write_stream null:idle null:stream wbfs:idle wbfs:stream
 }
 write_stream() {
 	local before
 	drained "$1"
 	JOB=''
 	if [[ $1 = *:stream ]]; then
-		before=$(stat_of ssd_bytes_written)
-		run_in_background fio --name=stream --filename="$DISK" --direct=1 --ioengine=io_uring \
+		before=$(bytes_streamed "$1")
+		run_in_background fio --name=stream --filename="$(file_of "$1")" --direct=1 --ioengine=io_uring \
 			--rw=write --bs=1m --iodepth=4 --offset="${set_mib}m" --size="${set_mib}m" \
 			--time_based --runtime=600 --rate="${stream_rate}m" --allow_file_create=0 \
 			--output=/dev/null
-		until [ "$(stat_of ssd_bytes_written)" -gt $((before + (64 << 20))) ]; do
+		until [ "$(bytes_streamed "$1")" -gt $((before + (64 << 20))) ]; do
 			is_alive "$JOB" || fail "the stream ended early"
 			sleep 0.02
 		done
@@ -138,6 +138,15 @@ write_stream() {
 	kill -INT "$JOB"
 	wait "$JOB" || :
 	own_jobs=()
+}
+
+# So far: to the SSD, or to a daemon that has none.
+bytes_streamed() {	# side
+	if is_volume "$1"; then
+		stat_of ssd_bytes_written
+	else
+		awk '$1 == "rchar:" { print $2 }' "/proc/$null_pid/io"
+	fi
 }
 
 # --- reads -----------------------------------------------------------------------

@@ -79,6 +79,7 @@ worlds_make() {	# once: all that most rows need
 		volume_format --cache-size "${cache_mib}M" 2>"$W/said" || { cat "$W/said"; fail "format"; }
 	done
 	null_start null
+	null_pid=${own_workers[-1]}
 }
 
 # Written, and not with zeros: a sparse or unwritten file would be another disk.

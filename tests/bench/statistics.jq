@@ -63,6 +63,11 @@ def pass_ratios($row; $own; $limit; $samples):
 def bare_ratio($row; $own; $samples):
   if $row.bare == null then null else ratios($own; $samples | values($row.bare; $row.metric)) | median end;
 
+# The same row for a daemon that does nothing: what the transport alone makes of it.
+def idle_ratio($row; $samples):
+  if $row.idle == null then null
+  else ratios($samples | values($row.idle[0]; $row.metric); $samples | values($row.idle[1]; $row.metric)) | median end;
+
 # A row that is judged by its interval has all of that beyond the target.
 def judged($row):
   if $row.judged_by != "interval" then median
@@ -102,6 +107,8 @@ def result($row; $samples):
   + pass_ratios($row; $own; $limit; $samples)
   + (bare_ratio($row; $own; $samples) as $ratio
      | if $ratio then {against_bare: $ratio} else {} end)
+  + (idle_ratio($row; $samples) as $ratio
+     | if $ratio then {of_idle_daemon: $ratio} else {} end)
   + ([$samples[] | select(.side == $row.side) | .note // empty] | if length > 0 then {note: last} else {} end);
 
 def all_results($rows):

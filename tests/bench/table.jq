@@ -31,6 +31,7 @@ def verdict: if .met == true then "met" elif .met == false then "MISSED" else "-
 def against: if .limit then .limit else "-" end;
 
 def notes: (if .against_bare then "; against one past libfuse: \(.against_bare | figure)" else "" end)
+  + (if .of_idle_daemon then "; of a daemon that does nothing: \(.of_idle_daemon | figure)" else "" end)
   + (if .note then "; \(.note)" else "" end)
   + (if .pass_ratio then "; only handed on: \(.pass_ratio | figure), \(.side) against that: \(.against_pass | figure)" else "" end)
   + (if .serial_ratio then "; transport, then disk: \(.serial_ratio | figure)" else "" end);
