@@ -64,7 +64,7 @@ elsewhere() {
 	printf '%s\n' "${@:2}" >>"$W/known"
 }
 
-port=$((20000 + $$ % 20000))
+port=$((20000 + $$ % 12000))	# below those that the kernel gives to connections
 loop='' mnt=$W/mnt/wb disk=$W/mnt/wb/disk
 mkdir -p "$W"/{bin,ssd,hdd,srv,run,state} "$mnt" "$W/mnt/data"
 ln -s "$WBFS" "$W/bin/wbfs"
