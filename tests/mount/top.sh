@@ -9,6 +9,8 @@ start
 socket=$W/tmux
 tmux() { command tmux -S "$socket" -f /dev/null "$@"; }
 at_exit="command tmux -S $socket kill-server 2>/dev/null"
+# One server for all: where it ends with a session, the next one may still find it.
+tmux start-server \; set-option -s exit-empty off
 
 screen() { tmux capture-pane -p -t top; }
 
