@@ -281,6 +281,8 @@ static bool enter(struct wb_request *request, uint64_t end_bytes)
 	work->last = (end - 1) / BLOCK;
 	work->busy.first = work->first;
 	work->busy.last = work->last;
+	if (request->cursor_bytes > request->pub.offset_bytes)	/* wb_cache_expect() had the first */
+		wb_block_map_fetch_buckets(path->map, work->first, work->last - work->first + 1);
 	if (wb_exclusion_enter(path->exclusion, &work->busy, &request->parked) != WB_ENTERED)
 		return false;
 	stripe = wb_block_map_stripe(path->map, work->first);
