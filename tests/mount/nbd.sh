@@ -195,6 +195,8 @@ done
 wait "$fio"
 drained_equals_the_image
 
+is_held() { [ "$(count_of backing held)" -gt 0 ]; }
+
 case_is "the server's machine loses power $ROUNDS times under load: what no flush covered is written again"
 disks_start 1M 96M
 image=$BACKING CACHE=$W/cache
@@ -207,7 +209,13 @@ load $((ROUNDS * 2 + 2)) &
 fio=$!
 for ((round = 0; round < ROUNDS; round++)); do
 	sleep "1.$((RANDOM % 10))"
+	# The first time it is sure that the server has taken what it has not flushed.
+	if [ $round = 0 ]; then
+		disks fail backing flush none delay held
+		until_it_is_so 60 is_held
+	fi
 	disks power-cut $RANDOM "$( ((round % 2)) && echo any || echo loses-all)"
+	disks heal backing
 	nbd_kill dark
 	disks power-on
 	nbd_start dark "$image"
