@@ -7,6 +7,7 @@
 #include "frontend/fuse_data.h"
 #include "frontend/fuse_loop.h"
 #include "frontend/fuse_uring.h"
+#include "frontend/thread_spread.h"
 
 #define THREADS_MIN 2u		/* one may be waiting for a sync */
 #define THREADS_MAX 4u
@@ -212,10 +213,12 @@ static void take(void *arg, const struct fuse_buf *request, struct wb_receive_bu
 {
 	struct wb_fuse *fuse = arg;
 
-	if (fuse->uring)
+	if (fuse->uring) {
 		wb_fuse_uring_take(fuse->uring, fuse->session, request);
-	else if (!wb_fuse_data_take(&fuse->service, wb_fuse_channel_here(), request, received))
+	} else if (!wb_fuse_data_take(&fuse->service, wb_fuse_channel_here(), request, received)) {
+		wb_thread_spread_end();
 		fuse_session_process_buf(fuse->session, request);
+	}
 }
 
 static struct wb_fuse_loop *start_loop(struct wb_fuse *fuse)

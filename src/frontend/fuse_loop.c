@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 
 #include "base/lock.h"
+#include "frontend/thread_spread.h"
 #include "io/thread_ring.h"
 
 /* So many requests are taken before the disks get the reads among them. */
@@ -87,6 +88,7 @@ static bool receive_one(struct wb_fuse_loop *loop, unsigned *taken)
 	/* libfuse reads into what it is given; memory of its own would be
 	 * unlocked and would leak. */
 	g_assert(buffer.mem == start);
+	wb_thread_spread_note((size_t)result);
 	loop->config.take(loop->config.arg, &buffer, &received);
 	if (++*taken >= BATCH_COUNT && wb_thread_ring_in_flight()) {
 		*taken = 0;
@@ -142,11 +144,13 @@ static gpointer run(gpointer arg)
 	struct wb_fuse_loop *loop = thread->loop;
 
 	note_running(thread);
+	wb_thread_spread_begin((unsigned)(thread - loop->threads), loop->config.thread_count);
 	if (wb_fuse_channel_clone_fd(loop->config.channel) >= 0)
 		wb_thread_ring_open();
 	do
 		serve(loop);
 	while (!leave(thread));
+	wb_thread_spread_end();
 	wb_thread_ring_close();
 	if (received)
 		wb_receive_pool_put(loop->config.pool, received);

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "frontend/thread_spread.h"
+
+#include <sched.h>
+
+static __thread struct {
+	unsigned index, count;
+	unsigned short_left;		/* 0: it may run where it could before */
+	cpu_set_t before, apart;
+} spread;
+
+void wb_thread_spread_begin(unsigned index, unsigned count)
+{
+	wb_thread_spread_end();
+	spread.index = index;
+	spread.count = count;
+}
+
+/* Neighbours stay together: they share caches. */
+static void go_apart(void)
+{
+	unsigned all, nth = 0;
+
+	if (sched_getaffinity(0, sizeof spread.before, &spread.before))
+		return;
+	all = (unsigned)CPU_COUNT(&spread.before);
+	if (spread.count < 2 || all < spread.count)
+		return;
+	CPU_ZERO(&spread.apart);
+	for (unsigned cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+		if (!CPU_ISSET(cpu, &spread.before))
+			continue;
+		if (nth * spread.count / all == spread.index)
+			CPU_SET(cpu, &spread.apart);
+		nth++;
+	}
+	if (!sched_setaffinity(0, sizeof spread.apart, &spread.apart))
+		spread.short_left = WB_THREAD_SPREAD_SHORT_COUNT;
+}
+
+void wb_thread_spread_note(size_t request_bytes)
+{
+	if (request_bytes >= WB_THREAD_SPREAD_LONG_BYTES) {
+		if (spread.short_left)
+			spread.short_left = WB_THREAD_SPREAD_SHORT_COUNT;
+		else
+			go_apart();
+	} else if (spread.short_left == 1) {
+		wb_thread_spread_end();
+	} else if (spread.short_left) {
+		spread.short_left--;
+	}
+}
+
+void wb_thread_spread_end(void)
+{
+	cpu_set_t now;
+
+	if (!spread.short_left)
+		return;
+	spread.short_left = 0;
+	if (!sched_getaffinity(0, sizeof now, &now) && CPU_EQUAL(&now, &spread.apart))
+		sched_setaffinity(0, sizeof spread.before, &spread.before);
+}
