@@ -4,16 +4,22 @@
 #include <errno.h>
 #include <glib.h>
 #include <linux/fuse.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 
 #include "base/lock.h"
+#include "frontend/lone_sync.h"
 #include "frontend/thread_spread.h"
 #include "io/thread_ring.h"
 
 /* So many requests are taken before the disks get the reads among them. */
 #define BATCH_COUNT 8u
+
+/* How long a thread rests that is not needed: who comes then waits for the others at most
+ * so long, be they held up by a disk. */
+#define REST_US 2000u
 
 _Static_assert(sizeof(struct fuse_in_header) + sizeof(struct fuse_write_in) ==
 	       WB_RECEIVE_HEADERS_BYTES, "data of a WRITE lies behind these");
@@ -35,6 +41,7 @@ struct wb_fuse_loop {
 
 	/* atomic */
 	atomic_uint running_count;
+	atomic_uint resting_count;
 	atomic_bool is_stopping;
 };
 
@@ -54,6 +61,27 @@ static struct wb_receive_buffer *buffer_take(struct wb_fuse_loop *loop)
 	return wb_receive_pool_take(loop->config.pool);
 }
 
+/* Of a request that was received just now: this thread may rest after it. */
+static bool is_lone_sync(const struct wb_fuse_loop *loop, const struct fuse_in_header *header)
+{
+	static __thread struct wb_lone_sync lone;
+	struct pollfd others = { .fd = wb_fuse_channel_here(), .events = POLLIN };
+
+	if (header->opcode != FUSE_FSYNC || loop->config.thread_count < 2) {
+		wb_lone_sync_note_other(&lone);
+		return false;
+	}
+	return wb_lone_sync_note(&lone, poll(&others, 1, 0) == 0);
+}
+
+/* One of them always waits for requests. */
+static void rest(struct wb_fuse_loop *loop)
+{
+	if (atomic_fetch_add(&loop->resting_count, 1) + 1 < loop->config.thread_count)
+		g_usleep(REST_US);
+	atomic_fetch_sub(&loop->resting_count, 1);
+}
+
 /*
  * FALSE when the session is over. `taken`: requests since the ring was last run.
  *
@@ -65,6 +93,7 @@ static bool receive_one(struct wb_fuse_loop *loop, unsigned *taken)
 {
 	bool has_reads = wb_thread_ring_in_flight() > 0;
 	struct fuse_buf buffer;
+	bool may_rest;
 	char *start;
 	int result;
 
@@ -89,7 +118,10 @@ static bool receive_one(struct wb_fuse_loop *loop, unsigned *taken)
 	 * unlocked and would leak. */
 	g_assert(buffer.mem == start);
 	wb_thread_spread_note((size_t)result);
+	may_rest = is_lone_sync(loop, buffer.mem);
 	loop->config.take(loop->config.arg, &buffer, &received);
+	if (may_rest && !wb_thread_ring_in_flight())
+		rest(loop);
 	if (++*taken >= BATCH_COUNT && wb_thread_ring_in_flight()) {
 		*taken = 0;
 		wb_thread_ring_run(WB_RING_NO_WAIT, -1);
@@ -183,6 +215,7 @@ struct wb_fuse_loop *wb_fuse_loop_start(const struct wb_fuse_loop_config *config
 	wb_lock_init(&loop->lock, WB_RANK_FRONTEND);
 	sigaction(STOP_SIGNAL, &(struct sigaction){ .sa_handler = wake_reader }, NULL);
 	atomic_init(&loop->running_count, config->thread_count);
+	atomic_init(&loop->resting_count, 0);
 	for (unsigned i = 0; i < config->thread_count; i++)
 		start_thread(loop, &loop->threads[i]);
 	return loop;
