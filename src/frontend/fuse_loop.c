@@ -10,7 +10,7 @@
 #include <stdatomic.h>
 
 #include "base/lock.h"
-#include "frontend/lone_sync.h"
+#include "frontend/lone_user.h"
 #include "frontend/thread_spread.h"
 #include "io/thread_ring.h"
 
@@ -49,6 +49,7 @@ struct wb_fuse_loop {
 #define STOP_AGAIN_US 500
 
 static __thread struct wb_receive_buffer *received;
+static __thread struct wb_lone_user lone;
 
 /* NULL: nobody is to wait for one now. */
 static struct wb_receive_buffer *buffer_take(struct wb_fuse_loop *loop)
@@ -61,25 +62,36 @@ static struct wb_receive_buffer *buffer_take(struct wb_fuse_loop *loop)
 	return wb_receive_pool_take(loop->config.pool);
 }
 
-/* Of a request that was received just now: this thread may rest after it. */
-static bool is_lone_sync(const struct wb_fuse_loop *loop, const struct fuse_in_header *header)
+/* Of a request that was received just now. TRUE: the thread may rest after it. */
+static bool note_request(const struct wb_fuse_loop *loop, const struct fuse_in_header *header)
 {
-	static __thread struct wb_lone_sync lone;
 	struct pollfd others = { .fd = wb_fuse_channel_here(), .events = POLLIN };
 
-	if (header->opcode != FUSE_FSYNC || loop->config.thread_count < 2) {
-		wb_lone_sync_note_other(&lone);
-		return false;
-	}
-	return wb_lone_sync_note(&lone, poll(&others, 1, 0) == 0);
+	if (header->opcode == FUSE_FSYNC && loop->config.thread_count > 1)
+		return wb_lone_user_waits(&lone, WB_LONE_USER_SYNC, poll(&others, 1, 0) == 0);
+	wb_lone_user_came(&lone);
+	return false;
 }
 
-/* One of them always waits for requests. */
+/* One of them always waits for requests; none that has reads under way stays away. */
 static void rest(struct wb_fuse_loop *loop)
 {
+	if (wb_thread_ring_in_flight())
+		return;
 	if (atomic_fetch_add(&loop->resting_count, 1) + 1 < loop->config.thread_count)
 		g_usleep(REST_US);
 	atomic_fetch_sub(&loop->resting_count, 1);
+}
+
+/* Until something has ended or come: no other request is there now. */
+static void wait_for_reads(struct wb_fuse_loop *loop)
+{
+	bool may_rest = wb_lone_user_waits(&lone, WB_LONE_USER_READ,
+					   wb_thread_ring_in_flight() == 1);
+
+	wb_thread_ring_run(WB_RING_WAIT_OR_FD, wb_fuse_channel_clone_fd(loop->config.channel));
+	if (may_rest)
+		rest(loop);
 }
 
 /*
@@ -107,8 +119,7 @@ static bool receive_one(struct wb_fuse_loop *loop, unsigned *taken)
 					 has_reads ? WB_CHANNEL_LOOK : WB_CHANNEL_WAIT);
 	if (result == -EAGAIN && has_reads) {
 		*taken = 0;
-		wb_thread_ring_run(WB_RING_WAIT_OR_FD,
-				   wb_fuse_channel_clone_fd(loop->config.channel));
+		wait_for_reads(loop);
 	}
 	if (result == -EINTR || result == -EAGAIN)
 		return true;
@@ -118,9 +129,9 @@ static bool receive_one(struct wb_fuse_loop *loop, unsigned *taken)
 	 * unlocked and would leak. */
 	g_assert(buffer.mem == start);
 	wb_thread_spread_note((size_t)result);
-	may_rest = is_lone_sync(loop, buffer.mem);
+	may_rest = note_request(loop, buffer.mem);
 	loop->config.take(loop->config.arg, &buffer, &received);
-	if (may_rest && !wb_thread_ring_in_flight())
+	if (may_rest)
 		rest(loop);
 	if (++*taken >= BATCH_COUNT && wb_thread_ring_in_flight()) {
 		*taken = 0;
