@@ -17,8 +17,8 @@
 /* So many requests are taken before the disks get the reads among them. */
 #define BATCH_COUNT 8u
 
-/* How long a thread rests that is not needed: who comes then waits for the others at most
- * so long, be they held up by a disk. */
+/* How long a thread rests that is not needed: another user who comes then waits for it at
+ * most so long, should a disk hold up the others. */
 #define REST_US 2000u
 
 _Static_assert(sizeof(struct fuse_in_header) + sizeof(struct fuse_write_in) ==
@@ -42,6 +42,7 @@ struct wb_fuse_loop {
 	/* atomic */
 	atomic_uint running_count;
 	atomic_uint resting_count;
+	struct wb_lone_users users;
 	atomic_bool is_stopping;
 };
 
@@ -62,21 +63,30 @@ static struct wb_receive_buffer *buffer_take(struct wb_fuse_loop *loop)
 	return wb_receive_pool_take(loop->config.pool);
 }
 
-/* Of a request that was received just now. TRUE: the thread may rest after it. */
-static bool note_request(const struct wb_fuse_loop *loop, const struct fuse_in_header *header)
+/* At the descriptor where this thread received last. */
+static bool others_wait(void)
 {
 	struct pollfd others = { .fd = wb_fuse_channel_here(), .events = POLLIN };
 
-	if (header->opcode == FUSE_FSYNC && loop->config.thread_count > 1)
-		return wb_lone_user_waits(&lone, WB_LONE_USER_SYNC, poll(&others, 1, 0) == 0);
-	wb_lone_user_came(&lone);
-	return false;
+	return poll(&others, 1, 0) != 0;
 }
 
-/* One of them always waits for requests; none that has reads under way stays away. */
+/* Of a request that was received just now. TRUE: the thread may rest after it. */
+static bool note_request(struct wb_fuse_loop *loop, const struct fuse_in_header *header)
+{
+	wb_thread_spread_note(header->len);
+	if (loop->config.thread_count < 2)
+		return false;
+	wb_lone_user_came(&loop->users, &lone, header->pid,
+			  header->len >= WB_THREAD_SPREAD_LONG_BYTES);
+	return header->opcode == FUSE_FSYNC &&
+	       wb_lone_user_waits(&loop->users, &lone, WB_LONE_USER_SYNC, !others_wait());
+}
+
+/* Never all of them, nor one that has reads under way, or sees that it is needed. */
 static void rest(struct wb_fuse_loop *loop)
 {
-	if (wb_thread_ring_in_flight())
+	if (wb_thread_ring_in_flight() || others_wait())
 		return;
 	if (atomic_fetch_add(&loop->resting_count, 1) + 1 < loop->config.thread_count)
 		g_usleep(REST_US);
@@ -86,7 +96,8 @@ static void rest(struct wb_fuse_loop *loop)
 /* Until something has ended or come: no other request is there now. */
 static void wait_for_reads(struct wb_fuse_loop *loop)
 {
-	bool may_rest = wb_lone_user_waits(&lone, WB_LONE_USER_READ,
+	bool may_rest = loop->config.thread_count > 1 &&
+			wb_lone_user_waits(&loop->users, &lone, WB_LONE_USER_READ,
 					   wb_thread_ring_in_flight() == 1);
 
 	wb_thread_ring_run(WB_RING_WAIT_OR_FD, wb_fuse_channel_clone_fd(loop->config.channel));
@@ -128,7 +139,6 @@ static bool receive_one(struct wb_fuse_loop *loop, unsigned *taken)
 	/* libfuse reads into what it is given; memory of its own would be
 	 * unlocked and would leak. */
 	g_assert(buffer.mem == start);
-	wb_thread_spread_note((size_t)result);
 	may_rest = note_request(loop, buffer.mem);
 	loop->config.take(loop->config.arg, &buffer, &received);
 	if (may_rest)

@@ -1,18 +1,41 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "frontend/lone_user.h"
 
-void wb_lone_user_came(struct wb_lone_user *lone)
+static uint32_t get(const struct wb_lone_users *users)
 {
+	return atomic_load_explicit(&users->pid, memory_order_relaxed);
+}
+
+static void set(struct wb_lone_users *users, uint32_t pid)
+{
+	atomic_store_explicit(&users->pid, pid, memory_order_relaxed);
+}
+
+void wb_lone_user_came(struct wb_lone_users *users, struct wb_lone_user *lone, uint32_t pid,
+		       bool is_long)
+{
+	uint32_t known = get(users);
+
+	if (known && (known != pid || is_long))
+		set(users, 0);
+	if (lone->pid != pid || is_long)
+		lone->regular = 0;
+	lone->pid = pid;
 	lone->requests++;
 }
 
-bool wb_lone_user_waits(struct wb_lone_user *lone, enum wb_lone_user_wait kind,
-			bool is_alone)
+/* What only another thread has seen of company is in `users`: regular then begins anew. */
+bool wb_lone_user_waits(struct wb_lone_users *users, struct wb_lone_user *lone,
+			enum wb_lone_user_wait kind, bool is_alone)
 {
-	if (is_alone && lone->requests <= (unsigned)kind)
-		lone->regular++;
-	else
-		lone->regular = 0;
+	bool is_lone = is_alone && lone->pid && lone->requests <= (unsigned)kind;
+
 	lone->requests = 0;
-	return lone->regular >= WB_LONE_USER_REGULAR;
+	if (!is_lone || (lone->regular == WB_LONE_USER_REGULAR && get(users) != lone->pid)) {
+		lone->regular = 0;
+		return false;
+	}
+	if (lone->regular < WB_LONE_USER_REGULAR && ++lone->regular == WB_LONE_USER_REGULAR)
+		set(users, lone->pid);
+	return lone->regular == WB_LONE_USER_REGULAR;
 }

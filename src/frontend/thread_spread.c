@@ -2,11 +2,12 @@
 #include "frontend/thread_spread.h"
 
 #include <sched.h>
+#include <string.h>
 
 static __thread struct {
 	unsigned index, count;
 	unsigned short_left;		/* 0: it may run where it could before */
-	cpu_set_t before, apart;
+	cpu_set_t back, apart;
 } spread;
 
 void wb_thread_spread_begin(unsigned index, unsigned count)
@@ -16,25 +17,43 @@ void wb_thread_spread_begin(unsigned index, unsigned count)
 	spread.count = count;
 }
 
+/* Linux (6.2) keeps what a thread has asked for: one that was nowhere kept off asks for all
+ * there will ever be, or processors that come later, to its cpuset or to the machine, would
+ * not be its own. */
+static void find_way_back(const cpu_set_t *before)
+{
+	cpu_set_t everywhere, widest;
+
+	memset(&everywhere, 0xff, sizeof everywhere);
+	spread.back = *before;
+	if (!sched_setaffinity(0, sizeof everywhere, &everywhere) &&
+	    !sched_getaffinity(0, sizeof widest, &widest) && CPU_EQUAL(&widest, before))
+		spread.back = everywhere;
+}
+
 /* Neighbours stay together: they share caches. */
 static void go_apart(void)
 {
 	unsigned all, nth = 0;
+	cpu_set_t before;
 
-	if (sched_getaffinity(0, sizeof spread.before, &spread.before))
+	if (spread.count < 2 || sched_getaffinity(0, sizeof before, &before))
 		return;
-	all = (unsigned)CPU_COUNT(&spread.before);
-	if (spread.count < 2 || all < spread.count)
+	all = (unsigned)CPU_COUNT(&before);
+	if (all < spread.count)
 		return;
+	find_way_back(&before);
 	CPU_ZERO(&spread.apart);
 	for (unsigned cpu = 0; cpu < CPU_SETSIZE; cpu++) {
-		if (!CPU_ISSET(cpu, &spread.before))
+		if (!CPU_ISSET(cpu, &before))
 			continue;
 		if (nth * spread.count / all == spread.index)
 			CPU_SET(cpu, &spread.apart);
 		nth++;
 	}
-	if (!sched_setaffinity(0, sizeof spread.apart, &spread.apart))
+	if (sched_setaffinity(0, sizeof spread.apart, &spread.apart))
+		sched_setaffinity(0, sizeof spread.back, &spread.back);
+	else
 		spread.short_left = WB_THREAD_SPREAD_SHORT_COUNT;
 }
 
@@ -60,5 +79,5 @@ void wb_thread_spread_end(void)
 		return;
 	spread.short_left = 0;
 	if (!sched_getaffinity(0, sizeof now, &now) && CPU_EQUAL(&now, &spread.apart))
-		sched_setaffinity(0, sizeof spread.before, &spread.before);
+		sched_setaffinity(0, sizeof spread.back, &spread.back);
 }

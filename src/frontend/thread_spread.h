@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Keeps threads that receive requests on processors of their own while long requests come.
+ * Keeps threads that receive requests on processors of their own while long writes come.
  *
  * One is hundreds of microseconds of copying. In a virtual machine Linux does not wake a
  * thread onto a processor that sleeps (the host may have taken it away, see
@@ -8,9 +8,9 @@
  * request waits for a long one though a processor has nothing to do. Short ones alone are
  * better off where the scheduler puts them, mostly where their user runs.
  *
- * A thread begins, notes what it receives, and ends, all by itself. It keeps off no
- * processor that it may use when its threads are more than those; when somebody else has
- * changed where it may run meanwhile, that stays.
+ * A thread begins, notes what it receives, and ends, all by itself. Where there are more
+ * threads than processors nothing happens. What somebody else sets meanwhile stays, unless
+ * it is just what the thread had chosen.
  */
 #ifndef WB_FRONTEND_THREAD_SPREAD_H
 #define WB_FRONTEND_THREAD_SPREAD_H

@@ -3,7 +3,12 @@
 
 #include "frontend/lone_user.h"
 
-/* How many of `count` waits, with so many requests before each, were followed by a rest. */
+#define USER 7u
+#define OTHER 8u
+
+static struct wb_lone_users users;
+
+/* How many of `count` waits, the last of so many requests each, were followed by a rest. */
 static unsigned rests(struct wb_lone_user *lone, enum wb_lone_user_wait kind, unsigned count,
 		      unsigned requests)
 {
@@ -11,37 +16,77 @@ static unsigned rests(struct wb_lone_user *lone, enum wb_lone_user_wait kind, un
 
 	while (count--) {
 		for (unsigned i = 0; i < requests; i++)
-			wb_lone_user_came(lone);
-		result += wb_lone_user_waits(lone, kind, true);
+			wb_lone_user_came(&users, lone, USER, false);
+		result += wb_lone_user_waits(&users, lone, kind, true);
 	}
 	return result;
+}
+
+static unsigned until_it_rests(struct wb_lone_user *lone)
+{
+	return rests(lone, WB_LONE_USER_SYNC, WB_LONE_USER_REGULAR, 2);
 }
 
 Test(lone_user, a_thread_rests_after_regular_waits_and_from_then_on_after_each)
 {
 	struct wb_lone_user lone = { 0 };
 
-	cr_expect_eq(rests(&lone, WB_LONE_USER_SYNC, WB_LONE_USER_REGULAR - 1, 1), 0);
-	cr_expect_eq(rests(&lone, WB_LONE_USER_SYNC, 10, 0), 10);
+	cr_expect_eq(rests(&lone, WB_LONE_USER_SYNC, WB_LONE_USER_REGULAR - 1, 2), 0);
+	cr_expect_eq(rests(&lone, WB_LONE_USER_SYNC, 10, 1), 10);
 	cr_expect_eq(rests(&lone, WB_LONE_USER_READ, 10, 1), 10);
-	cr_expect_eq(rests(&lone, WB_LONE_USER_SYNC, 10, 4), 10);
+	cr_expect_eq(rests(&lone, WB_LONE_USER_SYNC, 10, 5), 10);
 }
 
-Test(lone_user, another_request_meanwhile_ends_it)
+Test(lone_user, a_request_that_is_there_meanwhile_ends_it)
 {
 	struct wb_lone_user lone = { 0 };
 
-	rests(&lone, WB_LONE_USER_SYNC, WB_LONE_USER_REGULAR, 1);
-	cr_expect_not(wb_lone_user_waits(&lone, WB_LONE_USER_SYNC, false));
-	cr_expect_eq(rests(&lone, WB_LONE_USER_SYNC, WB_LONE_USER_REGULAR, 1), 1);
+	until_it_rests(&lone);
+	cr_expect_not(wb_lone_user_waits(&users, &lone, WB_LONE_USER_SYNC, false));
+	cr_expect_eq(until_it_rests(&lone), 1);
 }
 
 Test(lone_user, who_sends_more_than_waits_for_a_disk_is_no_such_user)
 {
 	struct wb_lone_user lone = { 0 };
 
-	cr_expect_eq(rests(&lone, WB_LONE_USER_SYNC, 1000, 5), 0);
+	cr_expect_eq(rests(&lone, WB_LONE_USER_SYNC, 1000, 6), 0);
 	cr_expect_eq(rests(&lone, WB_LONE_USER_READ, 1000, 2), 0);
-	rests(&lone, WB_LONE_USER_READ, WB_LONE_USER_REGULAR, 1);
+	until_it_rests(&lone);
 	cr_expect_eq(rests(&lone, WB_LONE_USER_READ, 1, 2), 0);
+}
+
+Test(lone_user, company_that_this_thread_sees_ends_it)
+{
+	struct wb_lone_user lone = { 0 };
+
+	until_it_rests(&lone);
+	wb_lone_user_came(&users, &lone, OTHER, false);
+	cr_expect_eq(until_it_rests(&lone), 1);
+	wb_lone_user_came(&users, &lone, USER, true);
+	cr_expect_eq(until_it_rests(&lone), 1);
+}
+
+Test(lone_user, company_that_only_another_thread_sees_ends_it)
+{
+	struct wb_lone_user lone = { 0 }, of_another = { 0 };
+
+	until_it_rests(&lone);
+	wb_lone_user_came(&users, &of_another, USER, false);
+	cr_expect_eq(rests(&lone, WB_LONE_USER_SYNC, 1, 1), 1);
+	wb_lone_user_came(&users, &of_another, OTHER, false);
+	cr_expect_eq(rests(&lone, WB_LONE_USER_SYNC, 1, 1), 0);
+	cr_expect_eq(until_it_rests(&lone), 1);
+	wb_lone_user_came(&users, &of_another, USER, true);
+	cr_expect_eq(rests(&lone, WB_LONE_USER_SYNC, 1, 1), 0);
+}
+
+Test(lone_user, requests_of_nobody_known_are_of_no_such_user)
+{
+	struct wb_lone_user lone = { 0 };
+
+	for (unsigned i = 0; i < 2 * WB_LONE_USER_REGULAR; i++) {
+		wb_lone_user_came(&users, &lone, 0, false);
+		cr_expect_not(wb_lone_user_waits(&users, &lone, WB_LONE_USER_SYNC, true));
+	}
 }
