@@ -40,14 +40,14 @@ write_qd32() {
 
 # The same volume mounted in turn with the one and the other.
 group_keeper() {
-	alternate write_keeper wbfs:alone wbfs:keeper
+	often 3 alternate write_keeper wbfs:alone wbfs:keeper
 }
 write_keeper() {
 	local keeper=off
 	[[ $1 != *:keeper ]] || keeper=on
 	volumes_mount "$quiet,keeper=$keeper"
 	drained "$1"
-	measure "$1" "${random_writes[@]}" "${whole[@]}" --iodepth=32 --io_size="$(amount 640)"
+	measure "$1" "${random_writes[@]}" "${whole[@]}" --iodepth=32 --io_size="$(amount 256)"
 }
 
 group_rw_2x32() {
