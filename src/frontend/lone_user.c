@@ -24,18 +24,20 @@ void wb_lone_user_came(struct wb_lone_users *users, struct wb_lone_user *lone, u
 	lone->requests++;
 }
 
-/* What only another thread has seen of company is in `users`: regular then begins anew. */
+/* Half-way `users` says whom this thread holds for the only one: what any other thread sees
+ * of company from then on is seen here, and it begins anew. */
 bool wb_lone_user_waits(struct wb_lone_users *users, struct wb_lone_user *lone,
 			enum wb_lone_user_wait kind, bool is_alone)
 {
+	const unsigned half = WB_LONE_USER_REGULAR / 2;
 	bool is_lone = is_alone && lone->pid && lone->requests <= (unsigned)kind;
 
 	lone->requests = 0;
-	if (!is_lone || (lone->regular == WB_LONE_USER_REGULAR && get(users) != lone->pid)) {
+	if (!is_lone || (lone->regular >= half && get(users) != lone->pid)) {
 		lone->regular = 0;
 		return false;
 	}
-	if (lone->regular < WB_LONE_USER_REGULAR && ++lone->regular == WB_LONE_USER_REGULAR)
+	if (lone->regular < WB_LONE_USER_REGULAR && ++lone->regular == half)
 		set(users, lone->pid);
 	return lone->regular == WB_LONE_USER_REGULAR;
 }

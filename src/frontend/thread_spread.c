@@ -19,7 +19,8 @@ void wb_thread_spread_begin(unsigned index, unsigned count)
 
 /* Linux (6.2) keeps what a thread has asked for: one that was nowhere kept off asks for all
  * there will ever be, or processors that come later, to its cpuset or to the machine, would
- * not be its own. */
+ * not be its own. Who was told to use all that there are now counts as such a one; who was
+ * kept off some may be put there for this moment. */
 static void find_way_back(const cpu_set_t *before)
 {
 	cpu_set_t everywhere, widest;

@@ -5,6 +5,7 @@
 . "$(dirname "$0")/lib.sh"
 needs fuse fio
 [ "$(nproc)" -ge 2 ] || skip_all "one processor"
+[[ ${WBFS_TEST_MOUNT_OPTIONS:-} != *io_uring* ]] || skip_all "rings have threads of their own"
 start
 
 volume_make 64M 64M

@@ -81,6 +81,18 @@ Test(lone_user, company_that_only_another_thread_sees_ends_it)
 	cr_expect_eq(rests(&lone, WB_LONE_USER_SYNC, 1, 1), 0);
 }
 
+Test(lone_user, a_second_user_whom_only_another_thread_serves_is_company_all_the_time)
+{
+	struct wb_lone_user lone = { 0 }, of_another = { 0 };
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < 1000; i++) {
+		wb_lone_user_came(&users, &of_another, OTHER, false);
+		count += rests(&lone, WB_LONE_USER_SYNC, 1, 2);
+	}
+	cr_expect_eq(count, 0);
+}
+
 Test(lone_user, requests_of_nobody_known_are_of_no_such_user)
 {
 	struct wb_lone_user lone = { 0 };
