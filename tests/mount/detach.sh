@@ -116,15 +116,13 @@ volume_on_disks() {	# BLOCKS
 	"$WBFS" umount "$MNT"
 }
 
-is_writing_back() { [ "$(count_of backing held)" -gt 0 ]; }
-
 case_is "SIGTERM in the middle: still a volume, less of it dirty, and it says so"
 volume_on_disks 4000
 disks fail backing write none delay held times 4
 "$WBFS" detach "$CACHE" 2>"$W/said" &
 JOB=$!
 own_jobs+=("$JOB")
-until_it_is_so 60 is_writing_back
+until_it_is_so 60 is_held backing
 until_it_is_so 60 grep -qF 'draining: ' "$W/said"
 kill -TERM "$JOB"
 until_it_is_so 60 grep -qF 'draining: ended at ' "$W/said"

@@ -13,15 +13,6 @@ volume_format --segment-size 256K
 random_file "$W/old" $((8 << 20))
 random_file "$W/new" $((2 << 20))
 
-held_within() {	# seconds, disk
-	local i
-	for ((i = 0; i < $1 * 50; i++)); do
-		[ "$(count_of "$2" held)" -eq 0 ] || return 0
-		sleep 0.02
-	done
-	fail "no write came to the $2"
-}
-
 # The one that came after WORKER says that it waits; sets NEXT.
 next_waits() {	# disk
 	local i
@@ -65,7 +56,7 @@ needs_resend
 dd if="$W/old" of="$DISK" bs=256k conv=notrunc,fsync status=none
 disks fail cache write none delay held times 2
 run_in_background dd if="$W/new" of="$DISK" bs=64k oflag=direct conv=notrunc,fsync status=none
-held_within 60 cache
+until_it_is_so 60 is_held cache
 daemon_kill
 reads=$(count_of cache reads)
 next_waits cache
@@ -86,7 +77,7 @@ keeper_mount_foreground -o allow_writeback=off,sync_interval_s=0
 same_bytes "$DISK" "$W/wanted" $((8 << 20))
 disks fail backing write none delay held times 2
 run_in_background "$WBFS" drain "$MNT"
-held_within 60 backing
+until_it_is_so 60 is_held backing
 until_it_is_so 60 reads_have_ended
 daemon_kill
 reads=$(count_of cache reads)
@@ -104,7 +95,7 @@ case_is "a ghost that stays longer than anybody else waits: the same daemon wait
 keeper_mount_foreground -o allow_writeback=off,sync_interval_s=0
 disks fail cache write none delay held times 2
 run_in_background dd if="$W/old" of="$DISK" bs=64k count=32 oflag=direct conv=notrunc,fsync status=none
-held_within 60 cache
+until_it_is_so 60 is_held cache
 daemon_kill
 reads=$(count_of cache reads)
 next_waits cache

@@ -44,10 +44,6 @@ is_served_as_before() {
 	grep 'the keeper is gone; nobody would start this worker again' "$MNT/.wbfs/events"
 }
 
-is_held() {	# a write to the cache
-	[ "$(count_of cache held)" -gt 0 ]
-}
-
 case_is "the keeper dies with an upgrade that was asked for: that ends, and says who serves"
 keeper_mount
 dd if="$W/data" of="$DISK" bs=64k conv=notrunc status=none
@@ -70,7 +66,7 @@ dd if="$W/data" of="$DISK" bs=64k conv=notrunc,fsync status=none
 dd if="$W/data" of="$DISK" bs=64k count=1 conv=notrunc status=none
 disks fail cache write none delay held times 1
 begin_upgrade
-until_it_is_so 60 is_held
+until_it_is_so 60 is_held cache
 kill -9 "$KEEPER"
 gone_within 60 "$KEEPER"
 disks heal cache
@@ -91,7 +87,7 @@ keeper_mount
 dd if="$W/data" of="$DISK" bs=64k conv=notrunc,fsync status=none
 disks fail cache write none delay held times 1
 kill -HUP "$KEEPER"
-until_it_is_so 60 is_held
+until_it_is_so 60 is_held cache
 kill -TERM "$KEEPER"
 disks heal cache
 keeper_ends
@@ -112,7 +108,7 @@ disks fail cache write none delay held times 1
 "$WBFS" mount -f --cache "$CACHE" --backing "$BACKING" -o keeper "$MNT" 2>"$W/messages" &
 KEEPER=$!
 own_jobs+=("$KEEPER")
-until_it_is_so 60 is_held
+until_it_is_so 60 is_held cache
 WORKER=$(keeper_child)
 own_workers+=("$WORKER")
 kill -9 "$KEEPER"

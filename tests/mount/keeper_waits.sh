@@ -26,13 +26,11 @@ mount_on() {	# option...; sets KEEPER, WORKER
 die_with_a_write_under_way() {
 	disks fail backing write none delay held times 1
 	"$WBFS" set "$MNT" allow_writeback=on writeback_modulator=off
-	until_it_is_so 60 is_held
+	until_it_is_so 60 is_held backing
 	held_at=$SECONDS
 	dd if="$W/data" of="$DISK" bs=64k seek=64 conv=notrunc status=none	# not synced
 	daemon_kill
 }
-
-is_held() { [ "$(count_of backing held)" -gt 0 ]; }
 
 next_waits() {	# sets NEXT
 	until_it_is_so 60 grep -qF "backing $LOOP: I/O of the daemon before is still under way there, and is waited for" \

@@ -532,6 +532,11 @@ count_of() {	# disk, what: of what came to it
 	disks counts "$1" | sed "s/.*$2 \\([0-9]*\\).*/\\1/"
 }
 
+# An operation that came to it waits for `disks heal`.
+is_held() {	# disk
+	[ "$(count_of "$1" held)" -gt 0 ]
+}
+
 # A server of the backing was in the dark as well.
 disks_power_on() {
 	nbd_kill_all

@@ -195,8 +195,6 @@ done
 wait "$fio"
 drained_equals_the_image
 
-is_held() { [ "$(count_of backing held)" -gt 0 ]; }
-
 case_is "the server's machine loses power $ROUNDS times under load: what no flush covered is written again"
 disks_start 1M 96M
 image=$BACKING CACHE=$W/cache
@@ -212,7 +210,7 @@ for ((round = 0; round < ROUNDS; round++)); do
 	# The first time it is sure that the server has taken what it has not flushed.
 	if [ $round = 0 ]; then
 		disks fail backing flush none delay held
-		until_it_is_so 60 is_held
+		until_it_is_so 60 is_held backing
 	fi
 	disks power-cut $RANDOM "$( ((round % 2)) && echo any || echo loses-all)"
 	disks heal backing
